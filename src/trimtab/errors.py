@@ -1,0 +1,138 @@
+"""Every error Trimtab raises, as one tree.
+
+    TrimtabError
+    |-- InputError (ValueError)          what came in does not fit
+    |   |-- MalformedBody                not JSON / not the declared encoding
+    |   |-- InvalidField                 a field is unknown, missing, of the wrong type or out of range
+    |   |-- BodyTooLarge                 a body or field is over its limit
+    |   `-- UnreadableFile               a file named by the user cannot be read as what it should be
+    |-- ConfigError (ValueError)         trimtab.toml or the environment does not fit
+    |-- AuthError (PermissionError)      no key, an unknown key
+    |   `-- ForbiddenKey                 a key of the wrong kind for this call
+    |-- NotFound (LookupError)           no such feature, version, incident, ...
+    |-- Conflict (RuntimeError)          the state does not allow this call now
+    |-- Unavailable (RuntimeError)       try again later: disk full, shutting down, too much in flight
+    |-- WallBreach (TypeError)           something not redacted was about to be stored (a bug, never a user's fault)
+    `-- MissingExtra (ImportError)       an optional part is not installed
+
+Each leaf has a stable `code` that stands in the HTTP answer and in the docs. A message says what was expected, what
+came (quoted), and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AuthError",
+    "BodyTooLarge",
+    "ConfigError",
+    "Conflict",
+    "ForbiddenKey",
+    "InputError",
+    "InvalidField",
+    "MalformedBody",
+    "MissingExtra",
+    "NotFound",
+    "TrimtabError",
+    "Unavailable",
+    "UnreadableFile",
+    "WallBreach",
+]
+
+
+class TrimtabError(Exception):
+    """Root of the tree. `param` names the field, key or file at fault; `status` is the HTTP status."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InputError(TrimtabError, ValueError):
+    """What came in does not fit."""
+
+    code = "invalid_input"
+    status = 400
+
+
+class MalformedBody(InputError):
+    """The body is not JSON, or not in the encoding its headers declare."""
+
+    code = "malformed_body"
+
+
+class InvalidField(InputError):
+    """A field is unknown, missing, of the wrong type or out of its range."""
+
+    code = "invalid_field"
+
+
+class BodyTooLarge(InputError):
+    """A body or a field is over its size limit."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class UnreadableFile(InputError):
+    """A file named by the user cannot be read as what it should be."""
+
+    code = "unreadable_file"
+
+
+class ConfigError(TrimtabError, ValueError):
+    """trimtab.toml or the environment does not fit; names key, source and allowed values."""
+
+    code = "invalid_config"
+
+
+class AuthError(TrimtabError, PermissionError):
+    """No API key, or one that is unknown or revoked."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class ForbiddenKey(AuthError):
+    """A valid key whose kind does not allow this call."""
+
+    code = "forbidden_key"
+    status = 403
+
+
+class NotFound(TrimtabError, LookupError):
+    """Nothing here has that name or id."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(TrimtabError, RuntimeError):
+    """The state does not allow this call now."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unavailable(TrimtabError, RuntimeError):
+    """Cannot be done now and may be tried again: the disk is full, too much is in flight, shutting down."""
+
+    code = "unavailable"
+    status = 503
+
+
+class WallBreach(TrimtabError, TypeError):
+    """Something that did not come from the redactor was about to be stored."""
+
+    code = "wall_breach"
+
+
+class MissingExtra(TrimtabError, ImportError):
+    """An optional part is not installed; the message names the install line."""
+
+    code = "missing_extra"
