@@ -1,0 +1,298 @@
+"""One frozen tree of settings: defaults here, then `trimtab.toml`, then `TRIMTAB_SECTION__KEY` from the environment.
+
+>>> load(environ={"TRIMTAB_SERVER__PORT": "9000"}).settings.server.port
+9000
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from trimtab.errors import ConfigError
+
+__all__ = ["FILE_NAME", "Loaded", "Settings", "load", "settings_paths"]
+
+FILE_NAME = "trimtab.toml"
+_PREFIX = "TRIMTAB_"
+_NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Rate = Annotated[float, Meta(gt=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Some = Annotated[int, Meta(ge=1)]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of trimtab.toml."""
+
+
+class Server(_Section, frozen=True):
+    """Where the HTTP server listens and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8787
+    body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
+    clock: Literal["system", "set"] = "system"
+
+
+class Storage(_Section, frozen=True):
+    """Where everything durable lives; one directory."""
+
+    path: str = "trimtab-data"
+
+
+class Ingest(_Section, frozen=True):
+    """What may come in and how it is grouped on its way to the disk."""
+
+    unknown_feature: Literal["create", "reject"] = "create"
+    max_features: Some = 1000
+    batch_events: Some = 5000
+    event_bytes: Annotated[int, Meta(ge=1024)] = 1 << 20
+    future_seconds: Count = 600
+    past_days: Some = 3650
+    group_events: Some = 2000
+
+
+class Redaction(_Section, frozen=True):
+    """How texts are cleaned before the first write."""
+
+    policy: Literal["strict", "lenient"] = "strict"
+
+
+class Monitoring(_Section, frozen=True):
+    """When a rate of negative votes counts as worse than its reference (docs: detection)."""
+
+    reference_rate: Rate = 0.15
+    false_alarm_rate: Rate = 0.05
+    horizon_votes: Some = 2000
+    window_hours: Positive = 24.0
+    min_users: Some = 5
+    min_votes: Some = 20
+    baseline_votes: Some = 500
+    baseline_days: Some = 28
+    baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
+    cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+
+
+class Playbook(_Section, frozen=True):
+    """What happens when an incident opens, and how much one change may carry."""
+
+    mode: Literal["auto", "ask", "off"] = "auto"
+    lookback_days: Positive = 28.0
+    max_exemplars: Some = 50
+    min_corrections: Some = 1
+
+
+class Gate(_Section, frozen=True):
+    """What a candidate must show on golden cases before anyone sees it."""
+
+    margin: Rate = 0.05
+    repeats: Some = 1
+
+
+class Canary(_Section, frozen=True):
+    """How a candidate is rolled out, and what ends its trial."""
+
+    steps: tuple[Share, ...] = (0.05, 0.2, 0.5)
+    step_hours: Annotated[float, Meta(ge=0)] = 24.0
+    step_exposures: Some = 200
+    horizon_hours: Positive = 24.0 * 14
+    false_alarm_rate: Rate = 0.05
+    harm_margin: Positive = 0.2
+    inconclusive: Literal["pause", "ship"] = "pause"
+
+
+class Verification(_Section, frozen=True):
+    """How sure we must be that a change helped."""
+
+    false_alarm_rate: Rate = 0.05
+
+
+class Runner(_Section, frozen=True):
+    """What answers when the engine itself must ask a feature: its exemplar memory, or an OpenAI-compatible endpoint."""
+
+    kind: Literal["memory", "llm"] = "memory"
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: Positive = 30.0
+
+
+class FeatureOverride(_Section, frozen=True):
+    """What one feature does differently."""
+
+    playbook: Literal["auto", "ask", "off"] | None = None
+    reference_rate: Rate | None = None
+
+
+class Logging(_Section, frozen=True):
+    """How the log is written."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Engine(_Section, frozen=True):
+    """How often the stages look for work."""
+
+    tick_seconds: Positive = 0.25
+    batch_rows: Some = 5000
+
+
+class Settings(_Section, frozen=True):
+    """The whole tree."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    ingest: Ingest = Ingest()
+    redaction: Redaction = Redaction()
+    monitoring: Monitoring = Monitoring()
+    playbook: Playbook = Playbook()
+    gate: Gate = Gate()
+    canary: Canary = Canary()
+    verification: Verification = Verification()
+    runner: Runner = Runner()
+    engine: Engine = Engine()
+    logging: Logging = Logging()
+    features: dict[str, FeatureOverride] = {}
+
+
+class Loaded(NamedTuple):
+    """Settings, and for each path that is not a default, where its value came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read settings from `path` (or ./trimtab.toml when it exists) and the environment.
+
+    Raises ConfigError naming key, source and what is allowed there.
+    """
+    environ = os.environ if environ is None else environ
+    named = path or (Path(environ["TRIMTAB_CONFIG"]) if environ.get("TRIMTAB_CONFIG") else None)
+    file = named or Path(FILE_NAME)
+    tree: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if named is not None or file.exists():
+        tree = _read(file)
+        sources.update({key: str(file) for key in _leaves(tree)})
+        _check(tree, str(file))
+    for variable, text in environ.items():
+        if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
+            dotted = variable.removeprefix(_PREFIX).lower().replace("__", ".")
+            _place(tree, dotted, text, variable)
+            sources[dotted] = variable
+    try:
+        return Loaded(msgspec.convert(tree, Settings, strict=False), sources)
+    except msgspec.ValidationError as error:
+        raise _explain(error, tree, sources) from error
+
+
+def settings_paths(section: type[Struct] = Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted path, type, default) of every setting; a feature's overrides are yielded as `features.NAME.KEY`."""
+    hints = get_type_hints(section, include_extras=True)
+    for info in msgspec.structs.fields(section):
+        kind = hints[info.name]
+        if isinstance(kind, type) and issubclass(kind, _Section):
+            yield from settings_paths(kind, f"{prefix}{info.name}.")
+        elif get_origin(kind) is dict:
+            yield from settings_paths(get_args(kind)[1], f"{prefix}{info.name}.NAME.")
+        else:
+            yield f"{prefix}{info.name}", kind, info.default
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"expected a settings file at {str(file)!r}, found none; `trimtab init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {str(file)!r}: {error}", param=str(file)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{str(file)!r} is not valid TOML: {error}", param=str(file)) from error
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _known(dotted: str) -> str | None:
+    """Return the declared path that `dotted` is, with the feature's own name put back to NAME."""
+    parts = dotted.split(".")
+    if parts[0] == "features" and len(parts) == 3:
+        parts[1] = "NAME"
+    name = ".".join(parts)
+    return name if name in {path for path, _, _ in settings_paths()} else None
+
+
+def _check(tree: Mapping[str, Any], source: str) -> None:
+    for dotted in _leaves(tree):
+        if _known(dotted) is None:
+            raise _unknown(dotted, source)
+
+
+def _unknown(dotted: str, source: str) -> ConfigError:
+    paths = [path for path, _, _ in settings_paths()]
+    near = difflib.get_close_matches(dotted, paths, n=1, cutoff=0.5)
+    hint = (
+        f"did you mean {near[0]!r}?" if near else f"sections are {', '.join(sorted({p.split('.')[0] for p in paths}))}"
+    )
+    return ConfigError(f"unknown setting {dotted!r} in {source}; {hint}", param=dotted)
+
+
+def _place(tree: dict[str, Any], dotted: str, text: str, variable: str) -> None:
+    if _known(dotted) is None:
+        raise _unknown(dotted, f"the environment ({variable})")
+    *sections, leaf = dotted.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[leaf] = [part.strip() for part in text.split(",")] if dotted == "canary.steps" else text
+
+
+def _explain(error: msgspec.ValidationError, tree: Mapping[str, Any], sources: Mapping[str, str]) -> ConfigError:
+    message, _, path = str(error).partition(" - at `$.")
+    dotted = path.rstrip("`").replace("[...]", ".NAME").split("[")[0]
+    declared = {name: kind for name, kind, _ in settings_paths()}
+    value: Any = tree
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    known = _known(dotted)
+    allowed = _allowed(declared[known]) if known else ""
+    source = sources.get(dotted, FILE_NAME)
+    if ".NAME." in dotted:  # the message does not say which feature it was
+        return ConfigError(f"{dotted} in {source}: {message[0].lower()}{message[1:]}; allowed: {allowed}", param=dotted)
+    hint = f"; allowed: {allowed}" if allowed else ""
+    return ConfigError(f"{dotted} = {value!r} in {source}: {message[0].lower()}{message[1:]}{hint}", param=dotted)
+
+
+def _allowed(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(map(repr, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        inner, *metas = get_args(kind)
+        bounds = [
+            f"{sign} {getattr(meta, name)}"
+            for meta in metas
+            if isinstance(meta, Meta)
+            for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+            if getattr(meta, name) is not None
+        ]
+        return f"{inner.__name__} {' and '.join(bounds)}"
+    if get_origin(kind) is tuple:
+        return f"a list of: {_allowed(get_args(kind)[0])}"
+    parts = [_allowed(part) for part in get_args(kind) if part is not type(None)]
+    return " or ".join(parts) if parts else getattr(kind, "__name__", str(kind))

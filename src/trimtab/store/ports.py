@@ -1,0 +1,351 @@
+"""What the engine asks of a hot store, as protocols. One contract suite runs over every backend.
+
+Times go in and come out as UTC `datetime`, ids as canonical text, whatever a backend keeps. Every verb takes the
+project whose rows it may touch; none ever returns a row of another. All verbs are synchronous, may be called from any thread,
+and raise `Unavailable` when the database cannot be read or written now (disk full, locked too long, closed).
+
+`seq` is a row's place in its table's order of arrival: a positive integer, given at commit, never reused. A stage reads
+"after seq" and commits its new cursor together with what it made of the rows, so that a crash repeats nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
+
+from trimtab.records import (
+    ApiKey,
+    Arm,
+    Case,
+    Change,
+    ChangeState,
+    Correction,
+    Feature,
+    Feedback,
+    Incident,
+    Inference,
+    Monitor,
+    Opinion,
+    Outcome,
+    Project,
+    Redacted,
+    Rollout,
+    Run,
+    RunStep,
+    Version,
+)
+
+__all__ = [
+    "Arrival",
+    "CatalogStore",
+    "EventStore",
+    "Exposure",
+    "HotStore",
+    "JudgementStore",
+    "LoopStore",
+    "Page",
+    "Query",
+    "Stored",
+    "Switch",
+    "Target",
+    "VersionSummary",
+    "Vote",
+    "Writes",
+]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Stored(NamedTuple, Generic[T]):
+    """A record with its place in the order of arrival and the project it belongs to."""
+
+    seq: int
+    project_id: str
+    record: T
+
+
+class Arrival(NamedTuple):
+    """An event on its way in: whose it is, the event behind the wall, and when it reached us."""
+
+    project_id: str
+    event: Redacted[Inference] | Redacted[Feedback]
+    received_at: datetime
+
+
+class Target(NamedTuple):
+    """How a feedback names its target: `key` is an inference id, external id, trace id, `trace/span` or session id."""
+
+    kind: Literal["inference", "external", "trace", "span", "session"]
+    key: str
+
+
+class Vote(NamedTuple):
+    """The moment one person's vote was last counted by one consumer (a monitor, a canary): the vote cap's memory."""
+
+    consumer_id: str
+    user_id: str
+    counted_at: datetime
+
+
+class Switch(NamedTuple):
+    """A rollout to write, valid only while the stored revision is still `expected` (0: there is none yet)."""
+
+    rollout: Rollout
+    expected: int
+
+
+class Exposure(NamedTuple):
+    """How many inferences one version served in one arm."""
+
+    version_id: str | None
+    arm: Arm | None
+    inferences: int
+
+
+class VersionSummary(NamedTuple):
+    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
+
+    version_id: str | None
+    inferences: int
+    judged: int
+    negatives: int
+    voters: int
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What a list call asks for. `since` is inclusive, `until` exclusive, over the record's own `created_at`.
+
+    `after` is the cursor of the page before (exclusive); newest arrival first when `newest`, else oldest.
+    """
+
+    feature: str | None = None
+    version_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int | None = None
+    limit: int = 100
+    newest: bool = True
+
+
+class Page(NamedTuple, Generic[T]):
+    """One page of a list and the cursor of the next (None at the end)."""
+
+    rows: list[Stored[T]]
+    next: int | None
+
+
+class Writes(Struct, kw_only=True):
+    """Everything one tick, request or step changes, committed as a whole or not at all.
+
+    Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
+    each for a reason: `versions`, `cases`, `keys`, `features`, `projects` and `steps` are written once and a second
+    write of the same id changes nothing; `switches` compare revisions; an `outcome` moves to the end of its order of
+    arrival with every write, so that readers of `outcomes_after` see the change.
+    """
+
+    joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
+    orphans: list[tuple[str, Target]] = []  # (feedback_id, what it waits for)
+    targets: list[tuple[Target, str]] = []  # what an inference can be named by -> inference_id
+    opinions: list[Opinion] = []
+    outcomes: list[Outcome] = []
+    votes: list[Vote] = []
+    monitors: list[Monitor] = []
+    incidents: list[Incident] = []
+    changes: list[Change] = []
+    runs: list[Run] = []  # without their steps
+    steps: list[tuple[str, RunStep]] = []  # (run_id, step)
+    switches: list[Switch] = []
+    versions: list[Redacted[Version]] = []
+    cases: list[Redacted[Case]] = []
+    features: list[Redacted[Feature]] = []
+    keys: list[Redacted[ApiKey]] = []
+    projects: list[Project] = []
+
+
+class EventStore(Protocol):
+    """What people and models said: append-only."""
+
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Make the events durable in one transaction and say by position which were new (False: a duplicate id).
+
+        When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
+        before in its project, in this call or any earlier one, is a duplicate: the first content stays. Exposure
+        counters move in the same transaction, by rows really inserted. Raises `WallBreach` for an event that did not
+        come from the redactor.
+        """
+        ...
+
+    def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
+        """Return at most `limit` inferences of all projects that arrived after `seq`, in order, none skipped ever."""
+        ...
+
+    def feedback_after(self, seq: int, limit: int) -> list[Stored[Feedback]]:
+        """Return at most `limit` feedback events of all projects that arrived after `seq`, in order, none skipped."""
+        ...
+
+    def inferences(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Inference]:
+        """Return those of the inferences that are stored, by id."""
+        ...
+
+    def feedback(self, project_id: str, feedback_ids: Sequence[str]) -> dict[str, Feedback]:
+        """Return those of the feedback events that are stored, by id."""
+        ...
+
+    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
+        """Return one page of inferences."""
+        ...
+
+    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
+        """Return one page of feedback. `query.feature` matches the feedback's own or its joined inference's feature."""
+        ...
+
+    def exposures(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[Exposure]:
+        """Return served inferences per (version, arm) created in [since, until), in whole minutes, from counters."""
+        ...
+
+
+class JudgementStore(Protocol):
+    """What the engine concluded about inferences."""
+
+    def resolve(self, project_id: str, targets: Sequence[Target]) -> dict[Target, str]:
+        """Return the inference id for each known target (the latest `created_at` where several share a key)."""
+        ...
+
+    def waiting(self, project_id: str, targets: Sequence[Target]) -> list[tuple[Target, Feedback]]:
+        """Return orphaned feedback that waits for one of the targets, in order of arrival."""
+        ...
+
+    def opinions(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, list[Opinion]]:
+        """Return the latest opinions (retracted ones too) on each inference, ordered by (created_at, feedback_id)."""
+        ...
+
+    def outcomes_after(self, seq: int, limit: int) -> list[Stored[Outcome]]:
+        """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order."""
+        ...
+
+    def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
+        """Return the outcomes of those inferences that have one."""
+        ...
+
+    def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
+        """Return one page of outcomes."""
+        ...
+
+    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
+        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5."""
+        ...
+
+    def corrections(self, project_id: str, query: Query) -> Page[Correction]:
+        """Return the latest, not retracted corrections that are joined to an inference.
+
+        `since` and `until` are compared with the feedback's `created_at`.
+        """
+        ...
+
+    def orphans(self, project_id: str, query: Query) -> Page[Feedback]:
+        """Return one page of feedback whose target has not arrived."""
+        ...
+
+
+class CatalogStore(Protocol):
+    """What there is: projects, keys, features, versions and what each feature serves."""
+
+    def find_key(self, sha256: str) -> ApiKey | None:
+        """Return the key with that hash, revoked or not."""
+        ...
+
+    def keys(self, project_id: str) -> list[ApiKey]:
+        """Return all keys of the project, oldest first."""
+        ...
+
+    def projects(self) -> list[Project]:
+        """Return all projects, oldest first."""
+        ...
+
+    def features(self, project_id: str) -> list[Feature]:
+        """Return all features, by name."""
+        ...
+
+    def version(self, project_id: str, feature: str, version_id: str) -> Version | None:
+        """Return one version."""
+        ...
+
+    def versions(self, project_id: str, feature: str) -> list[Version]:
+        """Return all versions of a feature, oldest first."""
+        ...
+
+    def rollout(self, project_id: str, feature: str) -> Rollout | None:
+        """Return what the feature serves now."""
+        ...
+
+    def rollout_history(self, project_id: str, feature: str) -> list[Rollout]:
+        """Return every rollout the feature ever had, oldest first: the audit of pointer switches."""
+        ...
+
+
+class LoopStore(Protocol):
+    """The loop's own state, and the one verb by which everything but events is written."""
+
+    def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
+        """Write all or nothing, durably: for each project its Writes, for each stage in `cursors` where it stands now.
+
+        A cursor only ever rises; a lower one is ignored. Raises `Conflict`, with nothing written, when a switch's
+        expected revision has moved on, and `WallBreach` when a record with words in it did not come from the redactor.
+        """
+        ...
+
+    def cursor(self, stage: str) -> int:
+        """Return where the stage stands (0 at first)."""
+        ...
+
+    def votes(self, consumer_id: str, user_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when each of these users was last counted by this consumer."""
+        ...
+
+    def monitors(self, project_id: str, feature: str) -> list[Monitor]:
+        """Return the feature's monitors, oldest first."""
+        ...
+
+    def incident(self, project_id: str, incident_id: str) -> Incident | None:
+        """Return one incident."""
+        ...
+
+    def incidents(self, project_id: str, query: Query, states: Sequence[str] = ()) -> Page[Incident]:
+        """Return one page of incidents, of these states if any are given; times are compared with `detected_at`."""
+        ...
+
+    def change(self, project_id: str, change_id: str) -> Change | None:
+        """Return one change."""
+        ...
+
+    def changes(self, project_id: str, query: Query, states: Sequence[ChangeState] = ()) -> Page[Change]:
+        """Return one page of changes, of these states if any are given."""
+        ...
+
+    def cases(self, project_id: str, feature: str) -> list[Case]:
+        """Return the feature's golden cases, oldest first."""
+        ...
+
+    def run(self, project_id: str, run_id: str) -> Run | None:
+        """Return one run with its steps in order of their start."""
+        ...
+
+    def runs(self, project_id: str, query: Query) -> Page[Run]:
+        """Return one page of runs without their steps; times are compared with `started_at`."""
+        ...
+
+
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, Protocol):
+    """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
+
+    def check(self) -> None:
+        """Write and read one row, or raise `Unavailable` saying what is wrong: the readiness probe."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way and close every connection and thread. A second call does nothing."""
+        ...
