@@ -339,7 +339,11 @@ class Evidence(_Record, frozen=True):
 
 
 class Outcome(_Record, frozen=True):
-    """The fused judgement of one inference: P(bad) with its confidence and why."""
+    """The fused judgement of one inference: P(bad) with its confidence and why.
+
+    `vote` is what the people who used the answer said themselves (mean, 1 = bad), None while nobody did; `voter_id` and
+    `voted_at` are the person and the moment of the latest such word. Monitors and canaries count votes, not p_bad.
+    """
 
     inference_id: Uuid
     feature: Name
@@ -352,20 +356,31 @@ class Outcome(_Record, frozen=True):
     version_id: Name | None = None
     arm: Arm | None = None
     user_id: Identifier | None = None
+    vote: Annotated[float, Meta(ge=0, le=1)] | None = None
+    voter_id: Identifier | None = None
+    voted_at: Time | None = None
     calibrated: bool = False
 
 
 class Monitor(_Record, frozen=True):
-    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test."""
+    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test.
+
+    `reference` is the rate of negative votes that counts as normal: None while it is learned from `learned_votes`.
+    """
 
     id: Uuid
     feature: Name
     version_id: Name
-    reference: Annotated[float, Meta(gt=0, lt=1)]
-    reference_kind: Literal["target", "baseline"]
+    reference_kind: Literal["target", "baseline", "inherited", "learning"]
     created_at: Time
-    detector: State
-    bad_users: int = 0
+    reference: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    learned_votes: int = 0
+    learned_negatives: float = 0.0
+    votes: int = 0
+    negatives: float = 0.0
+    alarms: int = 0
+    detector: State = {}
+    onsets: State = {}
     last_alarm_at: Time | None = None
 
 
