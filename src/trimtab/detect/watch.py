@@ -6,16 +6,17 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from trimtab.stats.detector import RateMonitor, RateMonitorState
-from trimtab.stats.reference import reference_rate
 
 from trimtab.config import Monitoring
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor, Outcome
+from trimtab.stats.detector import RateMonitor, RateMonitorState
+from trimtab.stats.interval import clopper_pearson_upper
 
 __all__ = ["Watch"]
 
 _MAX_USERS = 50
+_HIGHEST_REFERENCE = 0.95  # above it there is nothing left to get worse
 
 
 class Watch:
@@ -70,21 +71,19 @@ class Watch:
         self._onsets = {}
 
     def _learn(self, vote: float) -> None:
-        """Add to the baseline; when it is complete, freeze its upper bound as the reference and begin to watch."""
+        """Add to the baseline; when it is complete, freeze its upper bound as the reference and begin to watch.
+
+        The one-sided Clopper-Pearson bound, not the rate itself, which lies below the truth half of the time.
+        """
         votes, negatives = self._monitor.learned_votes + 1, self._monitor.learned_negatives + vote
         self._set(learned_votes=votes, learned_negatives=negatives)
         settings = self._settings
         if votes < settings.baseline_votes:
             return
-        reference = reference_rate(
-            round(negatives),
-            votes,
-            ucb=settings.baseline_bound,
-            margin=settings.baseline_margin,
-            min_votes=settings.baseline_votes,
-        )
-        self._set(reference=min(reference, 0.99), reference_kind="baseline")
-        self._start(min(reference, 0.99))
+        upper = clopper_pearson_upper(round(negatives), votes, settings.baseline_bound)
+        reference = min(settings.baseline_margin * upper, _HIGHEST_REFERENCE)
+        self._set(reference=reference, reference_kind="baseline")
+        self._start(reference)
 
     def _mark(self, outcome: Outcome, vote: float, now: datetime) -> None:
         detector = cast("RateMonitor", self._detector)
