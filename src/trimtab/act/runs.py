@@ -120,7 +120,7 @@ def _launch(path: Path, run: Any) -> Any:
     from dbos import DBOS, DBOSConfig  # noqa: PLC0415
     from dbos._serialization import Serializer  # noqa: PLC0415  its public name is not exported
 
-    class JsonSerializer(Serializer):  # type: ignore[misc]
+    class JsonSerializer(Serializer):
         """Plain JSON in place of pickle: nothing in the workflow's file can run code."""
 
         def serialize(self, data: Any) -> str:

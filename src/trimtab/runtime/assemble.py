@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trimtab.act.decisions import Decisions
-from trimtab.act.memory import ExemplarMemory
+from trimtab.act.memory import FittedMemory
 from trimtab.act.playbook import ExemplarPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -160,11 +160,12 @@ def assemble(
 
 
 def _runner(settings: Settings) -> Runner:
-    if settings.runner.kind == "llm":
-        from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
+    memory = FittedMemory()
+    if settings.runner.kind == "memory":
+        return memory
+    from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
 
-        return LlmRunner(settings.runner)
-    return ExemplarMemory()
+    return LlmRunner(settings.runner, memory.nearest)
 
 
 def _locked(folder: Path) -> int:

@@ -72,5 +72,8 @@ class Workers:
         self.failures += 1
         self.last_error = error.message if isinstance(error, TrimtabError) else type(error).__name__
         self._log.error(
-            "stage failed", error=self.last_error, kind=type(error).__name__, exc_info=not isinstance(error, TrimtabError)
+            "stage failed",
+            error=self.last_error,
+            kind=type(error).__name__,
+            exc_info=not isinstance(error, TrimtabError),
         )
