@@ -120,12 +120,7 @@ class Redactor:
 
     def _find(self, text: str, known: Sequence[KnownValue]) -> list[Span]:
         strict = self.policy.strict
-        spans = (
-            mail.find(text)
-            + mail.find_spelled(text)
-            + number.find(text, strict=strict)
-            + secret.find_vendor(text)
-        )
+        spans = mail.find(text) + mail.find_spelled(text) + number.find(text, strict=strict) + secret.find_vendor(text)
         if strict:
             spans += secret.find_assigned(text)
         if known:

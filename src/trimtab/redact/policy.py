@@ -107,9 +107,7 @@ def _check(pattern: str, *, param: str) -> None:
         )
 
 
-_REPEAT: Final = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>[*+]|\{\d*,\})|\{(?P<low>\d*),(?P<high>\d+)\}"
-)
+_REPEAT: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>[*+]|\{\d*,\})|\{(?P<low>\d*),(?P<high>\d+)\}")
 
 
 def _variants(pattern: str) -> int:

@@ -15,7 +15,31 @@ _DROPPED: Final = "<SECRET>"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # The last words of a key decide: `db_password` and `userSSN` hold one, `password_policy` does not.
 _DROP_LAST: Final = frozenset(
-    ["password", "passwd", "pwd", "passphrase", "passcode", "secret", "ssn", "cvv", "cvc", "pin", "otp", "authorization", "cookie", "credential", "credentials", "passwort", "kennwort", "contrasena", "senha", "parola", "haslo", "wachtwoord", "losenord"]
+    [
+        "password",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "passcode",
+        "secret",
+        "ssn",
+        "cvv",
+        "cvc",
+        "pin",
+        "otp",
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "passwort",
+        "kennwort",
+        "contrasena",
+        "senha",
+        "parola",
+        "haslo",
+        "wachtwoord",
+        "losenord",
+    ]
 )
 _DROP_PAIR: Final = frozenset(
     {

@@ -65,9 +65,7 @@ def test_keys_that_redact_alike_are_both_kept(redactor: Redactor) -> None:
     assert sorted(clean.values()) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    "identifier", ["gpt-4o-mini-2024-07-18", "user-8841", "0190e1a2-7c1b-7000-8000-0123456789ab"]
-)
+@pytest.mark.parametrize("identifier", ["gpt-4o-mini-2024-07-18", "user-8841", "0190e1a2-7c1b-7000-8000-0123456789ab"])
 def test_identifiers_are_returned_as_they_are(redactor: Redactor, identifier: str) -> None:
     assert redactor.identifier(identifier) == identifier
 
