@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from trimtab.act.decisions import Decisions
 from trimtab.act.memory import FittedMemory
@@ -102,7 +102,7 @@ class Engine:
             stack.callback(self.store.close)
             stack.callback(self.runs.close)
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
