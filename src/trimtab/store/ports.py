@@ -1,8 +1,8 @@
 """What the engine asks of a hot store, as protocols. One contract suite runs over every backend.
 
 Times go in and come out as UTC `datetime`, ids as canonical text, whatever a backend keeps. Every verb takes the
-project whose rows it may touch; none ever returns a row of another. All verbs are synchronous, may be called
-from any thread, and raise `Unavailable` when the database cannot be read or written now (disk full, locked, closed).
+project whose rows it may touch; none ever returns a row of another. All verbs are synchronous, may be called from any
+thread, and raise `Unavailable` when the database cannot be read or written now (disk full, locked too long, closed).
 
 `seq` is a row's place in its table's order of arrival: a positive integer, given at commit, never reused. A stage reads
 "after seq" and commits its new cursor together with what it made of the rows, so that a crash repeats nothing.
@@ -92,7 +92,10 @@ class Vote(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """A rollout to write, valid only while the stored revision is still `expected` (0: there is none yet)."""
+    """A rollout to write, valid only while the stored revision is still `expected` (0: there is none yet).
+
+    Its own revision is above `expected`, else ValueError.
+    """
 
     rollout: Rollout
     expected: int
@@ -142,14 +145,18 @@ class Writes(Struct, kw_only=True):
     """Everything one tick, request or step changes, committed as a whole or not at all.
 
     Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
-    each for a reason: `versions`, `cases`, `keys`, `features`, `projects` and `steps` are written once and a second
-    write of the same id changes nothing; `switches` compare revisions; an `outcome` moves to the end of its order of
-    arrival with every write, so that readers of `outcomes_after` see the change.
+    each for a reason: `versions`, `cases`, `features`, `projects` and `steps` (by run and name) are written once and a
+    second write of the same id changes nothing; so are `keys`, but for `revoked_at`, which may be set once; `switches`
+    compare revisions; an `outcome` moves to the end of its order of arrival with every write, so that readers of
+    `outcomes_after` see the change; an `opinion` gives way to one of the same inference, kind, source and user that
+    was spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
+    latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. Raises ValueError
+    for a key or project that belongs to another project than the one it is written under.
     """
 
     joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
     orphans: list[tuple[str, Target]] = []  # (feedback_id, what it waits for)
-    targets: list[tuple[Target, str]] = []  # what an inference can be named by -> inference_id
+    targets: list[tuple[Target, str]] = []  # what an inference can be named by -> inference_id; its own id needs none
     opinions: list[Opinion] = []
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
@@ -173,9 +180,9 @@ class EventStore(Protocol):
         """Make the events durable in one transaction and say by position which were new (False: a duplicate id).
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
-        before in its project, in this call or any earlier one, is a duplicate: the first content stays. Exposure
-        counters move in the same transaction, by rows really inserted. Raises `WallBreach` for an event that did not
-        come from the redactor.
+        before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
+        feedback each have ids of their own. Exposure counters move in the same transaction, by rows really inserted.
+        Raises `WallBreach` for an event that did not come from the redactor.
         """
         ...
 
@@ -200,11 +207,18 @@ class EventStore(Protocol):
         ...
 
     def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback. `query.feature` matches the feedback's own or its joined inference's feature."""
+        """Return one page of feedback.
+
+        `query.feature` matches the feedback's own or its joined inference's feature, `query.version_id` the joined
+        inference's version.
+        """
         ...
 
     def exposures(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[Exposure]:
-        """Return served inferences per (version, arm) created in [since, until), in whole minutes, from counters."""
+        """Return served inferences per (version, arm) created in [since, until), from counters by the minute.
+
+        The minutes in which `since` and `until` lie count whole.
+        """
         ...
 
 
@@ -232,22 +246,26 @@ class JudgementStore(Protocol):
         ...
 
     def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
-        """Return one page of outcomes."""
+        """Return one page of outcomes. One that is rewritten while pages are read moves to the newest end."""
         ...
 
     def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
-        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5."""
+        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5.
+
+        An outcome's `created_at` is its inference's.
+        """
         ...
 
     def corrections(self, project_id: str, query: Query) -> Page[Correction]:
         """Return the latest, not retracted corrections that are joined to an inference.
 
-        `since` and `until` are compared with the feedback's `created_at`.
+        `since` and `until` are compared with the feedback's `created_at`, feature and version with the inference's. A
+        page is in the order in which the opinions became known; a corrected correction moves to the newest end.
         """
         ...
 
     def orphans(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback whose target has not arrived."""
+        """Return one page of feedback whose target has not arrived; `query.feature` matches the feedback's own."""
         ...
 
 
@@ -323,7 +341,7 @@ class LoopStore(Protocol):
         ...
 
     def changes(self, project_id: str, query: Query, states: Sequence[ChangeState] = ()) -> Page[Change]:
-        """Return one page of changes, of these states if any are given."""
+        """Return one page of changes, of these states if any are given; the version is the candidate."""
         ...
 
     def cases(self, project_id: str, feature: str) -> list[Case]:
@@ -335,7 +353,10 @@ class LoopStore(Protocol):
         ...
 
     def runs(self, project_id: str, query: Query) -> Page[Run]:
-        """Return one page of runs without their steps; times are compared with `started_at`."""
+        """Return one page of runs without their steps; times are compared with `started_at`.
+
+        The version is the candidate of the run's change.
+        """
         ...
 
 

@@ -1,1 +1,1 @@
-"""The hot store: recent events, live counters and the state of every stage, in SQLite by default."""
+"""The hot store: recent rows, live state and counters, behind the ports of `trimtab.store.ports`."""

@@ -1,0 +1,99 @@
+"""What the verbs of the hot store need of a database: snapshots to read from, transactions to write in.
+
+The verbs are written once in SQLAlchemy Core on top of this; a backend brings connections, its bulk insert and the
+words of its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, Table, bindparam
+
+from trimtab.store.schema import Noun
+
+__all__ = ["Database", "Insert", "Prepared", "Snapshot", "Transaction", "holes", "prepare"]
+
+Insert = Callable[[Table], Any]
+"""The dialect's own INSERT construct, the one that knows ON CONFLICT."""
+
+
+class Prepared:
+    """A statement compiled once for one driver; it takes tuples of values in the order of `names`."""
+
+    __slots__ = ("_places", "names", "sql")
+
+    def __init__(self, sql: str, names: tuple[str, ...], order: tuple[str, ...]) -> None:
+        self.sql = sql
+        self.names = names
+        self._places = None if order == names else tuple(names.index(name) for name in order)
+
+    def arranged(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return the rows in the order in which the compiled text takes its parameters."""
+        if self._places is None:
+            return rows
+        return [[row[place] for place in self._places] for row in rows]
+
+
+def holes(names: Sequence[str]) -> dict[str, BindParameter[Any]]:
+    """Return one bind parameter per name, for `insert(...).values(...)`."""
+    return {name: bindparam(name) for name in names}
+
+
+def prepare(statement: ClauseElement, dialect: Dialect, names: Sequence[str]) -> Prepared:
+    """Compile `statement` for a driver with positional parameters; rows will hold the values of `names`."""
+    compiled = statement.compile(dialect=dialect)
+    order = tuple(getattr(compiled, "positiontup", None) or ())
+    return Prepared(str(compiled), tuple(names), order)
+
+
+class Snapshot(Protocol):
+    """One unchanging view of the database."""
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query."""
+        ...
+
+
+class Transaction(Protocol):
+    """The one write that is under way: all of it happens or none."""
+
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
+        """Run the statement for each row of values."""
+        ...
+
+    def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
+        """Return the first row of a query inside the transaction."""
+        ...
+
+    def insert_new(self, noun: Noun[Any], rows: Sequence[Sequence[Any]]) -> list[bool]:
+        """Insert rows of `noun.inserted` at full speed, skip those whose key is there; say by position which were new.
+
+        `noun` is keyed by project and id. A key that repeats inside `rows` counts once, at its first place.
+        """
+        ...
+
+
+class Database(Protocol):
+    """One open database file or server."""
+
+    dialect: Dialect
+    insert: Insert
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open a view for reading. Raises `Unavailable` when the database cannot be read."""
+        ...
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of one query."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open the write; leaving it commits durably, an error undoes all. Raises `Unavailable`."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        ...

@@ -1,0 +1,172 @@
+"""Events: what people and models said, appended in bulk and read in order of arrival, by id and by page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+
+from trimtab.clock import to_micros
+from trimtab.errors import WallBreach
+from trimtab.records import Feedback, Inference, Redacted
+from trimtab.store.codec import known_ids
+from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.page import Port, after, chunks, paged
+from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
+from trimtab.store.schema import FEEDBACK, INFERENCES, Noun, exposures, joins
+
+__all__ = ["Events"]
+
+T = TypeVar("T", bound=Struct)
+
+_MINUTE = 60_000_000
+_EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
+_INPUT = INFERENCES.codec.names.index("input")
+
+
+class Events(Port):
+    """The verbs of `EventStore`; the contract stands there."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        new = database.insert(exposures).values(holes(_EXPOSED))
+        counted = new.on_conflict_do_update(
+            index_elements=list(exposures.primary_key.columns),
+            set_={"inferences": exposures.c.inferences + new.excluded.inferences},
+        )
+        self._count = prepare(counted, database.dialect, _EXPOSED)
+
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Make the events durable in one transaction and say by position which were new."""
+        inferences: list[list[Any]] = []
+        feedback: list[list[Any]] = []
+        slots: list[tuple[list[bool], int]] = []  # for each arrival: the flags of its table, and its place in them
+        new_inferences: list[bool] = []
+        new_feedback: list[bool] = []
+        for arrival in arrivals:
+            record = _behind_wall(arrival)
+            if isinstance(record, Inference):
+                slots.append((new_inferences, len(inferences)))
+                inferences.append(_inference_row(arrival, record))
+            else:
+                slots.append((new_feedback, len(feedback)))
+                feedback.append(FEEDBACK.row(arrival.project_id, record, *_received(arrival)))
+        if not slots:
+            return []
+        with self._database.transaction() as write:
+            if inferences:
+                new_inferences.extend(write.insert_new(INFERENCES, inferences))
+                counts = _exposed(inferences, new_inferences)
+                if counts:
+                    write.many(self._count, counts)
+            if feedback:
+                new_feedback.extend(write.insert_new(FEEDBACK, feedback))
+        return [flags[place] for flags, place in slots]
+
+    def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
+        """Return at most `limit` inferences of all projects that arrived after `seq`."""
+        return after(self._database, INFERENCES, seq, limit)
+
+    def feedback_after(self, seq: int, limit: int) -> list[Stored[Feedback]]:
+        """Return at most `limit` feedback events of all projects that arrived after `seq`."""
+        return after(self._database, FEEDBACK, seq, limit)
+
+    def inferences(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Inference]:
+        """Return those of the inferences that are stored, by id."""
+        return {record.id: record for record in self._by_ids(INFERENCES, project_id, inference_ids)}
+
+    def feedback(self, project_id: str, feedback_ids: Sequence[str]) -> dict[str, Feedback]:
+        """Return those of the feedback events that are stored, by id."""
+        return {record.id: record for record in self._by_ids(FEEDBACK, project_id, feedback_ids)}
+
+    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
+        """Return one page of inferences."""
+        columns = INFERENCES.table.c
+        conditions = []
+        if query.feature is not None:
+            conditions.append(columns.feature == query.feature)
+        if query.version_id is not None:
+            conditions.append(columns.version_id == query.version_id)
+        return paged(self._database, INFERENCES, project_id, query, *conditions)
+
+    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
+        """Return one page of feedback."""
+        columns = FEEDBACK.table.c
+        conditions: list[ColumnElement[bool]] = []
+        if query.feature is not None:
+            joined = _joined(INFERENCES.table.c.feature == query.feature)
+            conditions.append(or_(columns.feature == query.feature, joined))
+        if query.version_id is not None:
+            conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
+        return paged(self._database, FEEDBACK, project_id, query, *conditions)
+
+    def exposures(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[Exposure]:
+        """Return served inferences per (version, arm) created in [since, until), in whole minutes, from counters."""
+        columns = exposures.c
+        statement = (
+            select(columns.version_id, columns.arm, func.sum(columns.inferences))
+            .where(
+                columns.project_id == project_id,
+                columns.feature == feature,
+                columns.minute >= to_micros(since) // _MINUTE,
+                columns.minute < -(-to_micros(until) // _MINUTE),
+            )
+            .group_by(columns.version_id, columns.arm)
+            .order_by(columns.version_id, columns.arm)
+        )
+        return [
+            Exposure(version_id or None, arm or None, int(count))
+            for version_id, arm, count in self._database.rows(statement)
+        ]
+
+    def _by_ids(self, noun: Noun[T], project_id: str, texts: Sequence[str]) -> list[T]:
+        found: list[T] = []
+        columns = noun.table.c
+        for lot in chunks(known_ids(texts)):
+            statement = select(*noun.fields).where(columns.project_id == project_id, columns.id.in_(lot))
+            found.extend(noun.decode(row) for row in self._database.rows(statement))
+        return found
+
+
+def _behind_wall(arrival: Arrival) -> Inference | Feedback:
+    event = arrival.event
+    if type(event) is not Redacted:
+        raise WallBreach(f"expected an event from the redactor, got {type(event).__name__!r}; seal it first")
+    record = event.record
+    if type(record) not in (Inference, Feedback):
+        raise WallBreach(f"expected an inference or a feedback behind the wall, got {type(record).__name__!r}")
+    return record
+
+
+def _received(arrival: Arrival) -> tuple[int, str]:
+    return to_micros(arrival.received_at), arrival.event.rules
+
+
+def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
+    row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
+    row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
+    return row
+
+
+def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[Any, ...]]:
+    names = INFERENCES.inserted
+    feature, created, version, arm = (names.index(name) for name in ("feature", "created_at", "version_id", "arm"))
+    counts = Counter(
+        (row[0], row[feature], row[created] // _MINUTE, row[version] or "", row[arm] or "")
+        for row, fresh in zip(rows, new, strict=True)
+        if fresh
+    )
+    return [(*key, count) for key, count in counts.items()]
+
+
+def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return whether the feedback of the outer query is joined to an inference of which the condition holds."""
+    outer, inner = FEEDBACK.table.c, INFERENCES.table.c
+    own = and_(joins.c.project_id == outer.project_id, joins.c.feedback_id == outer.id)
+    target = and_(inner.project_id == joins.c.project_id, inner.id == joins.c.inference_id)
+    return exists().where(own, target, condition)

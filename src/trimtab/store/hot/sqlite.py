@@ -1,0 +1,265 @@
+"""The embedded hot store: one SQLite file in WAL mode, one writer, readers from a pool, every commit synced."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Executable, create_engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from trimtab.errors import ConfigError, Unavailable
+from trimtab.store.hot.database import Insert, Prepared, holes, prepare
+from trimtab.store.hot.store import SqlHotStore
+from trimtab.store.ports import HotStore
+from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
+
+__all__ = ["SqliteDatabase", "open_sqlite"]
+
+_APPLICATION_ID = 0x54524D54  # "TRMT": tells our file from any other SQLite file
+_PAGE_BYTES = 16_384
+_CACHE_KIB = 32_768
+_BUSY_TIMEOUT_S = 10.0
+_IDLE_READERS = 8
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_CURES = {
+    "SQLITE_FULL": "the disk is full; free space and send again",
+    "SQLITE_BUSY": "another process holds the database; stop it or try again",
+    "SQLITE_LOCKED": "another process holds the database; stop it or try again",
+    "SQLITE_READONLY": "the database file cannot be written; check its owner, mode and mount",
+    "SQLITE_PERM": "the database file cannot be opened; check its owner and mode",
+    "SQLITE_CANTOPEN": "the database file cannot be opened; check that its directory exists and may be written",
+    "SQLITE_IOERR": "the disk failed to read or write; check its health and free space",
+    "SQLITE_CORRUPT": "the database file is damaged; restore it from a backup",
+    "SQLITE_NOTADB": "the file is not an SQLite database; move it away or name another path",
+    "SQLITE_NOMEM": "there is no memory left; try again with less in flight",
+}
+
+
+def open_sqlite(path: Path, *, max_pages: int | None = None) -> HotStore:
+    """Open the hot store in the file `path`; make the file, its directory and its tables when there are none.
+
+    `max_pages` caps the file at so many pages of 16 KiB, as a full disk would. Raises `ConfigError` for a file that a
+    newer Trimtab or another program wrote, and `Unavailable` when the file cannot be opened.
+    """
+    return SqlHotStore(SqliteDatabase(path, max_pages=max_pages))
+
+
+class SqliteDatabase:
+    """One SQLite file. Writes share one connection behind a lock; each read borrows a connection of its own."""
+
+    dialect: Dialect = _DIALECT
+    insert: Insert = staticmethod(sqlite.insert)
+
+    def __init__(self, path: Path, *, max_pages: int | None = None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._reading = 0
+        self._closed = False
+        with self._explained():
+            self._writer = self._prepare_file(max_pages)
+        self._write = _Write(self._writer)
+        self._engine = create_engine(
+            "sqlite://",
+            creator=self._connect_reader,
+            poolclass=QueuePool,
+            pool_size=_IDLE_READERS,
+            max_overflow=-1,
+            isolation_level="AUTOCOMMIT",
+        )
+
+    @contextmanager
+    def snapshot(self) -> Iterator[_View]:
+        """Open a view for reading that later writes do not change."""
+        with self._idle:
+            self._require_open()
+            self._reading += 1
+        try:
+            with self._explained(), self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    yield _View(connection)
+                finally:
+                    connection.exec_driver_sql("COMMIT")
+        finally:
+            with self._idle:
+                self._reading -= 1
+                self._idle.notify_all()
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of one query."""
+        with self.snapshot() as view:
+            return view.rows(statement, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Write]:
+        """Open the write; leaving it commits and syncs, an error undoes all of it."""
+        with self._lock, self._explained():
+            self._require_open()
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                yield self._write
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Wait for the write and the reads under way, then close every connection."""
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: self._reading == 0)
+        self._engine.dispose()
+        with self._lock:
+            self._writer.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable(f"expected an open store, {str(self._path)!r} is closed; open it again")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise self._unavailable(error.orig) from error
+            raise
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error) -> Exception:
+        """Return what to raise: `Unavailable` for the machine's faults, the error itself for ours."""
+        code = getattr(error, "sqlite_errorname", "")
+        cure = next((text for name, text in _CURES.items() if code == name or code.startswith(f"{name}_")), None)
+        if cure is None:
+            return error
+        return Unavailable(f"{cure} ({str(self._path)!r}: {error})")
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _prepare_file(self, max_pages: int | None) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)  # before SQLite would make it readable for everyone
+        except OSError as error:
+            raise Unavailable(f"expected a file that can be written at {str(self._path)!r}: {error}") from error
+        connection = self._connect()
+        try:
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            self._require_ours(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            self._create(connection)
+            if max_pages is not None:
+                connection.execute(f"PRAGMA max_page_count = {int(max_pages)}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _require_ours(self, connection: sqlite3.Connection) -> None:
+        version = _pragma(connection, "user_version")
+        owner = _pragma(connection, "application_id")
+        filled = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        if filled and owner != _APPLICATION_ID:
+            raise ConfigError(
+                f"expected a Trimtab database or no file at {str(self._path)!r}, got a database of another program; "
+                "name another path in storage.path",
+                param="storage.path",
+            )
+        if version > SCHEMA_VERSION:
+            raise ConfigError(
+                f"expected schema version {SCHEMA_VERSION} or older in {str(self._path)!r}, got {version!r}, written "
+                "by a newer Trimtab; upgrade this one or restore the backup from before",
+                param="storage.path",
+            )
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        # Looked at again behind the lock: two processes may open a new file at once.
+        if _pragma(connection, "user_version") == 0:
+            for table in metadata.sorted_tables:
+                connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+class _View:
+    """A snapshot on one borrowed connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query."""
+        return self._connection.execute(statement, dict(values or {})).fetchall()
+
+
+class _Write:
+    """The write under way on the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
+
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
+        """Run the statement for each row of values."""
+        self._connection.executemany(statement.sql, statement.arranged(rows))
+
+    def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
+        """Return the first row of a query inside the transaction."""
+        found: Sequence[Any] | None = self._connection.execute(
+            statement.sql, statement.arranged([values])[0]
+        ).fetchone()
+        return found
+
+    def insert_new(self, noun: Noun[Any], rows: Sequence[Sequence[Any]]) -> list[bool]:
+        """Insert the rows whose key is not there and say by position which they were."""
+        name = noun.table.name
+        before = self._connection.execute(f"SELECT coalesce(max(seq), 0) FROM {name}").fetchone()[0]
+        inserted = self._connection.executemany(self._inserts[noun], rows).rowcount
+        if inserted == len(rows):
+            return [True] * len(rows)
+        # AUTOINCREMENT never goes back, so the rows above the old end are the ones that are new.
+        fresh = set(self._connection.execute(f"SELECT project_id, id FROM {name} WHERE seq > ?", (before,)))
+        owner, key = noun.inserted.index("project_id"), noun.inserted.index("id")
+        flags = []
+        for row in rows:
+            flags.append((row[owner], row[key]) in fresh)
+            fresh.discard((row[owner], row[key]))
+        return flags
+
+
+def _insert_new(noun: Noun[Any]) -> str:
+    statement = sqlite.insert(noun.table).values(holes(noun.inserted)).on_conflict_do_nothing()
+    prepared = prepare(statement, _DIALECT, noun.inserted)
+    return prepared.sql

@@ -1,0 +1,264 @@
+"""The tables of the hot store, generated from the records: one declaration for every SQL backend.
+
+A record's table has its fields as columns, behind `seq` (order of arrival) and `project_id`. Small tables beside them
+hold what stages derive: which feedback belongs to which inference, what waits, who voted, where a cursor stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+    literal_column,
+)
+
+from trimtab.records import (
+    ApiKey,
+    Case,
+    Change,
+    Feature,
+    Feedback,
+    Incident,
+    Inference,
+    Monitor,
+    Opinion,
+    Outcome,
+    Project,
+    Rollout,
+    Run,
+    RunStep,
+    Version,
+)
+from trimtab.store.codec import Codec, Kind
+from trimtab.store.ports import Stored
+
+__all__ = [
+    "API_KEYS",
+    "CASES",
+    "CHANGES",
+    "FEATURES",
+    "FEEDBACK",
+    "INCIDENTS",
+    "INFERENCES",
+    "MONITORS",
+    "NOUNS",
+    "OPINIONS",
+    "OUTCOMES",
+    "PROJECTS",
+    "ROLLOUTS",
+    "RUNS",
+    "RUN_STEPS",
+    "SCHEMA_VERSION",
+    "VERSIONS",
+    "Noun",
+    "cursors",
+    "exposures",
+    "joins",
+    "metadata",
+    "orphans",
+    "probe",
+    "targets",
+    "votes",
+]
+
+T = TypeVar("T", bound=Struct)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+_SEQ = BigInteger().with_variant(Integer(), "sqlite")
+_TYPES: dict[Kind, Any] = {
+    Kind.UUID: LargeBinary(16),
+    Kind.TIME: BigInteger(),
+    Kind.TEXT: Text(),
+    Kind.REAL: Float(),
+    Kind.WHOLE: BigInteger(),
+    Kind.FLAG: Boolean(),
+    Kind.JSON: Text(),
+}
+
+
+class Noun(Generic[T]):
+    """A record and its table.
+
+    `key` makes a row unique, `extra` are columns that the store adds, `without` names fields that it keeps elsewhere.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: type[T],
+        *,
+        key: Sequence[str],
+        extra: Sequence[Column[Any]] = (),
+        without: Sequence[str] = (),
+    ) -> None:
+        self.record = record
+        self.codec = Codec(record, without=without)
+        self.extra = tuple(column.name for column in extra)
+        self.without = tuple(without)
+        fields = [
+            Column(field, _TYPES[kind], nullable=field in self.codec.optional)
+            for field, kind in self.codec.kinds.items()
+            if field != "project_id"
+        ]
+        self.table = Table(
+            name,
+            metadata,
+            Column("seq", _SEQ, primary_key=True, autoincrement=True),
+            Column("project_id", Text(), nullable=False),
+            *extra,
+            *fields,
+            sqlite_autoincrement=True,
+        )
+        self.key: list[ColumnElement[Any]] = [self._keyed(self.table.c[part]) for part in key]
+        Index(f"{name}_key", *self.key, unique=True)
+        self.fields: list[Column[Any]] = [self.table.c[field] for field in self.codec.names]
+        self.columns: list[ColumnElement[Any]] = [self.table.c.seq, self.table.c.project_id, *self.fields]
+        self.inserted = tuple(column.name for column in self.table.c if column.name != "seq")
+        self._own_project = self.codec.names.index("project_id") if "project_id" in self.codec.names else None
+
+    @staticmethod
+    def _keyed(column: Column[Any]) -> ColumnElement[Any]:
+        # Two nulls are never equal in a unique index; in a key, "nobody" is one value like any other.
+        return func.coalesce(column, literal_column("''")) if column.nullable else column
+
+    def row(self, project_id: str, record: T, *extra: object) -> list[Any]:
+        """Return the values of the columns `inserted` for `record`, with the `extra` columns' values in their order."""
+        values = self.codec.encode(record)
+        if self._own_project is not None and values.pop(self._own_project) != project_id:
+            raise ValueError(f"expected a record of project {project_id!r}, got {record!r}")
+        return [project_id, *extra, *values]
+
+    def stored(self, row: Sequence[Any]) -> Stored[T]:
+        """Return the record of a row that holds `columns`, with its place."""
+        return Stored(row[0], row[1], self.codec.decode(row[2:]))
+
+    def decode(self, row: Sequence[Any]) -> T:
+        """Return the record of a row that holds `fields`."""
+        return self.codec.decode(row)
+
+
+def _received() -> list[Column[Any]]:
+    return [Column("received_at", BigInteger(), nullable=False), Column("rules", Text(), nullable=False)]
+
+
+INFERENCES = Noun(
+    "inferences",
+    Inference,
+    key=("project_id", "id"),
+    extra=[*_received(), Column("input_hash", Text(), nullable=False)],
+)
+FEEDBACK = Noun("feedback", Feedback, key=("project_id", "id"), extra=_received())
+OPINIONS = Noun("opinions", Opinion, key=("project_id", "inference_id", "kind", "source", "user_id"))
+OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
+MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
+INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
+CHANGES = Noun("changes", Change, key=("project_id", "id"))
+RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
+RUN_STEPS = Noun(
+    "run_steps",
+    RunStep,
+    key=("project_id", "run_id", "name"),
+    extra=[Column("run_id", LargeBinary(16), nullable=False)],
+)
+ROLLOUTS = Noun("rollouts", Rollout, key=("project_id", "feature", "revision"))
+VERSIONS = Noun("versions", Version, key=("project_id", "feature", "id"))
+CASES = Noun("cases", Case, key=("project_id", "id"))
+FEATURES = Noun("features", Feature, key=("project_id", "name"))
+API_KEYS = Noun("api_keys", ApiKey, key=("project_id", "id"))
+PROJECTS = Noun("projects", Project, key=("project_id", "id"))
+NOUNS: tuple[Noun[Any], ...] = (
+    INFERENCES,
+    FEEDBACK,
+    OPINIONS,
+    OUTCOMES,
+    MONITORS,
+    INCIDENTS,
+    CHANGES,
+    RUNS,
+    RUN_STEPS,
+    ROLLOUTS,
+    VERSIONS,
+    CASES,
+    FEATURES,
+    API_KEYS,
+    PROJECTS,
+)
+
+# Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
+Index(
+    "inferences_time",
+    *(INFERENCES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id")),
+)
+Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
+Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
+Index("opinions_kind", OPINIONS.table.c.project_id, OPINIONS.table.c.kind)
+Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.feature)
+Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
+Index("api_keys_sha256", API_KEYS.table.c.sha256)
+
+
+def _derived(name: str, *columns: Column[Any]) -> Table:
+    return Table(name, metadata, *columns, sqlite_with_rowid=False)
+
+
+def _part(name: str, kind: Any = None) -> Column[Any]:
+    return Column(name, kind or Text(), primary_key=True, autoincrement=False)
+
+
+joins = _derived(
+    "joins",
+    _part("project_id"),
+    _part("feedback_id", LargeBinary(16)),
+    Column("inference_id", LargeBinary(16), nullable=False),
+)
+orphans = _derived(
+    "orphans",
+    _part("project_id"),
+    _part("target_kind"),
+    _part("target_key"),
+    _part("feedback_id", LargeBinary(16)),
+)
+Index("orphans_feedback", orphans.c.project_id, orphans.c.feedback_id)
+targets = _derived(
+    "targets",
+    _part("project_id"),
+    _part("kind"),
+    _part("key"),
+    Column("inference_id", LargeBinary(16), nullable=False),
+    Column("created_at", BigInteger(), nullable=False),
+)
+votes = _derived(
+    "votes",
+    _part("consumer_id"),
+    _part("user_id"),
+    Column("project_id", Text(), nullable=False),
+    Column("counted_at", BigInteger(), nullable=False),
+)
+exposures = _derived(
+    "exposures",
+    _part("project_id"),
+    _part("feature"),
+    _part("minute", BigInteger()),
+    _part("version_id"),
+    _part("arm"),
+    Column("inferences", BigInteger(), nullable=False),
+)
+cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
+probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))
