@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.stats.detector import RateMonitor
-from trimtab.stats.share import NegativesShare, SampleRatioCheck
+from trimtab.stats.share import BOUND_RATIOS, NegativesShare, SampleRatioCheck
 from trimtab.stats.verification import VerifiedFix
 
 rates = st.floats(0.001, 0.999)
@@ -177,3 +177,42 @@ def test_share_agrees_with_the_product_of_coin_likelihoods(stream: list[tuple[bo
             logs[k] += math.log(theta / null if from_canary else (1 - theta) / (1 - null))
     expected = math.log(sum(map(math.exp, logs)) / len(logs))
     assert test.log_e_value == pytest.approx(expected, rel=1e-7, abs=1e-7)
+
+
+def theta(pi: float, ratio: float) -> float:
+    return pi * ratio / (pi * ratio + 1 - pi)
+
+
+def rejects(stream: list[tuple[bool, float]], null: float, alpha: float) -> bool:
+    """Return whether bets on lower ratios have made 1 / alpha against "the ratio is `null` or more"."""
+    wealth = [
+        math.prod(
+            theta(pi, null / odds) / theta(pi, null)
+            if from_canary
+            else (1 - theta(pi, null / odds)) / (1 - theta(pi, null))
+            for from_canary, pi in stream
+        )
+        for odds in BOUND_RATIOS
+    ]
+    return sum(wealth) / len(wealth) >= 1 / alpha
+
+
+@given(
+    st.integers(0, 20),
+    st.integers(0, 120),
+    st.sampled_from([(0.1, 0.5), (0.5, 0.5), (0.3, 0.8)]),
+    st.floats(0.02, 0.6),
+)
+def test_upper_bound_is_the_last_of_an_unbroken_run_of_rejections(
+    canary: int, stable: int, ramp: tuple[float, float], alpha: float
+) -> None:
+    stream = [(index < canary, ramp[index % 2]) for index in range(canary + stable)]
+    test = NegativesShare()
+    for event in stream:
+        test.update(*event)
+    expected = math.inf
+    for null in sorted(test.ratio_grid, reverse=True):
+        if not rejects(stream, null, alpha):
+            break
+        expected = null
+    assert test.rate_ratio_upper(alpha) == expected

@@ -27,6 +27,7 @@ from trimtab.stats import expect
 from trimtab.stats.mixture import log_mean_exp
 
 __all__ = [
+    "BOUND_RATIOS",
     "RATIO_GRID",
     "NegativesShare",
     "NegativesShareState",
