@@ -85,7 +85,7 @@ class LoopWorld:
     def tick(self) -> int:
         return sum(stage.tick(self.clock.now()) for stage in self.stages)
 
-    def day(self, truth: dict[str, str], *, answers: int = 60, vote_rate: float = 1.0, users: int = 200) -> None:
+    def day(self, truth: dict[str, str], *, answers: int = 96, vote_rate: float = 0.6, users: int = 3000) -> None:
         """Let users ask for a day, in hourly lots, ticking after each."""
         for _ in range(24):
             self.serve(truth, answers=max(answers // 24, 1), vote_rate=vote_rate, users=users)
@@ -93,7 +93,7 @@ class LoopWorld:
             while self.tick():
                 pass
 
-    def serve(self, truth: dict[str, str], *, answers: int, vote_rate: float = 1.0, users: int = 200) -> None:
+    def serve(self, truth: dict[str, str], *, answers: int, vote_rate: float = 1.0, users: int = 3000) -> None:
         """Serve answers as an app with the SDK would, and append what comes of it."""
         rollout = self.store.rollout(PROJECT, FEATURE)
         assert rollout is not None
