@@ -1,0 +1,1 @@
+"""From an incident to a change that proved itself on live feedback."""
