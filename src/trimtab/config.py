@@ -69,18 +69,20 @@ class Redaction(_Section, frozen=True):
 
 
 class Monitoring(_Section, frozen=True):
-    """When a rate of negative votes counts as worse than its reference (docs: detection)."""
+    """When a rate of negative votes counts as worse than normal (docs: detection).
 
-    reference_rate: Rate = 0.15
+    Without a `reference_rate` the normal rate is learned from a feature's first `baseline_votes` votes.
+    """
+
+    reference_rate: Rate | None = None
     false_alarm_rate: Rate = 0.05
     horizon_votes: Some = 2000
     window_hours: Positive = 24.0
     min_users: Some = 5
     min_votes: Some = 20
-    baseline_votes: Some = 500
-    baseline_days: Some = 28
+    baseline_votes: Annotated[int, Meta(ge=50)] = 500
+    baseline_bound: Rate = 0.8
     baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
-    cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
 
 
 class Playbook(_Section, frozen=True):
@@ -90,6 +92,7 @@ class Playbook(_Section, frozen=True):
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
     min_corrections: Some = 1
+    cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
 
 
 class Gate(_Section, frozen=True):

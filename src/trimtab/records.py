@@ -35,6 +35,7 @@ __all__ = [
     "Incident",
     "Inference",
     "KeyKind",
+    "Line",
     "Message",
     "Monitor",
     "Name",
@@ -47,6 +48,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunStep",
+    "State",
     "Text",
     "Tier",
     "Time",
@@ -69,6 +71,12 @@ Text = Annotated[str, Meta(max_length=1_000_000, extra={"pii": "text"})]
 
 Payload = Annotated[str | list[Any] | dict[str, Any], Meta(extra={"pii": "value"})]
 """What went into or came out of a model: a text, a list of messages, or an object. Redacted leaf by leaf."""
+
+Line = Annotated[str, Meta(max_length=2000, extra={"pii": "none"})]
+"""A line the engine wrote itself from numbers, ids and names; words of others pass the redactor before they join it."""
+
+State = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
+"""Numbers the engine keeps between ticks."""
 
 Time = Annotated[datetime, Meta(tz=True)]
 """A time with its zone; kept and returned in UTC."""
@@ -265,7 +273,7 @@ class Version(_Record, frozen=True):
     created_at: Time
     messages: list[Message] = []
     model: Name | None = None
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, Any], Meta(extra={"pii": "value"})] = {}
     rules: list[Rule] = []
     exemplars: list[Exemplar] = []
     parent_id: Name | None = None
@@ -331,7 +339,11 @@ class Evidence(_Record, frozen=True):
 
 
 class Outcome(_Record, frozen=True):
-    """The fused judgement of one inference: P(bad) with its confidence and why."""
+    """The fused judgement of one inference: P(bad) with its confidence and why.
+
+    `vote` is what the people who used the answer said themselves (mean, 1 = bad), None while nobody did; `voter_id` and
+    `voted_at` are the person and the moment of the latest such word. Monitors and canaries count votes, not p_bad.
+    """
 
     inference_id: Uuid
     feature: Name
@@ -344,20 +356,31 @@ class Outcome(_Record, frozen=True):
     version_id: Name | None = None
     arm: Arm | None = None
     user_id: Identifier | None = None
+    vote: Annotated[float, Meta(ge=0, le=1)] | None = None
+    voter_id: Identifier | None = None
+    voted_at: Time | None = None
     calibrated: bool = False
 
 
 class Monitor(_Record, frozen=True):
-    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test."""
+    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test.
+
+    `reference` is the rate of negative votes that counts as normal: None while it is learned from `learned_votes`.
+    """
 
     id: Uuid
     feature: Name
     version_id: Name
-    reference: Annotated[float, Meta(gt=0, lt=1)]
-    reference_kind: Literal["target", "baseline"]
+    reference_kind: Literal["target", "baseline", "inherited", "learning"]
     created_at: Time
-    detector: dict[str, Any]
-    bad_users: int = 0
+    reference: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    learned_votes: int = 0
+    learned_negatives: float = 0.0
+    votes: int = 0
+    negatives: float = 0.0
+    alarms: int = 0
+    detector: State = {}
+    onsets: State = {}
     last_alarm_at: Time | None = None
 
 
@@ -430,7 +453,7 @@ class GateReport(_Record, frozen=True):
     """
 
     verdict: Literal["pass", "fail", "inconclusive"]
-    reason: Text
+    reason: Line
     cases: int
     broken: int
     fixed: int
@@ -457,15 +480,15 @@ class Change(_Record, frozen=True):
     incident_id: Uuid | None = None
     candidate_version_id: Name | None = None
     gate: GateReport | None = None
-    reason: Text = ""
+    reason: Line = ""
     gated_at: Time | None = None
     exposed_at: Time | None = None
     step_at: Time | None = None
     promoted_at: Time | None = None
     rolled_back_at: Time | None = None
     verified_at: Time | None = None
-    canary: dict[str, Any] = {}
-    verification: dict[str, Any] = {}
+    canary: State = {}
+    verification: State = {}
 
 
 class RunStep(_Record, frozen=True):
@@ -474,7 +497,7 @@ class RunStep(_Record, frozen=True):
     name: Name
     started_at: Time
     ended_at: Time
-    detail: dict[str, Any] = {}
+    detail: State = {}
 
 
 class Run(_Record, frozen=True):
@@ -488,7 +511,7 @@ class Run(_Record, frozen=True):
     incident_id: Uuid | None = None
     change_id: Uuid | None = None
     ended_at: Time | None = None
-    error: Text = ""
+    error: Line = ""
     steps: list[RunStep] = field(default_factory=list)
 
 

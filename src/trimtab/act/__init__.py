@@ -1,1 +1,1 @@
-"""From an incident to a change that proved itself on live feedback."""
+"""Fourth room: turns an incident into a tested change, tries it on a few, and keeps or takes it back by live votes."""

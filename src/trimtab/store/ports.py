@@ -1,8 +1,8 @@
 """What the engine asks of a hot store, as protocols. One contract suite runs over every backend.
 
 Times go in and come out as UTC `datetime`, ids as canonical text, whatever a backend keeps. Every verb takes the
-project whose rows it may touch; none ever returns a row of another. All verbs are synchronous, may be called from any thread,
-and raise `Unavailable` when the database cannot be read or written now (disk full, locked too long, closed).
+project whose rows it may touch; none ever returns a row of another. All verbs are synchronous, may be called
+from any thread, and raise `Unavailable` when the database cannot be read or written now (disk full, locked, closed).
 
 `seq` is a row's place in its table's order of arrival: a positive integer, given at commit, never reused. A stage reads
 "after seq" and commits its new cursor together with what it made of the rows, so that a crash repeats nothing.

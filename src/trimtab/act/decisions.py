@@ -1,0 +1,130 @@
+"""What a person may do to a change, an incident or a feature by hand. Each is one commit, effective at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from trimtab.act.rollout import exposed, promoted, restored, withdrawn
+from trimtab.errors import Conflict, NotFound
+from trimtab.records import Change, Incident, Rollout, Version
+from trimtab.redact.wall import Cleaner, seal
+from trimtab.store.ports import HotStore, Switch, Writes
+
+__all__ = ["Decisions"]
+
+_TRIED = ("canary", "paused")
+
+
+class Decisions:
+    """People's verbs. Each raises NotFound for an unknown id and Conflict where the state does not allow it."""
+
+    def __init__(self, store: HotStore, cleaner: Cleaner, *, first_share: float) -> None:
+        self._store = store
+        self._cleaner = cleaner
+        self._first_share = first_share
+
+    def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
+        """Start the canary of a change that waits for approval."""
+        change = self._change(project_id, change_id, ("awaiting",), "approve")
+        switch = exposed(self._rollout(project_id, change.feature), change, self._first_share, now)
+        trial = {"steps": [[now.isoformat(), self._first_share]]}
+        return self._write(
+            project_id,
+            msgspec.structs.replace(change, state="canary", reason="", exposed_at=now, step_at=now, canary=trial),
+            switch,
+        )
+
+    def promote(self, project_id: str, change_id: str, now: datetime) -> Change:
+        """Serve a tried candidate to everyone; its incident then recovers until votes verify it."""
+        change = self._change(project_id, change_id, _TRIED, "promote")
+        switch = promoted(self._rollout(project_id, change.feature), now)
+        incidents = []
+        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        if incident is not None and incident.state == "firing":
+            incidents.append(msgspec.structs.replace(incident, state="recovering"))
+        change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason="promoted by hand")
+        return self._write(project_id, change, switch, incidents)
+
+    def pause(self, project_id: str, change_id: str, _now: datetime) -> Change:
+        """Keep the share of a canary where it is until resumed; harm still rolls it back."""
+        change = self._change(project_id, change_id, ("canary",), "pause")
+        return self._write(project_id, msgspec.structs.replace(change, state="paused", reason="paused by hand"))
+
+    def resume(self, project_id: str, change_id: str, now: datetime) -> Change:
+        """Let a paused canary go on; its step and its time limit begin anew."""
+        change = self._change(project_id, change_id, ("paused",), "resume")
+        resumed = {**change.canary, "resumed_at": now.isoformat()}
+        return self._write(
+            project_id, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
+        )
+
+    def roll_back(self, project_id: str, change_id: str, now: datetime) -> Change:
+        """Take a candidate, or a promoted version, back: what was served before is served to everyone."""
+        change = self._change(project_id, change_id, (*_TRIED, "promoted", "verified"), "roll back")
+        rollout = self._rollout(project_id, change.feature)
+        if rollout.candidate_version_id == change.candidate_version_id:
+            switch = withdrawn(rollout, now)
+        elif rollout.stable_version_id == change.candidate_version_id:
+            switch = restored(rollout, change.base_version_id, now)
+        else:
+            raise Conflict(f"change {change_id!r} is not what {change.feature!r} serves", param="change_id")
+        incidents = []
+        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        if incident is not None and incident.state == "recovering":
+            incidents.append(msgspec.structs.replace(incident, state="firing"))
+        change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, reason="by hand")
+        return self._write(project_id, change, switch, incidents)
+
+    def serve(self, project_id: str, version: Version, now: datetime) -> Rollout:
+        """Store a version made by hand and serve it to everyone."""
+        sealed = seal(self._cleaner, version)
+        rollout = self._rollout(project_id, version.feature)
+        switch = restored(rollout, sealed.record.id, now)
+        self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})
+        return switch.rollout
+
+    def restore(self, project_id: str, feature: str, version_id: str, now: datetime) -> Rollout:
+        """Serve a stored version to everyone."""
+        if self._store.version(project_id, feature, version_id) is None:
+            raise NotFound(f"no version {version_id!r} of {feature!r}", param="version_id")
+        switch = restored(self._rollout(project_id, feature), version_id, now)
+        self._store.commit({project_id: Writes(switches=[switch])})
+        return switch.rollout
+
+    def resolve(self, project_id: str, incident_id: str, now: datetime) -> Incident:
+        """Close an incident by hand: not a problem, or mended elsewhere."""
+        incident = self._store.incident(project_id, incident_id)
+        if incident is None:
+            raise NotFound(f"no incident {incident_id!r}", param="incident_id")
+        if incident.state == "resolved":
+            raise Conflict(f"incident {incident_id!r} is already resolved ({incident.resolution})")
+        closed = msgspec.structs.replace(incident, state="resolved", resolution="manual", resolved_at=now)
+        self._store.commit({project_id: Writes(incidents=[closed])})
+        return closed
+
+    def _change(self, project_id: str, change_id: str, states: tuple[str, ...], verb: str) -> Change:
+        change = self._store.change(project_id, change_id)
+        if change is None:
+            raise NotFound(f"no change {change_id!r}", param="change_id")
+        if change.state not in states:
+            raise Conflict(f"cannot {verb} a change that is {change.state!r}; expected {' or '.join(states)}")
+        return change
+
+    def _rollout(self, project_id: str, feature: str) -> Rollout:
+        rollout = self._store.rollout(project_id, feature)
+        if rollout is None:
+            raise NotFound(f"no feature {feature!r}", param="feature")
+        return rollout
+
+    def _write(
+        self,
+        project_id: str,
+        change: Change,
+        switch: Switch | None = None,
+        incidents: list[Incident] | None = None,
+    ) -> Change:
+        writes = Writes(changes=[change], switches=[switch] if switch else [], incidents=incidents or [])
+        self._store.commit({project_id: writes})
+        return change

@@ -1,0 +1,40 @@
+"""A Version as the messages a model is sent: its template, its rules, worked examples, then the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trimtab.records import Exemplar, Message, Version
+
+__all__ = ["render"]
+
+_SLOT = "{input}"
+
+
+def render(version: Version, text: str, exemplars: Sequence[Exemplar]) -> list[Message]:
+    """Return the messages for one input; `exemplars` are those to show, the nearest last.
+
+    Rules stand at the end of the first system message (one is made where the template has none). `{input}` in the
+    template is replaced; a template without it is followed by the input as the user's turn. User text is put in once
+    and never read as a template again.
+    """
+    template = list(version.messages)
+    rules = "\n".join(f"- {rule.text}" for rule in version.rules)
+    if rules:
+        block = f"Follow these rules:\n{rules}"
+        first = next((place for place, message in enumerate(template) if message.role in ("system", "developer")), None)
+        if first is None:
+            template.insert(0, Message(role="system", content=block))
+        else:
+            held = template[first]
+            template[first] = Message(role=held.role, content=f"{held.content}\n\n{block}")
+    shown = [
+        message
+        for item in exemplars
+        for message in (Message(role="user", content=item.input), Message(role="assistant", content=item.output))
+    ]
+    slot = next((place for place, message in enumerate(template) if _SLOT in message.content), None)
+    if slot is None:
+        return [*template, *shown, Message(role="user", content=text)]
+    filled = Message(role=template[slot].role, content=template[slot].content.replace(_SLOT, text))
+    return [*template[:slot], *shown, filled, *template[slot + 1 :]]

@@ -1,0 +1,63 @@
+"""Pointer switches: what a feature serves changes only here, by one row and its revision."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from trimtab.errors import Conflict
+from trimtab.ids import derived_id
+from trimtab.records import Change, Rollout
+from trimtab.store.ports import Switch
+
+__all__ = ["exposed", "promoted", "restored", "stepped", "withdrawn"]
+
+
+def exposed(rollout: Rollout, change: Change, share: float, now: datetime) -> Switch:
+    """Start to serve a change's candidate to its first share of users.
+
+    Raises Conflict while another candidate is tried, or when the change was built on another version than is served.
+    """
+    if rollout.candidate_version_id is not None:
+        raise Conflict(f"{change.feature!r} already tries {rollout.candidate_version_id!r}; end that trial first")
+    if rollout.stable_version_id != change.base_version_id:
+        raise Conflict(
+            f"the change was built on {change.base_version_id!r}, but {rollout.stable_version_id!r} is served now; "
+            "run the playbook again"
+        )
+    return _switch(
+        rollout,
+        now,
+        id=derived_id("rollout", change.id),
+        candidate_version_id=change.candidate_version_id,
+        share=share,
+        change_id=change.id,
+    )
+
+
+def stepped(rollout: Rollout, share: float, now: datetime) -> Switch:
+    """Give the candidate a larger share; the salt stays, so nobody who has it loses it."""
+    return _switch(rollout, now, share=share)
+
+
+def promoted(rollout: Rollout, now: datetime) -> Switch:
+    """Serve the candidate to everyone. Raises Conflict when there is none."""
+    if rollout.candidate_version_id is None:
+        raise Conflict(f"{rollout.feature!r} has no candidate to promote")
+    return _switch(rollout, now, stable_version_id=rollout.candidate_version_id, candidate_version_id=None, share=0.0)
+
+
+def withdrawn(rollout: Rollout, now: datetime) -> Switch:
+    """Serve the stable version to everyone again."""
+    return _switch(rollout, now, candidate_version_id=None, share=0.0)
+
+
+def restored(rollout: Rollout, version_id: str, now: datetime) -> Switch:
+    """Serve an earlier version to everyone, and end any trial."""
+    return _switch(rollout, now, stable_version_id=version_id, candidate_version_id=None, share=0.0, change_id=None)
+
+
+def _switch(rollout: Rollout, now: datetime, **changes: object) -> Switch:
+    switched = msgspec.structs.replace(rollout, updated_at=now, revision=rollout.revision + 1, **changes)
+    return Switch(switched, rollout.revision)

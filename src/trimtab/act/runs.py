@@ -1,0 +1,148 @@
+"""Durable runs: a playbook's steps in order, each once, through kills and restarts. The engine behind it is DBOS.
+
+DBOS keeps ids, names and counts only (never texts) in a database file of its own, and re-enters a run that was cut off
+when it launches again. It is one per process by its nature, imported late (a second of CPU), and never sleeps in a
+workflow: what waits is a row that a later tick advances.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from trimtab.act.playbook import ExemplarPlaybook, Order
+from trimtab.errors import Conflict, TrimtabError
+
+__all__ = ["DbosRuns", "RunState", "Runs"]
+
+RunState = Literal["unknown", "running", "done", "failed"]
+
+_WORKFLOW_FORMAT = "1"  # rises when the order of steps changes; DBOS then leaves older runs to older code
+_STATES: dict[str, RunState] = {"SUCCESS": "done", "PENDING": "running", "ENQUEUED": "running"}
+_in_process = threading.Lock()
+
+
+class Runs(Protocol):
+    """Durable execution of playbooks, by run id."""
+
+    def start(self, order: Order) -> None:
+        """Start the run, once per run id however often it is asked for; return without waiting unless inline."""
+        ...
+
+    def state(self, run_id: str) -> RunState:
+        """Say how far a run is; "unknown" if it was never started here."""
+        ...
+
+    def close(self) -> None:
+        """Stop; what was cut off goes on at the next start. A second call does nothing."""
+        ...
+
+
+class DbosRuns:
+    """Runs on DBOS over SQLite. `inline` waits for each run to end, as a study under a set clock needs.
+
+    Raises Conflict when this process already holds another one: DBOS allows one.
+    """
+
+    def __init__(self, playbook: ExemplarPlaybook, path: Path, *, inline: bool = False) -> None:
+        self._playbook = playbook
+        self._path = path
+        self._inline = inline
+        self._workflow: Any = None
+        self._launch_lock = threading.Lock()
+        if path.exists():  # a run may have been cut off
+            self._launch()
+
+    def start(self, order: Order) -> None:
+        """Start the run under its id."""
+        self._launch()
+        from dbos import DBOS, SetWorkflowID  # noqa: PLC0415  a second of CPU, only where runs happen
+
+        with SetWorkflowID(order.run_id):
+            handle = DBOS.start_workflow(self._workflow, msgspec.to_builtins(order))
+        if self._inline:
+            handle.get_result()
+
+    def state(self, run_id: str) -> RunState:
+        """Ask DBOS."""
+        if self._workflow is None and not self._path.exists():
+            return "unknown"
+        self._launch()
+        from dbos import DBOS  # noqa: PLC0415
+
+        status = DBOS.get_workflow_status(run_id)
+        if status is None:
+            return "unknown"
+        return _STATES.get(status.status, "failed")
+
+    def close(self) -> None:
+        """Take DBOS down with its threads and connections."""
+        with self._launch_lock:
+            if self._workflow is None:
+                return
+            from dbos import DBOS  # noqa: PLC0415
+
+            DBOS.destroy(destroy_registry=True)
+            self._workflow = None
+            _in_process.release()
+
+    def _launch(self) -> None:
+        with self._launch_lock:
+            if self._workflow is not None:
+                return
+            if not _in_process.acquire(blocking=False):
+                raise Conflict("this process already runs an engine with playbooks; close it first")
+            try:
+                self._workflow = _launch(self._path, self._go)
+            except BaseException:
+                _in_process.release()
+                raise
+
+    def _go(self, told: dict[str, Any]) -> str:
+        """Carry out one run. Called by DBOS, again from the first unfinished step when a run was cut off."""
+        from dbos import DBOS  # noqa: PLC0415
+
+        order = msgspec.convert(told, Order)
+        for name, step in self._playbook.steps:
+            try:
+                DBOS.run_step({"name": name}, step, order)
+            except TrimtabError as error:
+                self._playbook.fail(order, f"{name}: {error.message}")
+                return "failed"
+        return "done"
+
+
+def _launch(path: Path, run: Any) -> Any:
+    from dbos import DBOS, DBOSConfig  # noqa: PLC0415
+    from dbos._serialization import Serializer  # noqa: PLC0415  its public name is not exported
+
+    class JsonSerializer(Serializer):
+        """Plain JSON in place of pickle: nothing in the workflow's file can run code."""
+
+        def serialize(self, data: Any) -> str:
+            return json.dumps(data, default=lambda value: f"{type(value).__name__}: {value}")
+
+        def deserialize(self, serialized_data: str) -> Any:
+            return json.loads(serialized_data)
+
+        def name(self) -> str:
+            return "trimtab_json"
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config: DBOSConfig = {
+        "name": "trimtab",
+        "system_database_url": f"sqlite:///{path.resolve()}",
+        "application_version": _WORKFLOW_FORMAT,
+        "executor_id": "embedded",
+        "log_level": "WARNING",
+        "serializer": JsonSerializer(),
+        "notification_listener_polling_interval_sec": 0.05,
+    }
+    workflow = DBOS.workflow(name="playbook")(run)
+    DBOS(config=config)
+    DBOS.launch()
+    return workflow

@@ -1,0 +1,190 @@
+"""The act stage: starts a run for each incident that needs one, and moves every change on trial by live evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from trimtab.act.playbook import PLAYBOOK, ExemplarPlaybook, Order
+from trimtab.act.rollout import promoted, stepped, withdrawn
+from trimtab.act.runs import Runs
+from trimtab.act.trial import Decision, Trial, harm_consumer, help_consumer
+from trimtab.config import Settings
+from trimtab.errors import Conflict
+from trimtab.ids import derived_id
+from trimtab.records import Change, ChangeState, Incident, Outcome, Rollout, Run
+from trimtab.store.ports import HotStore, Query, Writes
+
+__all__ = ["CURSOR", "ActStage"]
+
+CURSOR = "act"
+_LIVE: tuple[ChangeState, ...] = ("canary", "paused", "promoted")
+_UNDER_WAY = ("building", "awaiting", "canary", "paused")
+
+
+class ActStage:
+    """Reads outcomes for the trials under way, decides, and starts runs.
+
+    Trials, vote caps, pointer switches and the cursor are committed together. When a person switched a rollout in the
+    same moment the commit is refused as a whole, and the next tick sees the new state.
+    """
+
+    name = "act"
+
+    def __init__(self, store: HotStore, settings: Settings, playbook: ExemplarPlaybook, runs: Runs) -> None:
+        self._store = store
+        self._settings = settings
+        self._playbook = playbook
+        self._runs = runs
+
+    def tick(self, now: datetime) -> int:
+        """Advance trials by at most one batch of outcomes, then start what is due; return how many rows were read."""
+        rows = self._store.outcomes_after(self._store.cursor(CURSOR), self._settings.engine.batch_rows)
+        by_project: dict[str, dict[str, list[Outcome]]] = {}
+        for row in rows:
+            by_project.setdefault(row.project_id, {}).setdefault(row.record.feature, []).append(row.record)
+        writes: dict[str, Writes] = {}
+        for project in self._store.projects():
+            written = self._advance(project.id, by_project.get(project.id, {}), now)
+            if written is not None:
+                writes[project.id] = written
+        if rows or writes:
+            try:
+                self._store.commit(writes, cursors={CURSOR: rows[-1].seq} if rows else None)
+            except Conflict:
+                return 0
+        for project in self._store.projects():
+            self._start_runs(project.id, now)
+        return len(rows)
+
+    def _advance(self, project_id: str, outcomes: dict[str, list[Outcome]], now: datetime) -> Writes | None:
+        live = self._store.changes(project_id, Query(limit=1000), states=_LIVE)
+        writes = Writes()
+        for change in (row.record for row in live.rows):
+            self._try(project_id, change, outcomes.get(change.feature, []), now, writes)
+        return writes if writes.changes else None
+
+    def _try(self, project_id: str, change: Change, outcomes: Iterable[Outcome], now: datetime, writes: Writes) -> None:
+        rollout = self._store.rollout(project_id, change.feature)
+        if rollout is None or change.candidate_version_id not in (
+            rollout.candidate_version_id,
+            rollout.stable_version_id,
+        ):
+            writes.changes.append(
+                msgspec.structs.replace(change, state="superseded", reason="another version is served now")
+            )
+            return
+        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        trial = Trial(
+            change,
+            incident,
+            self._settings.canary,
+            self._settings.verification,
+            self._settings.monitoring.window_hours,
+        )
+        heard = [outcome for outcome in outcomes if outcome.vote is not None]
+        voters = [outcome.voter_id for outcome in heard if outcome.voter_id]
+        counted = {
+            consumer: self._store.votes(consumer, voters)
+            for consumer in (harm_consumer(change.id), help_consumer(change.id))
+        }
+        for outcome in heard:
+            trial.take(outcome, counted)
+        decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
+        if decision.verb == "stay" and not trial.votes:
+            return
+        writes.votes += trial.votes
+        self._carry_out(trial.change, incident, rollout, decision, now, writes)
+
+    def _carry_out(
+        self,
+        change: Change,
+        incident: Incident | None,
+        rollout: Rollout,
+        decision: Decision,
+        now: datetime,
+        writes: Writes,
+    ) -> None:
+        match decision.verb:
+            case "step":
+                steps = [*change.canary.get("steps", []), [now.isoformat(), decision.share]]
+                change = msgspec.structs.replace(
+                    change, step_at=now, reason=decision.reason, canary={**change.canary, "steps": steps}
+                )
+                writes.switches.append(stepped(rollout, decision.share, now))
+            case "promote":
+                change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason=decision.reason)
+                writes.switches.append(promoted(rollout, now))
+                if incident is not None and incident.state == "firing":
+                    writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
+            case "roll_back":
+                change = msgspec.structs.replace(
+                    change, state="rolled_back", rolled_back_at=now, reason=decision.reason
+                )
+                writes.switches.append(withdrawn(rollout, now))
+            case "pause":
+                change = msgspec.structs.replace(change, state="paused", reason=decision.reason)
+            case "verify":
+                change = msgspec.structs.replace(change, state="verified", verified_at=now, reason=decision.reason)
+                if incident is not None and incident.state != "resolved":
+                    writes.incidents.append(
+                        msgspec.structs.replace(incident, state="resolved", resolution="verified", resolved_at=now)
+                    )
+        writes.changes.append(change)
+
+    def _exposures(self, project_id: str, change: Change, now: datetime) -> int:
+        if change.state != "canary" or change.step_at is None:
+            return 0
+        served = self._store.exposures(project_id, change.feature, change.step_at, now + timedelta(minutes=1))
+        return sum(item.inferences for item in served if item.version_id == change.candidate_version_id)
+
+    def _start_runs(self, project_id: str, now: datetime) -> None:
+        firing = self._store.incidents(project_id, Query(limit=1000, newest=False), states=("firing",))
+        for incident in (row.record for row in firing.rows):
+            order = self._due(project_id, incident, now)
+            if order is not None:
+                self._runs.start(order)
+
+    def _due(self, project_id: str, incident: Incident, now: datetime) -> Order | None:
+        """Return the run an incident is due, if any: nothing else of its feature is under way, and words came in."""
+        if self._playbook.mode(incident.feature) == "off":
+            return None
+        query = Query(feature=incident.feature, limit=1000)
+        runs = [row.record for row in self._store.runs(project_id, query).rows]
+        for run in runs:
+            if run.state == "running":
+                self._pick_up(project_id, run)
+                return None
+        changes = [row.record for row in self._store.changes(project_id, query).rows]
+        if any(change.state in _UNDER_WAY for change in changes):
+            return None
+        mine = [run for run in runs if run.incident_id == incident.id]
+        cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
+        if any(now - run.started_at < cooldown for run in mine):
+            return None
+        if any(change.incident_id == incident.id and change.state == "promoted" for change in changes):
+            return None
+        words = self._playbook.available(project_id, incident, now)
+        if len(words) < self._settings.playbook.min_corrections:
+            return None
+        run_id = derived_id("run", incident.id, PLAYBOOK, str(len(mine)))
+        return _order(project_id, run_id, incident, now)
+
+    def _pick_up(self, project_id: str, run: Run) -> None:
+        """Bring a run that is written down as running together with what the workflow engine knows of it."""
+        state = self._runs.state(run.id)
+        if state == "running" or run.incident_id is None:
+            return
+        order = Order(
+            project_id=project_id, run_id=run.id, feature=run.feature, incident_id=run.incident_id, now=run.started_at
+        )
+        if state == "unknown":  # its file is gone; every step knows what it did
+            self._runs.start(order)
+        elif state == "failed":
+            self._playbook.fail(order, "the workflow stopped; see the log")
+
+
+def _order(project_id: str, run_id: str, incident: Incident, now: datetime) -> Order:
+    return Order(project_id=project_id, run_id=run_id, feature=incident.feature, incident_id=incident.id, now=now)

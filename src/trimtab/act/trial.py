@@ -1,0 +1,145 @@
+"""A change on trial: live votes decide whether its candidate takes more users, everyone, or nobody.
+
+Two tests run on the same votes. Harm: whose first negative vote is it, canary's or stable's (`NegativesShare`)? Each
+person counts once, so the chance that the next new one sits in the canary is exactly the share in force when they were
+served. Help: do votes on the new version lie below what opened the incident (`VerifiedFix`)?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
+
+from trimtab.config import Canary, Verification
+from trimtab.records import Change, Incident, Outcome, Rollout
+from trimtab.stats.share import NegativesShare, NegativesShareState
+from trimtab.stats.verification import VerifiedFix, VerifiedFixState
+from trimtab.store.ports import Vote
+
+__all__ = ["Decision", "Trial", "harm_consumer", "help_consumer"]
+
+
+def harm_consumer(change_id: str) -> str:
+    """Return the name under which the harm test remembers whom it counted."""
+    return f"{change_id}/harm"
+
+
+def help_consumer(change_id: str) -> str:
+    """Return the name under which the verification remembers whom it counted."""
+    return f"{change_id}/help"
+
+
+class Decision(NamedTuple):
+    """What a trial calls for now: the verb, the share that goes with it, and why, in one line."""
+
+    verb: Literal["stay", "step", "promote", "roll_back", "pause", "verify"]
+    share: float
+    reason: str
+
+
+class Trial:
+    """The running form of a Change that is in front of users. Feed it votes, ask what to do, take `record()` back."""
+
+    def __init__(
+        self, change: Change, incident: Incident | None, canary: Canary, verification: Verification, window_hours: float
+    ) -> None:
+        self._change = change
+        self._settings = canary
+        self._window = timedelta(hours=window_hours)
+        held = change.canary.get("harm")
+        self._harm = (
+            NegativesShare.from_state(cast("NegativesShareState", held))
+            if held
+            else NegativesShare(alpha=canary.false_alarm_rate)
+        )
+        self._help: VerifiedFix | None = None
+        if change.verification:
+            self._help = VerifiedFix.from_state(cast("VerifiedFixState", change.verification))
+        elif incident is not None and incident.observed > incident.reference:
+            self._help = VerifiedFix.between(
+                incident_rate=incident.observed,
+                reference_rate=incident.reference,
+                alpha=verification.false_alarm_rate,
+            )
+        self.votes: list[Vote] = []
+
+    @property
+    def change(self) -> Change:
+        """The change with everything counted so far."""
+        trial = {**self._change.canary, "harm": dict(self._harm.state())}
+        verification = dict(self._help.state()) if self._help else {}
+        return msgspec.structs.replace(self._change, canary=trial, verification=verification)
+
+    def take(self, outcome: Outcome, counted: Mapping[str, Mapping[str, datetime]]) -> None:
+        """Count one vote on an answer served since the candidate was exposed.
+
+        `counted` holds, by consumer, when each person was last counted before this batch.
+        """
+        vote, voter, voted_at = outcome.vote, outcome.voter_id, outcome.voted_at
+        exposed_at = self._change.exposed_at
+        if vote is None or voter is None or voted_at is None or exposed_at is None or outcome.created_at < exposed_at:
+            return
+        from_canary = outcome.version_id == self._change.candidate_version_id
+        if not from_canary and outcome.version_id != self._change.base_version_id:
+            return
+        consumer = harm_consumer(self._change.id)
+        if vote > 0.5 and self._change.state in ("canary", "paused") and not self._last(consumer, voter, counted):
+            share = self._share_at(outcome.created_at)
+            if 0.0 < share < 1.0:
+                self._harm.update(from_canary, share)
+                self.votes.append(Vote(consumer, voter, voted_at))
+        consumer = help_consumer(self._change.id)
+        if from_canary and self._help is not None:
+            last = self._last(consumer, voter, counted)
+            if last is None or voted_at >= last + self._window:
+                self._help.update(vote)
+                self.votes.append(Vote(consumer, voter, voted_at))
+
+    def decide(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
+        """Say what the evidence calls for. `exposures` are the candidate's served answers since the step began."""
+        change = self._change
+        if change.state == "promoted":
+            helped = self._help is not None and self._help.verified
+            return Decision("verify" if helped else "stay", 1.0, "votes lie below the incident's midpoint")
+        if self._harm.harmful:
+            reason = (
+                f"{self._harm.canary} of {self._harm.n} people who voted no had the candidate "
+                f"(evidence {self._harm.e_value:.0f} to 1 for harm)"
+            )
+            return Decision("roll_back", 0.0, reason)
+        if change.state == "paused":
+            return Decision("stay", rollout.share, change.reason)
+        return self._advance(rollout, exposures, now)
+
+    def _advance(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
+        settings, change = self._settings, self._change
+        exposed_at, step_at = cast("datetime", change.exposed_at), cast("datetime", change.step_at)
+        ripe = now - step_at >= timedelta(hours=settings.step_hours) and exposures >= settings.step_exposures
+        larger = [share for share in settings.steps if share > rollout.share]
+        if ripe and larger:
+            return Decision("step", larger[0], f"{exposures} answers at {rollout.share:.0%} without harm shown")
+        upper = self._harm.rate_ratio_upper(settings.false_alarm_rate)
+        if ripe and upper <= 1.0 + settings.harm_margin:
+            return Decision("promote", 1.0, f"negative votes at most {upper:.2f} times those of stable")
+        began = datetime.fromisoformat(change.canary.get("resumed_at") or exposed_at.isoformat())
+        if now - began < timedelta(hours=settings.horizon_hours):
+            return Decision("stay", rollout.share, "")
+        known = f"negative votes up to {upper:.2f} times stable's" if upper < 1e9 else "too few negative votes to bound"
+        reason = f"inconclusive after {settings.horizon_hours:.0f} h: {known}, no harm shown"
+        return Decision("promote" if settings.inconclusive == "ship" else "pause", rollout.share, reason)
+
+    def _last(self, consumer: str, voter: str, counted: Mapping[str, Mapping[str, datetime]]) -> datetime | None:
+        fresh = [vote.counted_at for vote in self.votes if vote.consumer_id == consumer and vote.user_id == voter]
+        return fresh[-1] if fresh else counted.get(consumer, {}).get(voter)
+
+    def _share_at(self, when: datetime) -> float:
+        """Return the share in force when an answer was served."""
+        share = 0.0
+        steps: list[list[Any]] = self._change.canary.get("steps", [])
+        for at, value in steps:
+            if datetime.fromisoformat(at) <= when:
+                share = value
+        return float(share)

@@ -1,0 +1,1 @@
+"""The `trimtab` command: one file per subcommand, each a thin layer over the rooms below it."""

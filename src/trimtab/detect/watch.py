@@ -1,0 +1,132 @@
+"""One monitor at work: learns what is normal, and says when votes got worse and since when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+
+from trimtab.config import Monitoring
+from trimtab.ids import derived_id
+from trimtab.records import Incident, Monitor, Outcome
+from trimtab.stats.detector import RateMonitor, RateMonitorState
+from trimtab.stats.interval import clopper_pearson_upper
+
+__all__ = ["Watch"]
+
+_MAX_USERS = 50
+_HIGHEST_REFERENCE = 0.95  # above it there is nothing left to get worse
+
+
+class Watch:
+    """The running form of a Monitor: feed it votes in order of arrival, take `record()` to the store.
+
+    Beside the statistic it keeps, for each possible onset the detector still holds (one per odds ratio, five at most),
+    when that onset was, when its first bad vote came and who voted bad since.
+    """
+
+    def __init__(self, monitor: Monitor, settings: Monitoring) -> None:
+        self._monitor = monitor
+        self._settings = settings
+        self._onsets: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in monitor.onsets.items()}
+        self._detector: RateMonitor | None = None
+        if monitor.detector:
+            self._detector = RateMonitor.from_state(cast("RateMonitorState", monitor.detector))
+        elif monitor.reference is not None:
+            self._start(monitor.reference)
+
+    @property
+    def monitor_id(self) -> str:
+        """The monitor's id, under which its vote cap is remembered."""
+        return self._monitor.id
+
+    def record(self) -> Monitor:
+        """Return the monitor with everything seen so far."""
+        return msgspec.structs.replace(
+            self._monitor,
+            detector=dict(self._detector.state()) if self._detector else {},
+            onsets={str(key): value for key, value in self._onsets.items()},
+        )
+
+    def take(self, outcome: Outcome, now: datetime) -> Incident | None:
+        """Count one vote (the vote cap is the caller's) and return an incident when it raised the alarm."""
+        vote = outcome.vote
+        if vote is None:
+            return None
+        self._set(votes=self._monitor.votes + 1, negatives=self._monitor.negatives + vote)
+        if self._detector is None:
+            self._learn(vote)
+            return None
+        self._detector.update(vote)
+        self._mark(outcome, vote, now)
+        return self._alarm(now) if self._detector.evidence >= 0 else None
+
+    def _set(self, **changes: Any) -> None:
+        self._monitor = msgspec.structs.replace(self._monitor, **changes)
+
+    def _start(self, reference: float) -> None:
+        settings = self._settings
+        self._detector = RateMonitor(reference, horizon=settings.horizon_votes, alpha=settings.false_alarm_rate)
+        self._onsets = {}
+
+    def _learn(self, vote: float) -> None:
+        """Add to the baseline; when it is complete, freeze its upper bound as the reference and begin to watch.
+
+        The one-sided Clopper-Pearson bound, not the rate itself, which lies below the truth half of the time.
+        """
+        votes, negatives = self._monitor.learned_votes + 1, self._monitor.learned_negatives + vote
+        self._set(learned_votes=votes, learned_negatives=negatives)
+        settings = self._settings
+        if votes < settings.baseline_votes:
+            return
+        upper = clopper_pearson_upper(round(negatives), votes, settings.baseline_bound)
+        reference = min(settings.baseline_margin * upper, _HIGHEST_REFERENCE)
+        self._set(reference=reference, reference_kind="baseline")
+        self._start(reference)
+
+    def _mark(self, outcome: Outcome, vote: float, now: datetime) -> None:
+        detector = cast("RateMonitor", self._detector)
+        state = detector.state()
+        starts = {state["n"] - since for since in state["since_n"] if since > 0}
+        at = (outcome.voted_at or now).isoformat()
+        marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in starts}
+        if vote > 0.5:
+            for mark in marks.values():
+                mark["first"] = mark["first"] or at
+                voter = outcome.voter_id or ""
+                if voter not in mark["users"] and len(mark["users"]) < _MAX_USERS:
+                    mark["users"].append(voter)
+        self._onsets = marks
+
+    def _alarm(self, now: datetime) -> Incident | None:
+        """Turn a crossed threshold into an incident, unless too few people stand behind it yet."""
+        detector, settings = cast("RateMonitor", self._detector), self._settings
+        onset = detector.onset
+        if onset is None:
+            return None
+        mark = self._onsets[onset.index]
+        if len(mark["users"]) < settings.min_users or detector.n < settings.min_votes:
+            return None
+        monitor = self._monitor
+        incident = Incident(
+            id=derived_id("incident", monitor.id, str(monitor.alarms + 1)),
+            feature=monitor.feature,
+            version_id=monitor.version_id,
+            monitor_id=monitor.id,
+            state="firing",
+            onset_at=datetime.fromisoformat(mark["at"]),
+            first_signal_at=datetime.fromisoformat(mark["first"] or mark["at"]),
+            detected_at=now,
+            reference=detector.p0,
+            observed=onset.rate,
+            events=onset.n,
+            negatives=round(onset.bad),
+            users=len(mark["users"]),
+            log_evidence=detector.log_stat,
+            log_threshold=detector.log_threshold,
+        )
+        self._set(alarms=monitor.alarms + 1, last_alarm_at=now)
+        detector.reset()
+        self._onsets = {}
+        return incident

@@ -1,0 +1,1 @@
+"""How fast the product learns: time to detect, to change and to a verified fix, each with its n and interval."""

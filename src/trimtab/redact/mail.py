@@ -1,0 +1,152 @@
+"""E-mail addresses: plain, quoted, international, spaced, and spelled with `at` and `dot`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from trimtab.redact.span import Span
+
+__all__ = ["find", "find_spelled"]
+
+_MAX_LOCAL: Final = 64
+# The local part is read backwards from the @. `=`, `&`, `?` and `/` are legal there but far more often end a
+# URL parameter, so an address stops at them.
+_LOCAL_BACKWARDS: Final = re.compile(r"[\w.+\-'%!#$*^`{|}~]{1,64}")
+_QUOTED_BACKWARDS: Final = re.compile(r'"[^"\n]{1,62}"')
+_DOMAIN: Final = re.compile(
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,63})"
+    r"|\[(?:IPv6:)?[0-9a-fA-F:.]{3,45}\]",
+    re.IGNORECASE,
+)
+_SPACED_DOMAIN: Final = re.compile(
+    r"[^\W_][\w-]{0,62}(?: ?\. ?[^\W_][\w-]{0,62}){0,4} ?\. ?"
+    r"(?:com|net|org|edu|gov|info|biz|io|ai|co|dev|app|de|fr|es|it|nl|pl|se|pt|br|uk|in|ru|jp|ch|at|eu|us|ca)\b",
+    re.IGNORECASE,
+)
+# `icon@2x.png`, `logo@main.svg`: a file or asset name, and no top-level domain.
+_ASSETS: Final = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "avif", "ico"})
+
+_SPELLED: Final = re.compile(
+    r"(?:[\[({<]\s?at\s?[\])}>]|\bat\b)\s{0,2}"
+    r"(?P<domain>[^\W_][\w-]{0,62}(?:\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}[^\W_][\w-]{0,62}){1,4})",
+    re.IGNORECASE,
+)
+_DOT: Final = re.compile(r"\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}", re.IGNORECASE)
+_SPELLED_LOCAL_BACKWARDS: Final = re.compile(
+    r"\s{0,2}(?P<local>[\w+-]{1,64}(?:\s{0,2}(?:[\])}>]\s?tod\s?[\[({<]|\btod\b|\.)\s{0,2}[\w+-]{1,64}){0,3})",
+    re.IGNORECASE,
+)
+_TOP_LEVEL: Final = frozenset(
+    [
+        "com",
+        "net",
+        "org",
+        "edu",
+        "gov",
+        "mil",
+        "info",
+        "biz",
+        "io",
+        "ai",
+        "co",
+        "dev",
+        "app",
+        "de",
+        "fr",
+        "es",
+        "it",
+        "nl",
+        "pl",
+        "se",
+        "pt",
+        "br",
+        "uk",
+        "in",
+        "ru",
+        "jp",
+        "ch",
+        "at",
+        "eu",
+        "us",
+        "ca",
+        "au",
+        "no",
+        "dk",
+        "fi",
+        "be",
+        "cz",
+        "gr",
+        "ie",
+        "hu",
+        "ro",
+        "tr",
+        "mx",
+        "ar",
+        "cl",
+        "za",
+        "kr",
+        "cn",
+    ]
+)
+
+
+def find(text: str) -> list[Span]:
+    """Return the addresses around each `@` of `text`."""
+    spans: list[Span] = []
+    at = text.find("@")
+    done = 0
+    while at != -1:
+        span = _around(text, at, done)
+        if span is not None:
+            spans.append(span)
+            done = span.end
+            at = text.find("@", max(at + 1, span.end))
+        else:
+            at = text.find("@", at + 1)
+    return spans
+
+
+def _around(text: str, at: int, floor: int) -> Span | None:
+    local_end = at - 1 if at > floor and text[at - 1] == " " else at
+    backwards = text[max(local_end - _MAX_LOCAL, floor) : local_end][::-1]
+    local = _QUOTED_BACKWARDS.match(backwards) or _LOCAL_BACKWARDS.match(backwards)
+    if local is None:
+        return None
+    name = local.group()[::-1]
+    stripped = name.strip("'`*|{}~^.") or name
+    domain = _DOMAIN.match(text, at + 1) if local_end == at else None
+    if domain is None:
+        domain = _SPACED_DOMAIN.match(text, at + 1 + text.startswith(" ", at + 1))
+    if domain is None or not any(letter.isalnum() for letter in stripped):
+        return None
+    host = domain.group().replace(" ", "").lower()
+    if host.rpartition(".")[2] in _ASSETS or (name == "git" and text.startswith(":", domain.end())):
+        return None
+    start = local_end - len(name) + name.find(stripped)
+    return Span(start, domain.end(), "EMAIL", f"{stripped.lower()}@{host}")
+
+
+def find_spelled(text: str) -> list[Span]:
+    """Return the addresses written as `jane [at] example [dot] com` or `jane at example dot com`."""
+    spans: list[Span] = []
+    done = 0
+    for found in _SPELLED.finditer(text):
+        if found.start() < done:
+            continue
+        separators = _DOT.findall(found["domain"])
+        labels = _DOT.split(found["domain"])
+        bracketed = not found.group()[0].isalpha()
+        if not bracketed and all("dot" not in one.lower() for one in separators):
+            continue
+        if labels[-1].lower() not in _TOP_LEVEL or labels[0].lower() in {"the", "a", "this", "that"}:
+            continue
+        local = _SPELLED_LOCAL_BACKWARDS.match(text[max(found.start() - 140, done) : found.start()][::-1])
+        if local is None:
+            continue
+        name = ".".join(_DOT.split(local["local"][::-1]))
+        host = ".".join(labels)
+        start = found.start() - local.end("local")
+        spans.append(Span(start, found.end(), "EMAIL", f"{name}@{host}".lower()))
+        done = found.end()
+    return spans

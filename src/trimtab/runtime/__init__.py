@@ -1,0 +1,1 @@
+"""The only room that puts parts together: opens the store, chooses backends, owns the stages and their thread."""

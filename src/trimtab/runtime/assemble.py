@@ -1,0 +1,199 @@
+"""From settings to a running engine: every choice of a part is made here and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from trimtab.act.decisions import Decisions
+from trimtab.act.memory import FittedMemory
+from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.runner import Runner
+from trimtab.act.runs import DbosRuns, Runs
+from trimtab.act.stage import ActStage
+from trimtab.clock import Clock, SystemClock
+from trimtab.config import Settings
+from trimtab.detect.stage import DetectStage
+from trimtab.enrich.stage import EnrichStage
+from trimtab.errors import ConfigError, Conflict, Unavailable
+from trimtab.ingest.intake import Intake
+from trimtab.records import Project
+from trimtab.redact.engine import Redactor
+from trimtab.redact.policy import LENIENT, STRICT
+from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.ports import HotStore, Writes
+
+__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble"]
+
+DATABASE = "trimtab.db"
+WORKFLOWS = "workflows.db"
+KEY_FILE = "redaction.key"
+_LOCK_FILE = "engine.lock"
+_MAX_ROUNDS = 10_000
+
+
+class Stage(Protocol):
+    """A stage of the loop: a cursor that moves when it is ticked."""
+
+    name: str
+
+    def tick(self, now: datetime) -> int:
+        """Do a bounded amount of work as of `now` and return how many rows were handled."""
+        ...
+
+
+class Engine:
+    """Everything that runs beside the app, in one place. Close it when done; a context manager does."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        store: HotStore,
+        redactor: Redactor,
+        intake: Intake,
+        decisions: Decisions,
+        runner: Runner,
+        runs: Runs,
+        stages: Sequence[Stage],
+        lock: int,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        self.redactor = redactor
+        self.intake = intake
+        self.decisions = decisions
+        self.runner = runner
+        self.runs = runs
+        self.stages = tuple(stages)
+        self._lock = lock
+        self._closed = False
+
+    def tick(self, now: datetime | None = None) -> int:
+        """Let each stage, in order, do one bounded piece of work; return how many rows they handled together."""
+        when = now or self.clock.now()
+        return sum(stage.tick(when) for stage in self.stages)
+
+    def settle(self, now: datetime | None = None) -> int:
+        """Tick until nothing is left to do at this time; return the rows handled."""
+        handled = 0
+        for _ in range(_MAX_ROUNDS):
+            round_rows = self.tick(now)
+            handled += round_rows
+            if round_rows == 0:
+                return handled
+        raise Unavailable(f"the stages still found work after {_MAX_ROUNDS} rounds; is something feeding itself?")
+
+    def close(self) -> None:
+        """Stop runs, close the store, release the directory. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, self._lock)
+            stack.callback(self.store.close)
+            stack.callback(self.runs.close)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def assemble(
+    settings: Settings, *, clock: Clock | None = None, runner: Runner | None = None, inline_runs: bool = False
+) -> Engine:
+    """Open or create everything under `settings.storage.path` and return the engine, its stages not yet running.
+
+    `runner` overrides what answers when the engine must ask a feature itself; `inline_runs` makes a tick wait for the
+    runs it starts. Raises Conflict while another process uses the directory, ConfigError or Unavailable where it
+    cannot be used.
+    """
+    clock = clock or SystemClock()
+    folder = Path(settings.storage.path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use storage.path {str(folder)!r}: {error}", param="storage.path") from error
+    with contextlib.ExitStack() as undo:
+        lock = _locked(folder)
+        undo.callback(os.close, lock)
+        redactor = Redactor(
+            key=_redaction_key(folder), policy=LENIENT if settings.redaction.policy == "lenient" else STRICT
+        )
+        store = open_sqlite(folder / DATABASE)
+        undo.callback(store.close)
+        if not store.projects():
+            store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
+        answering = runner or _runner(settings)
+        playbook = ExemplarPlaybook(store, redactor, settings, answering)
+        runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
+        undo.callback(runs.close)
+        rows = settings.engine.batch_rows
+        engine = Engine(
+            settings=settings,
+            clock=clock,
+            store=store,
+            redactor=redactor,
+            intake=Intake(store, redactor, clock, settings.ingest),
+            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0]),
+            runner=answering,
+            runs=runs,
+            stages=[
+                EnrichStage(store, batch_rows=rows),
+                DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
+                ActStage(store, settings, playbook, runs),
+            ],
+            lock=lock,
+        )
+        undo.pop_all()
+        return engine
+
+
+def _runner(settings: Settings) -> Runner:
+    memory = FittedMemory()
+    if settings.runner.kind == "memory":
+        return memory
+    from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
+
+    return LlmRunner(settings.runner, memory.nearest)
+
+
+def _locked(folder: Path) -> int:
+    """Take the directory for this process: two engines on one store would each run the other's workflows."""
+    lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise Conflict(
+            f"another engine already uses {str(folder)!r}; stop it, or give this one another storage.path"
+        ) from None
+    return lock
+
+
+def _redaction_key(folder: Path) -> bytes:
+    """Return the key of pseudonyms, made on first use. It lies beside the database, never in it."""
+    file = folder / KEY_FILE
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = bytes.fromhex(file.read_text(encoding="ascii").strip())
+        if len(key) != 32:
+            raise ConfigError(f"{str(file)!r} is damaged: expected 32 bytes in hexadecimal; restore it") from None
+        return key
+    key = secrets.token_bytes(32)
+    with os.fdopen(handle, "w", encoding="ascii") as out:
+        out.write(key.hex())
+        out.flush()
+        os.fsync(out.fileno())
+    return key

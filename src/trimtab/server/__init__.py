@@ -1,0 +1,1 @@
+"""HTTP: the application, its authentication, and the one shape in which every error is answered."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic: sequential tests, intervals, rollout maths. Standard library only; no I/O, no clock."""
