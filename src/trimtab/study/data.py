@@ -148,7 +148,7 @@ def _as_record(path: Path, number: int, item: Any) -> Mapping[str, Any]:
 
 
 def _columns(path: Path, first: Mapping[str, Any], given: Mapping[str, str | None]) -> dict[str, str]:
-    found = {str(name).strip().lower(): str(name) for name in first if name is not None}
+    found = {str(name).strip().lower(): str(name) for name in first}
     columns: dict[str, str] = {}
     for role, names in _NAMES.items():
         wanted = given[role]

@@ -181,7 +181,7 @@ def _draw_weeks(
     dials: Dials,
     random: np.random.Generator,
 ) -> list[list[Ask]]:
-    """Return the pilot's asks, then those of each week; a label's texts come in shuffled rounds, all before any again."""
+    """Return the pilot's asks, then each week's; of a label's texts, shuffled, none comes again before all came."""
     mix = {label: float(random.normal(0, 0.4)) for label in pools}
     queues: dict[str, list[str]] = {label: [] for label in pools}
     activity = _activity(dials, random)

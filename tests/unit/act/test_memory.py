@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.act.memory import ExemplarMemory
+from trimtab.act.memory import ExemplarMemory, FittedMemory
 from trimtab.embed import LsaEmbedder, fit_lsa
 from trimtab.records import Exemplar, Version
 
@@ -101,3 +101,16 @@ def test_thousands_of_inputs_are_answered_like_single_ones() -> None:
     memory = ExemplarMemory(fit_lsa(list(KNOWN)))
     inputs = ["my parcel", "forgot the password", "shipped?"] * 1500
     assert memory.answer(version(), inputs) == memory.answer(version(), inputs[:3]) * 1500
+
+
+def test_fitted_memory_needs_no_embedder() -> None:
+    memory = FittedMemory()
+    assert memory.answer(version(), ["my parcel", "forgot password"]) == ["delivery", "password"]
+    assert memory.answer(Version(feature="support", created_at=NOW), ["my parcel"]) == [""]
+
+
+def test_fitted_memory_shows_a_model_the_exemplars_that_ask_alike_nearest_last() -> None:
+    shown = FittedMemory().nearest(version(), "where is my parcel")
+    assert shown[-1].input == "where is my parcel"
+    assert {item.output for item in shown} == {"delivery"}
+    assert FittedMemory().nearest(Version(feature="support", created_at=NOW), "x") == []

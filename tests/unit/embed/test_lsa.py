@@ -41,8 +41,13 @@ def test_other_texts_or_dimensions_give_another_space() -> None:
 
 
 def test_dimensions_are_capped_by_the_texts() -> None:
-    assert fit_lsa(TEXTS, dimensions=256).dimensions == len(TEXTS) - 1
+    assert fit_lsa(TEXTS, dimensions=256).dimensions == len(TEXTS)
     assert fit_lsa(["one text alone"]).embed(["one text alone"]).shape == (1, 1)
+
+
+def test_two_texts_stay_apart() -> None:
+    rows = fit_lsa(["reset my password", "where is my parcel"]).embed(["password", "parcel"])
+    assert abs(float(rows[0] @ rows[1])) < 0.2
 
 
 def test_text_without_known_ngrams_is_a_zero_row() -> None:
