@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -116,7 +117,7 @@ class DbosRuns:
         return "done"
 
 
-def _launch(path: Path, run: Any) -> Any:
+def _launch(path: Path, run: Callable[[dict[str, Any]], str]) -> Any:
     from dbos import DBOS, DBOSConfig  # noqa: PLC0415
     from dbos._serialization import Serializer  # noqa: PLC0415  its public name is not exported
 
@@ -142,7 +143,11 @@ def _launch(path: Path, run: Any) -> Any:
         "serializer": JsonSerializer(),
         "notification_listener_polling_interval_sec": 0.05,
     }
-    workflow = DBOS.workflow(name="playbook")(run)
+
+    def playbook(told: dict[str, Any]) -> str:  # DBOS marks the function it is given, and a method takes no marks
+        return run(told)
+
+    workflow = DBOS.workflow(name="playbook")(playbook)
     DBOS(config=config)
     DBOS.launch()
     return workflow

@@ -66,10 +66,13 @@ class RateMonitor:
     horizon the bound grows linearly (2 alpha at three horizons). After an alarm, `reset` starts the same promise anew.
     The head start spends half of alpha on "bad from the first event", where a new version needs it.
 
+    What it cannot see: the smallest bet, odds 1.25 times those of p0, loses money below about 1.12 times, so a rise of
+    5% -> 5.5% is not reliably found, and 5% -> 6.5% takes about 2,000 votes. Time and memory are constant per event.
+
     Source: Shin, Ramdas, Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (the
     detectors and mixtures); Ville 1939 (the inequality); the head start is derived above.
 
-    Time and memory are constant per event. Raises ValueError for arguments out of range.
+    Raises ValueError for arguments out of range.
 
         monitor = RateMonitor(0.05, horizon=20_000)
         for vote_is_bad in stream:

@@ -79,7 +79,7 @@ def clopper_pearson_upper(bad: int, n: int, confidence: float) -> float:
 
 
 def clopper_pearson_lower(bad: int, n: int, confidence: float) -> float:
-    """Return the one-sided exact lower bound: the 1 - confidence quantile of Beta(bad, n - bad + 1), or 0 for no bad."""
+    """Return the one-sided exact lower bound: the 1 - confidence quantile of Beta(bad, n - bad + 1); 0 if bad is 0."""
     expect.counts("bad", bad, "n", n)
     expect.probability("confidence", confidence)
     return 0.0 if bad == 0 else beta_quantile(1.0 - confidence, bad, n - bad + 1)

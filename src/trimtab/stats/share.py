@@ -27,6 +27,7 @@ from trimtab.stats import expect
 from trimtab.stats.mixture import log_mean_exp
 
 __all__ = [
+    "BOUND_RATIOS",
     "RATIO_GRID",
     "NegativesShare",
     "NegativesShareState",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 HARM_RATIOS: Final = (1.25, 1.5, 2.0, 3.0, 5.0)
+BOUND_RATIOS: Final = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0)
 IMBALANCE_RATIOS: Final = (1.02, 1.05, 1.1, 1.25, 1.5, 2.0)
 RATIO_GRID: Final = (
     0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0,
@@ -106,7 +108,8 @@ class NegativesShare:
     share and through shocks that hit both arms. rho0 = 1 means "any harm", 1.2 means "harm beyond 20%".
 
     Formula: E = mean over rho of the likelihood ratio of rho * rho0 against rho0 (module docstring), rho in
-    `odds_ratios`; harmful when E >= 1 / alpha.
+    `odds_ratios`; harmful when E >= 1 / alpha. The smallest bet, 1.25, loses money below a true ratio of about
+    1.12 * rho0: harm smaller than that is not found with any number of events, unless `odds_ratios` gets a smaller one.
     Assumption (H0): each negative, given the past and its share, is the canary's with probability at most
     theta(rho0). That holds when `share` is the canary's share of *exposures* to which this negative belongs, assigned
     at random, and each unit counts once. If arms vote at different rates, "more people press thumbs-down" is what is
@@ -131,7 +134,7 @@ class NegativesShare:
         self._likelihood = RatioLikelihood(
             {rho0, *self.ratio_grid}
             | {rho0 * odds for odds in self.odds_ratios}
-            | {ratio / odds for ratio in self.ratio_grid for odds in self.odds_ratios}
+            | {ratio / odds for ratio in self.ratio_grid for odds in BOUND_RATIOS}
         )
         self.harmful = False
 
@@ -169,7 +172,8 @@ class NegativesShare:
         """Return an upper confidence bound of the rate ratio canary / stable; infinity while nothing is ruled out.
 
         The bound inverts the e-process toward LOWER ratios: each g of `ratio_grid` is the null "the ratio is g or
-        more", and the bets are on the ratios g / odds below it. The bound is the smallest g such that g and every
+        more", and the bets are on ratios below it, from g / 1.05 (so that much evidence gives a tight bound) to g / 3
+        (so that little evidence gives one at all). The bound is the smallest g such that g and every
         larger grid value are rejected at E >= 1 / alpha. If the true ratio is r >= bound, the largest g <= r was
         rejected although true, which has probability at most `alpha`, at any one time the caller chooses to look (a
         stopping time included). The answer is a grid value, so it is rounded up.
@@ -177,7 +181,7 @@ class NegativesShare:
         needed = -math.log(expect.probability("alpha", alpha))
         bound = math.inf
         for null in reversed(self.ratio_grid):
-            if self._likelihood.log_e([null / odds for odds in self.odds_ratios], null) < needed:
+            if self._likelihood.log_e([null / odds for odds in BOUND_RATIOS], null) < needed:
                 break
             bound = null
         return bound
@@ -225,7 +229,8 @@ class SampleRatioCheck:
     """Check that units reach the canary in the share they were meant to (sample ratio mismatch, SRM).
 
     For a user: a mismatch means that assignment or logging is broken (a crash before the event is sent, a cache, a
-    bot), so no comparison of the arms can be trusted. With a sound split it alarms with probability at most `alpha`, ever.
+    bot), so no comparison of the arms can be trusted. With a sound split it alarms with probability at most
+    `alpha`, ever.
 
     Formula: the coin of the module docstring against rho = 1, two-sided: the mean over rho and 1 / rho, rho in
     `odds_ratios`, of the likelihood ratios; mismatch when it reaches 1 / alpha.

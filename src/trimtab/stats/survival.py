@@ -42,8 +42,8 @@ def kaplan_meier(durations: Sequence[float], done: Sequence[bool], *, confidence
 
     S(t) = product over finish times t_i <= t of (1 - d_i / n_i), with d_i finished of n_i still open just before; an
     item that is open (`done` False) counts among the n_i up to its age and no further (right censoring).
-    The interval is Greenwood's variance on the log(-log S) scale: with v = sum of d_i / (n_i (n_i - d_i)) / (log S)^2, the
-    ends are S^exp(+-z sqrt(v)). Where S reaches 0 the variance does not exist: low is 0 and high stays as before.
+    The interval is Greenwood's variance on the log(-log S) scale: with v = sum of d_i / (n_i (n_i - d_i)) / (log S)^2,
+    the ends are S^exp(+-z sqrt(v)). Where S reaches 0 the variance does not exist: low is 0 and high stays as before.
     Assumption: an item's chance of being open when we look does not depend on how long it would have taken.
     Source: Kaplan and Meier 1958; Greenwood 1926; Kalbfleisch and Prentice, "The Statistical Analysis of Failure Time
     Data". An item that finishes at the very time another is censored counts as before it.

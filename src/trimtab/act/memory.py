@@ -1,0 +1,134 @@
+"""A feature that answers from memory: the answers of the Version's nearest exemplars, weighted by likeness.
+
+The same slot that holds few-shot exemplars in a prompt, without the model: learning is adding exemplars, so the whole
+loop can be run, tested and studied on one machine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.embed import Embedder
+from trimtab.records import Exemplar, Version
+
+__all__ = ["ExemplarMemory"]
+
+_CHUNK = 2048
+_VERSIONS_KEPT = 8
+_ALIKE = 0.55  # cosine from which two inputs ask for the same thing
+_FORGOTTEN = 0.02  # weight under which an exemplar no longer counts
+
+
+class _Memory(NamedTuple):
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    answers: list[str]
+
+
+class ExemplarMemory:
+    """Similarity-weighted k nearest neighbours over a Version's exemplars.
+
+    An answer's vote is the sum over the k nearest exemplars with that output of max(cosine, 0) ** 3 times the
+    exemplar's standing; the highest sum wins, ties go to the answer seen first. Standing: an exemplar added later
+    (`added_at`) that asks alike (cosine >= 0.55) but answers otherwise weakens an older one, one that agrees restores
+    it, so that a changed policy is learned without being told which exemplars are out of date. Exemplars without
+    `added_at` count as the oldest and do not weaken one another.
+
+    Vectors are kept per exemplar text, so a version that adds twenty exemplars to thousands costs twenty.
+    """
+
+    def __init__(self, embedder: Embedder, *, neighbours: int = 7) -> None:
+        self._embedder = embedder
+        self._neighbours = neighbours
+        self._lock = threading.Lock()
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._versions: OrderedDict[str, _Memory] = OrderedDict()
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder in use."""
+        return self._embedder
+
+    def refit(self, embedder: Embedder) -> None:
+        """Move to another space; what was computed in the old one is forgotten."""
+        with self._lock:
+            if embedder.space != self._embedder.space:
+                self._vectors.clear()
+                self._versions.clear()
+            self._embedder = embedder
+
+    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+        """Return one answer per input, in order; "" for all when the version has no exemplars."""
+        return self.answer_vectors(version, inputs)[0]
+
+    def answer_vectors(self, version: Version, inputs: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+        """Return the answers and the vectors of the inputs (n x d), for callers that go on with both."""
+        with self._lock:
+            embedder = self._embedder
+            memory = self._memory(version)
+        queries = embedder.embed(list(inputs))
+        if not memory.answers:
+            return [""] * len(inputs), queries
+        answers: list[str] = []
+        for start in range(0, len(queries), _CHUNK):
+            answers.extend(_vote(memory, queries[start : start + _CHUNK], self._neighbours))
+        return answers, queries
+
+    def _memory(self, version: Version) -> _Memory:
+        version_id = version.id or version.identified().id
+        known = self._versions.get(version_id)
+        if known is None:
+            known = self._build(version.exemplars)
+            self._versions[version_id] = known
+            while len(self._versions) > _VERSIONS_KEPT:
+                self._versions.popitem(last=False)
+        self._versions.move_to_end(version_id)
+        return known
+
+    def _build(self, exemplars: Sequence[Exemplar]) -> _Memory:
+        if not exemplars:
+            return _Memory(np.zeros((0, 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32), [])
+        new = list(dict.fromkeys(item.input for item in exemplars if item.input not in self._vectors))
+        self._vectors.update(zip(new, self._embedder.embed(new), strict=True))
+        vectors = np.stack([self._vectors[item.input] for item in exemplars])
+        ids: dict[str, int] = {}
+        labels = np.array([ids.setdefault(item.output, len(ids)) for item in exemplars], dtype=np.int64)
+        weights = _standing(exemplars, vectors, labels)
+        kept = weights >= _FORGOTTEN
+        return _Memory(vectors[kept], labels[kept], weights[kept], list(ids))
+
+
+def _standing(
+    exemplars: Sequence[Exemplar], vectors: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the weight of each exemplar after all later ones have spoken, in the order they were added."""
+    weights = np.ones(len(exemplars), dtype=np.float32)
+    added = np.array([item.added_at.timestamp() if item.added_at else -np.inf for item in exemplars])
+    later = np.flatnonzero(np.isfinite(added))
+    for row in later[np.argsort(added[later], kind="stable")]:
+        alike = vectors @ vectors[row]
+        older = (alike >= _ALIKE) & (added < added[row])
+        agrees = labels == labels[row]
+        doubt = 0.5 * np.clip((alike - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
+        weights = np.where(older & ~agrees, weights * (1 - doubt), weights)
+        weights = np.where(older & agrees, np.minimum(weights * 1.3, 1.0), weights).astype(np.float32)
+    return weights
+
+
+def _vote(memory: _Memory, queries: NDArray[np.float32], neighbours: int) -> list[str]:
+    likeness = queries @ memory.vectors.T
+    count = min(neighbours, likeness.shape[1])
+    nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
+    rows = np.arange(len(queries))[:, None]
+    strength = np.maximum(likeness[rows, nearest], 0) ** 3 * memory.weights[nearest]
+    votes = np.zeros((len(queries), len(memory.answers)), dtype=np.float64)
+    np.add.at(votes, (np.broadcast_to(rows, nearest.shape), memory.labels[nearest]), strength)
+    best = votes.argmax(axis=1)
+    return [memory.answers[label] if votes[row, label] > 0 else "" for row, label in enumerate(best)]

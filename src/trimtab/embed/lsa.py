@@ -1,0 +1,159 @@
+"""Latent semantic analysis: an embedder that needs no model, no network and no GPU, fitted on the texts at hand.
+
+TF-IDF over words and word pairs and over character n-grams inside words (3-5), then a truncated SVD. Words give the
+topic, character n-grams carry inflections and typing errors. Source: Deerwester et al., "Indexing by latent semantic
+analysis", JASIS 41(6), 1990. Assumption: texts that share words, or words that occur in like texts, mean alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.utils.extmath import randomized_svd
+
+from trimtab.ids import content_id
+
+__all__ = ["LsaEmbedder", "fit_lsa"]
+
+_WORD = re.compile(r"\S+")
+_CHUNK = 8192
+_SVD_TEXTS = 8_000  # the SVD's cost grows with its rows and its directions settle long before this many
+
+
+def _split(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+class _WordNgrams:
+    """Counts of words and word pairs."""
+
+    def __init__(self, max_features: int) -> None:
+        self.counter = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", max_features=max_features)
+
+    def fit(self, texts: Sequence[str]) -> Any:
+        return self.counter.fit_transform(texts)
+
+    def count(self, texts: Sequence[str]) -> Any:
+        return self.counter.transform(texts)
+
+    def vocabulary(self) -> list[str]:
+        return sorted(self.counter.vocabulary_)
+
+
+class _InnerNgrams:
+    """Counts of character n-grams inside word borders.
+
+    They are a sum over the words of a text, so each distinct word is cut once: counts = (texts x words) @ (words x
+    n-grams), several times faster than cutting every text.
+    """
+
+    def __init__(self, max_features: int) -> None:
+        self.counter = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5), max_features=max_features)
+
+    def fit(self, texts: Sequence[str]) -> Any:
+        per_text, words = self._words(texts)
+        per_word = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5))
+        grams = per_word.fit_transform(words)
+        totals = np.asarray(per_text.sum(axis=0)).ravel() @ grams
+        names = per_word.get_feature_names_out()
+        kept = np.sort(np.argsort(-totals, kind="stable")[: self.counter.max_features])
+        self.counter.set_params(vocabulary={str(names[column]): row for row, column in enumerate(kept)})
+        return per_text @ grams[:, kept]
+
+    def count(self, texts: Sequence[str]) -> Any:
+        per_text, words = self._words(texts)
+        if not words:
+            return sparse.csr_matrix((len(texts), len(self.counter.vocabulary)))
+        return per_text @ self.counter.transform(words)
+
+    def vocabulary(self) -> list[str]:
+        return sorted(self.counter.vocabulary)
+
+    @staticmethod
+    def _words(texts: Sequence[str]) -> tuple[Any, list[str]]:
+        ids: dict[str, int] = {}
+        columns: list[int] = []
+        starts = [0]
+        for text in texts:
+            columns.extend(ids.setdefault(word, len(ids)) for word in _split(text.lower()))
+            starts.append(len(columns))
+        data = np.ones(len(columns), dtype=np.float64)
+        shape = (len(texts), len(ids))
+        counts = sparse.csr_matrix((data, np.asarray(columns, dtype=np.int64), np.asarray(starts)), shape=shape)
+        counts.sum_duplicates()
+        return counts, list(ids)
+
+
+class LsaEmbedder:
+    """A fitted LSA space. Immutable; made by `fit_lsa`."""
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[_WordNgrams | _InnerNgrams, TfidfTransformer]],
+        directions: NDArray[np.float32],
+        space: str,
+    ) -> None:
+        self._parts = tuple(parts)
+        self._directions = directions
+        self._space = space
+
+    @property
+    def space(self) -> str:
+        """Id of this space, derived from what it was fitted on: equal fit, equal id."""
+        return self._space
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return int(self._directions.shape[1])
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one row per text (n x d, float32) of length 1, or 0 when no n-gram of the text is known."""
+        rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), _CHUNK):
+            chunk = texts[start : start + _CHUNK]
+            weighted = [transform.transform(ngrams.count(chunk)) for ngrams, transform in self._parts]
+            rows[start : start + len(chunk)] = (
+                sparse.hstack(weighted, format="csr").astype(np.float32) @ self._directions
+            )
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-9)
+
+
+def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_features: int = 60_000) -> LsaEmbedder:
+    """Fit an LSA space on `texts` and return its embedder; the same texts, parameters and seed give the same space.
+
+    `dimensions` is capped by what the texts can carry; of each n-gram kind the `max_features` most frequent are kept.
+    Raises ValueError when the texts have no words at all.
+    """
+    distinct = list(dict.fromkeys(texts))
+    if not any(re.search(r"\w", text) for text in distinct):
+        raise ValueError(f"expected at least one text with a word to fit a space on, got {len(distinct)} without any")
+    parts: list[tuple[_WordNgrams | _InnerNgrams, TfidfTransformer]] = []
+    blocks = []
+    for ngrams in (_WordNgrams(max_features), _InnerNgrams(max_features)):
+        transform = TfidfTransformer(sublinear_tf=True)
+        blocks.append(transform.fit_transform(ngrams.fit(distinct)))
+        parts.append((ngrams, transform))
+    matrix = sparse.hstack(blocks, format="csr").astype(np.float32)
+    random = np.random.default_rng(seed)
+    if matrix.shape[0] > _SVD_TEXTS:
+        matrix = matrix[np.sort(random.choice(matrix.shape[0], _SVD_TEXTS, replace=False))]
+    rank = max(1, min(dimensions, min(matrix.shape) - 1))
+    _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
+    told = {
+        "parameters": [dimensions, seed, max_features],
+        "vocabulary": [ngrams.vocabulary() for ngrams, _ in parts],
+        "idf": [hashlib.sha256(transform.idf_.tobytes()).hexdigest() for _, transform in parts],
+        "texts": hashlib.sha256("\x00".join(distinct).encode()).hexdigest(),
+    }
+    space = content_id("lsa", json.dumps(told, sort_keys=True).encode())
+    return LsaEmbedder(parts, np.ascontiguousarray(directions.T, dtype=np.float32), space)
