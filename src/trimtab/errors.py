@@ -5,6 +5,9 @@
     |   |-- MalformedBody                not JSON / not the declared encoding
     |   |-- InvalidField                 a field is unknown, missing, of the wrong type or out of range
     |   |-- BodyTooLarge                 a body or field is over its limit
+    |   |-- TimeInFuture                 an event happened later than now
+    |   |-- TimeTooOld                   an event happened longer ago than is taken
+    |   |-- UnknownFeature               an event of a feature that is not declared and may not be created
     |   `-- UnreadableFile               a file named by the user cannot be read as what it should be
     |-- ConfigError (ValueError)         trimtab.toml or the environment does not fit
     |-- AuthError (PermissionError)      no key, an unknown key
@@ -12,6 +15,7 @@
     |-- NotFound (LookupError)           no such feature, version, incident, ...
     |-- Conflict (RuntimeError)          the state does not allow this call now
     |-- Unavailable (RuntimeError)       try again later: disk full, shutting down, too much in flight
+    |-- RedactionFailed (RuntimeError)   a record could not be cleaned, so it was not stored
     |-- WallBreach (TypeError)           something not redacted was about to be stored (a bug, never a user's fault)
     `-- MissingExtra (ImportError)       an optional part is not installed
 
@@ -34,8 +38,12 @@ __all__ = [
     "MalformedBody",
     "MissingExtra",
     "NotFound",
+    "RedactionFailed",
+    "TimeInFuture",
+    "TimeTooOld",
     "TrimtabError",
     "Unavailable",
+    "UnknownFeature",
     "UnreadableFile",
     "WallBreach",
 ]
@@ -77,6 +85,24 @@ class BodyTooLarge(InputError):
 
     code = "body_too_large"
     status = 413
+
+
+class TimeInFuture(InputError):
+    """An event says it happened later than now, beyond what clocks differ."""
+
+    code = "time_in_future"
+
+
+class TimeTooOld(InputError):
+    """An event says it happened longer ago than this installation takes."""
+
+    code = "time_too_old"
+
+
+class UnknownFeature(InputError):
+    """An event names a feature that is not declared and may not be created by an event."""
+
+    code = "unknown_feature"
 
 
 class UnreadableFile(InputError):
@@ -124,6 +150,12 @@ class Unavailable(TrimtabError, RuntimeError):
 
     code = "unavailable"
     status = 503
+
+
+class RedactionFailed(TrimtabError, RuntimeError):
+    """A record could not be cleaned of personal data, so it was not stored."""
+
+    code = "redaction_failed"
 
 
 class WallBreach(TrimtabError, TypeError):

@@ -1,0 +1,85 @@
+"""Which events may come in: of a known feature, and of a time that makes sense."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from trimtab.clock import Clock
+from trimtab.config import Ingest
+from trimtab.errors import InputError, TimeInFuture, TimeTooOld, UnknownFeature
+from trimtab.ingest.feature import declare
+from trimtab.records import Event
+from trimtab.redact.wall import Cleaner
+from trimtab.store.ports import HotStore
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Decides event by event. Features are remembered: the store is asked only about a name not seen before."""
+
+    def __init__(self, store: HotStore, cleaner: Cleaner, clock: Clock, settings: Ingest) -> None:
+        self._store = store
+        self._cleaner = cleaner
+        self._clock = clock
+        self._settings = settings
+        self._known: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+        self._past = timedelta(days=settings.past_days)
+        self._future = timedelta(seconds=settings.future_seconds)
+
+    def unknown(self, project_id: str, events: Iterable[Event]) -> list[str]:
+        """Return the features of the events that are not known yet, each once, in order. Never asks the store."""
+        known = self._known.get(project_id, ())
+        return list(dict.fromkeys(e.feature for e in events if e.feature is not None and e.feature not in known))
+
+    def learn(self, project_id: str, names: Iterable[str], *, may_declare: bool = True) -> None:
+        """Look these features up, and declare those that are not there where settings and caller allow it.
+
+        Asks the store, so it may block. Raises `Unavailable`.
+        """
+        with self._lock:
+            known = self._known.setdefault(project_id, set())
+            if set(names) <= known:
+                return
+            known.update(feature.name for feature in self._store.features(project_id))
+            if not may_declare or self._settings.unknown_feature == "reject":
+                return
+            for name in names:
+                if name not in known and len(known) < self._settings.max_features:
+                    declare(self._store, self._cleaner, self._clock, project_id, name)
+                    known.add(name)
+
+    def refuse(self, project_id: str, event: Event, now: datetime) -> InputError | None:
+        """Return why the event may not come in, or None when it may."""
+        when = event.created_at
+        if when - now > self._future:
+            return TimeInFuture(
+                f"expected created_at at most {self._settings.future_seconds} s after now ({now.isoformat()}), "
+                f"got {when.isoformat()}; set the sender's clock, or raise ingest.future_seconds",
+                param="created_at",
+            )
+        if now - when > self._past:
+            return TimeTooOld(
+                f"expected created_at at most {self._settings.past_days} days before now ({now.isoformat()}), "
+                f"got {when.isoformat()}; raise ingest.past_days to take it",
+                param="created_at",
+            )
+        if event.feature is not None and event.feature not in self._known.get(project_id, ()):
+            return self._unknown_feature(project_id, event.feature)
+        return None
+
+    def _unknown_feature(self, project_id: str, name: str) -> UnknownFeature:
+        known = self._known.get(project_id, set())
+        if self._settings.unknown_feature == "create" and len(known) >= self._settings.max_features:
+            return UnknownFeature(
+                f"expected one of the {len(known)} features there are, the most ingest.max_features allows, "
+                f"got {name!r}; is a changing part in the name?",
+                param="feature",
+            )
+        return UnknownFeature(
+            f"expected a feature that is declared, got {name!r}; declare it with PUT /v1/features/{name}",
+            param="feature",
+        )

@@ -1,0 +1,87 @@
+"""What is wrong with a JSON value, in words for the one who sent it: expected, got, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from trimtab.errors import InvalidField
+
+__all__ = ["explained", "field_names"]
+
+_SHOWN = 60
+_PATH = re.compile(r"^(?P<said>.*) - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$", re.DOTALL)
+_HINTS = (
+    ("-[0-9a-f]{12}$", "a UUID in lower case such as '01890a5d-ac96-774b-bcce-b302099a8057'", "send a UUID version 7"),
+    ("[A-Za-z0-9_.:/@-]", "1 to 128 of the characters A-Z a-z 0-9 _ . : / @ -", "start with a letter or a digit"),
+    ("{32}$", "32 lower-case hexadecimal digits", "send the W3C trace id"),
+    ("{16}$", "16 lower-case hexadecimal digits", "send the W3C span id"),
+)
+
+
+def explained(error: msgspec.ValidationError, value: Any, kind: Any) -> InvalidField:
+    """Return `error`, raised for `value` that should have been a `kind`, as an error of ours with its field named."""
+    found = _PATH.match(str(error))
+    said, path = (found["said"], found["path"].lstrip(".")) if found else (str(error), "")
+    param = path or None
+    if said.startswith("Object missing required field"):
+        missing = said.split("`")[1]
+        param = f"{path}.{missing}" if path else missing
+        return InvalidField(f"expected the field {param!r}, got none; add it", param=param)
+    if said.startswith("Object contains unknown field"):
+        unknown = said.split("`")[1]
+        param = f"{path}.{unknown}" if path else unknown
+        return InvalidField(f"unknown field {param!r}; {_nearest(unknown, path, value, kind)}", param=param)
+    if found and found["key"]:
+        said += " as a key"
+    where = f"{path}: " if path else ""
+    return InvalidField(f"{where}{_told(said)}{_got(said, path, value)}", param=param)
+
+
+def field_names(kind: Any, tag: object = None) -> Sequence[str]:
+    """Return the JSON names of the fields of a struct, or of the member of a union that has this tag."""
+    for part in get_args(kind) or (kind,):
+        config = getattr(part, "__struct_config__", None)
+        if config is not None and (config.tag is None or config.tag == tag or part is kind):
+            names = [field.encode_name for field in msgspec.structs.fields(part)]
+            return [config.tag_field, *names] if config.tag_field else names
+    return ()
+
+
+def _nearest(unknown: str, path: str, value: Any, kind: Any) -> str:
+    tag = value.get("type") if isinstance(value, dict) else None
+    names = () if path else field_names(kind, tag)
+    near = difflib.get_close_matches(unknown, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known fields are {', '.join(names)}" if names else "remove it"
+
+
+def _told(said: str) -> str:
+    if "matching regex" in said:
+        for mark, grammar, advice in _HINTS:
+            if mark in said:
+                return f"expected {grammar}; {advice}"
+    if "timezone component" in said or "RFC3339" in said:
+        return "expected a time with its zone such as '2026-01-31T12:00:00Z'"
+    if said.startswith("Invalid enum value"):
+        return "expected one of the values the API reference lists for this field"
+    if said.startswith("Invalid value"):
+        return "expected 'inference' or 'feedback'"
+    return said[:1].lower() + said[1:]
+
+
+def _got(said: str, path: str, value: Any) -> str:
+    if ", got " in said or not path or "as a key" in said:
+        return ""
+    for part in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return ""
+    shown = repr(value)
+    return f", got {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}"

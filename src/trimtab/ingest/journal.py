@@ -1,0 +1,131 @@
+"""Group commit: calls that wait at the same time share one transaction, so that durability costs one flush for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import structlog
+
+from trimtab.errors import TrimtabError, Unavailable
+from trimtab.store.ports import Arrival, EventStore
+
+__all__ = ["IN_FLIGHT_BYTES", "Journal"]
+
+IN_FLIGHT_BYTES = 64 << 20
+"""How many bytes of bodies may wait at once: eight of the largest, a second of a fast disk."""
+
+
+class _Waiting(NamedTuple):
+    arrivals: Sequence[Arrival]
+    done: asyncio.Future[list[bool]]
+
+
+class Journal:
+    """Writes groups of arrivals one after the other in a thread; while one is written, the next group forms.
+
+    `append` belongs to one event loop; `append_now` may be called from any thread.
+    """
+
+    def __init__(self, store: EventStore, *, group_events: int, in_flight_bytes: int = IN_FLIGHT_BYTES) -> None:
+        self._store = store
+        self._group_events = group_events
+        self._most_bytes = in_flight_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._closed = False
+        self.in_flight_bytes = 0
+        self.groups = 0
+
+    def reserve(self, size: int) -> None:
+        """Take `size` bytes of what may be in flight, to be given back with `release`. Raises Unavailable."""
+        if self._closed:
+            raise Unavailable("this server is shutting down; send the events again in a moment")
+        if self.in_flight_bytes and self.in_flight_bytes + size > self._most_bytes:
+            raise Unavailable(
+                f"expected at most {self._most_bytes} bytes waiting for the disk, got {self.in_flight_bytes + size}; "
+                "send the events again in a moment"
+            )
+        self.in_flight_bytes += size
+
+    def release(self, size: int) -> None:
+        """Give back what `reserve` took."""
+        self.in_flight_bytes -= size
+
+    async def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Return by position which arrivals were new, once all are durable. Raises Unavailable with none stored."""
+        if not arrivals:
+            return []
+        if self._closed:
+            raise Unavailable("this server is shutting down; send the events again in a moment")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(arrivals, loop.create_future())
+        self._waiting.append(waiting)
+        if self._writer is None or self._writer.done():
+            self._writer = loop.create_task(self._write())
+        return await waiting.done
+
+    def append_now(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Do what `append` does without an event loop, as a group of its own."""
+        return self._store_group(arrivals) if arrivals else []
+
+    async def drain(self) -> None:
+        """Take nothing more, and return when all that was taken is durable. A second call does nothing."""
+        self._closed = True
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trimtab-journal")
+        while self._waiting:
+            group = self._next_group()
+            arrivals = [arrival for waiting in group for arrival in waiting.arrivals]
+            try:
+                new = await loop.run_in_executor(self._thread, self._store_group, arrivals)
+            except TrimtabError as error:
+                _fail(group, error)
+            else:
+                _answer(group, new)
+
+    def _next_group(self) -> list[_Waiting]:
+        """Return whole calls up to the size of a group, at least one."""
+        group = [self._waiting.popleft()]
+        size = len(group[0].arrivals)
+        while self._waiting and size + len(self._waiting[0].arrivals) <= self._group_events:
+            size += len(self._waiting[0].arrivals)
+            group.append(self._waiting.popleft())
+        return group
+
+    def _store_group(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        try:
+            new = self._store.append(arrivals)
+        except TrimtabError:
+            raise
+        except Exception as error:
+            structlog.get_logger("trimtab.ingest").error("append failed", kind=type(error).__name__, exc_info=True)
+            raise Unavailable("the events could not be stored and none of them was; send them again") from error
+        self.groups += 1
+        return new
+
+
+def _answer(group: Sequence[_Waiting], new: Sequence[bool]) -> None:
+    start = 0
+    for waiting in group:
+        end = start + len(waiting.arrivals)
+        if not waiting.done.done():  # its caller may have gone away; the rows are stored all the same
+            waiting.done.set_result(list(new[start:end]))
+        start = end
+
+
+def _fail(group: Sequence[_Waiting], error: TrimtabError) -> None:
+    for waiting in group:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
