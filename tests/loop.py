@@ -19,6 +19,7 @@ from trimtab.records import Feature, Feedback, Inference, Project, Rollout, Vers
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal, seal_all
 from trimtab.stats.bucket import in_candidate
+from trimtab.runtime.assemble import Stage
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Switch, Writes
 
@@ -55,7 +56,7 @@ class LoopWorld:
         self.runner = Lookup()
         self.playbook = ExemplarPlaybook(self.store, self.redactor, settings, self.runner)
         self.runs = DbosRuns(self.playbook, folder / "workflows.db", inline=True)
-        self.stages = [
+        self.stages: list[Stage] = [
             EnrichStage(self.store),
             DetectStage(self.store, settings.monitoring, settings.features),
             ActStage(self.store, settings, self.playbook, self.runs),

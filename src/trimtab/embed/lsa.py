@@ -128,7 +128,8 @@ class LsaEmbedder:
             )
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         lengths[lengths < 1e-9] = 1.0
-        return rows / lengths
+        rows /= lengths
+        return rows
 
 
 def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_features: int = 60_000) -> LsaEmbedder:
