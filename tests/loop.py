@@ -18,8 +18,8 @@ from trimtab.ids import derived_id
 from trimtab.records import Feature, Feedback, Inference, Project, Rollout, Version
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal, seal_all
-from trimtab.stats.bucket import in_candidate
 from trimtab.runtime.assemble import Stage
+from trimtab.stats.bucket import in_candidate
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Switch, Writes
 

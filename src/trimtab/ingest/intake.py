@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import structlog
 from msgspec import Struct
@@ -16,7 +16,7 @@ from trimtab.errors import InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
 from trimtab.ingest.decode import Decoded, Rejection, decode_many, decode_one, inflate, refusal
 from trimtab.ingest.journal import IN_FLIGHT_BYTES, Journal
-from trimtab.records import Event, Feedback, Inference, Redacted
+from trimtab.records import Event, Redacted
 from trimtab.redact.wall import Cleaner, seal, seal_all
 from trimtab.store.ports import Arrival, HotStore
 
