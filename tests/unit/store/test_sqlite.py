@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import event
 from tests.contract import hot_store_sample as a
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.records import Inference
-from trimtab.store.hot.sqlite import open_sqlite
-from trimtab.store.ports import Writes
+from trimtab.store.hot.sqlite import SqliteDatabase, open_sqlite
+from trimtab.store.hot.store import SqlHotStore
+from trimtab.store.ports import Query, Writes
 from trimtab.store.schema import SCHEMA_VERSION
 
 BIG = "x" * 40_000
@@ -167,3 +169,25 @@ def test_hot_tables_have_only_their_key_and_time_indexed(tmp_path: Path, table: 
     names = {row[1] for row in connection.execute(f"PRAGMA index_list({table})")}
     connection.close()
     assert names == {f"{table}_key", f"{table}_time"}
+
+
+def test_a_page_without_a_span_is_read_in_order_and_never_sorted(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "hot.db")
+    plans: list[str] = []
+
+    def explain(_: object, cursor: sqlite3.Cursor, statement: str, values: tuple[object, ...], *__: object) -> None:
+        plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        plans.extend(str(row[3]) for row in plan)
+
+    assert isinstance(store, SqlHotStore)
+    database = store._database
+    assert isinstance(database, SqliteDatabase)
+    event.listen(database._engine, "before_cursor_execute", explain)
+    try:
+        for verb in (store.list_inferences, store.list_feedback, store.list_outcomes, store.corrections, store.orphans):
+            plans.clear()
+            verb("p", Query(feature="answer"))
+            assert plans
+            assert not [step for step in plans if "TEMP B-TREE" in step], (verb, plans)
+    finally:
+        store.close()
