@@ -141,8 +141,8 @@ class Noun(Generic[T]):
     def row(self, project_id: str, record: T, *extra: object) -> list[Any]:
         """Return the values of the columns `inserted` for `record`, with the `extra` columns' values in their order."""
         values = self.codec.encode(record)
-        if self._own_project is not None and values.pop(self._own_project) != project_id:
-            raise ValueError(f"expected a record of project {project_id!r}, got {record!r}")
+        if self._own_project is not None and (owner := values.pop(self._own_project)) != project_id:
+            raise ValueError(f"expected a record of project {project_id!r}, got one of {owner!r}")
         return [project_id, *extra, *values]
 
     def stored(self, row: Sequence[Any]) -> Stored[T]:

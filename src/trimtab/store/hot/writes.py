@@ -104,8 +104,6 @@ class Committer:
             (self._join, (_join_row(project_id, *joined) for joined in writes.joined)),
             (self._found, ((project_id, id_bytes(feedback_id)) for feedback_id, _ in writes.joined)),
             (self._target, _target_rows(project_id, writes)),
-            (self._opinion_gone, (_opinion_key(project_id, opinion) for opinion in writes.opinions)),
-            (self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in writes.opinions)),
             (self._vote, _vote_rows(project_id, writes)),
             (self._upsert[MONITORS], (MONITORS.row(project_id, monitor) for monitor in writes.monitors)),
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
@@ -117,6 +115,9 @@ class Committer:
         outcomes = {outcome.inference_id: outcome for outcome in writes.outcomes}.values()
         found.append((self._outcome_gone, ((project_id, id_bytes(outcome.inference_id)) for outcome in outcomes)))
         found.append((self._once[OUTCOMES], (OUTCOMES.row(project_id, outcome) for outcome in outcomes)))
+        opinions = _latest(project_id, writes.opinions)
+        found.append((self._opinion_gone, opinions))
+        found.append((self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in opinions.values())))
         listed = ((statement, list(rows)) for statement, rows in found)
         return [(statement, rows) for statement, rows in listed if rows]
 
@@ -277,6 +278,17 @@ def _target_rows(project_id: str, writes: Writes) -> _Rows:
 def _opinion_key(project_id: str, opinion: Opinion) -> tuple[Any, ...]:
     about = (project_id, id_bytes(opinion.inference_id), opinion.kind, opinion.source, opinion.user_id or "")
     return (*about, to_micros(opinion.created_at), id_bytes(opinion.feedback_id))
+
+
+def _latest(project_id: str, opinions: Sequence[Opinion]) -> dict[tuple[Any, ...], Opinion]:
+    """Return the latest of the opinions of one person, by the values of its key, time and feedback."""
+    found: dict[tuple[Any, ...], tuple[tuple[Any, ...], Opinion]] = {}
+    for opinion in opinions:
+        key = _opinion_key(project_id, opinion)
+        person = key[: len(_OPINION_KEY)]
+        if person not in found or found[person][0] < key:
+            found[person] = (key, opinion)
+    return dict(found.values())
 
 
 def _vote_rows(project_id: str, writes: Writes) -> _Rows:

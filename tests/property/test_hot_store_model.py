@@ -1,0 +1,115 @@
+"""The hot store beside a model of plain dictionaries, under any sequence of appends, commits and reopenings."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.contract import hot_store_sample as a
+
+from trimtab.ids import derived_id
+from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.ports import Query, Writes
+
+PROJECTS = st.sampled_from(["p", "q"])
+NUMBERS = st.integers(0, 9)
+
+
+def event_id(number: int) -> str:
+    return derived_id("model", str(number))
+
+
+class HotStoreModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.store = open_sqlite(self.folder / "hot.db")
+        self.events: dict[tuple[str, str], Any] = {}
+        self.outcomes: dict[tuple[str, str], Any] = {}
+        self.words: dict[tuple[str, str, str], Any] = {}
+        self.cursor = 0
+
+    @rule(batch=st.lists(st.tuples(PROJECTS, NUMBERS, st.sampled_from(["one", "two"])), max_size=6))
+    def append(self, batch: list[tuple[str, int, str]]) -> None:
+        served = [(project, a.inference(id=event_id(number), input=text)) for project, number, text in batch]
+        expected = []
+        for project, record in served:
+            expected.append((project, record.id) not in self.events)
+            self.events.setdefault((project, record.id), record)
+        assert self.store.append([a.arrival(record, project) for project, record in served]) == expected
+
+    @rule(project=PROJECTS, numbers=st.lists(NUMBERS, max_size=4), p_bad=st.sampled_from([0.0, 1.0]))
+    def judge(self, project: str, numbers: list[int], p_bad: float) -> None:
+        written = [a.outcome(a.inference(id=event_id(number)), p_bad=p_bad) for number in dict.fromkeys(numbers)]
+        self.store.commit({project: Writes(outcomes=written)})
+        for outcome in written:
+            self.outcomes.pop((project, outcome.inference_id), None)
+            self.outcomes[project, outcome.inference_id] = outcome
+
+    @rule(project=PROJECTS, number=NUMBERS, user=st.sampled_from(["u", "w"]), at=st.lists(NUMBERS, max_size=3))
+    def speak(self, project: str, number: int, user: str, at: list[int]) -> None:
+        served = a.inference(id=event_id(number))
+        said = [a.feedback(user_id=user, created_at=a.NOW + timedelta(seconds=second)) for second in at]
+        words = [a.opinion(each, served) for each in said]
+        self.store.commit({project: Writes(opinions=words)})
+        for word in words:
+            known = self.words.get((project, served.id, user))
+            if known is None or (known.created_at, known.feedback_id) < (word.created_at, word.feedback_id):
+                self.words[project, served.id, user] = word
+
+    @rule(position=st.integers(0, 50))
+    def move_cursor(self, position: int) -> None:
+        self.store.commit({}, cursors={"stage": position})
+        self.cursor = max(self.cursor, position)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = open_sqlite(self.folder / "hot.db")
+
+    @invariant()
+    def events_are_the_first_contents_in_order_of_arrival(self) -> None:
+        found = [((row.project_id, row.record.id), row.record) for row in self.store.inferences_after(0, 1_000)]
+        assert found == list(self.events.items())
+
+    @invariant()
+    def outcomes_are_in_order_of_their_last_write(self) -> None:
+        found = [row.record for row in self.store.outcomes_after(0, 1_000)]
+        assert found == list(self.outcomes.values())
+
+    @invariant()
+    def each_project_sees_its_own(self) -> None:
+        everything = [event_id(number) for number in range(10)]
+        for project in ("p", "q"):
+            own = [record for (owner, _), record in self.events.items() if owner == project]
+            listed: list[Any] = []
+            page = self.store.list_inferences(project, Query(limit=3, newest=False))
+            while True:
+                listed.extend(row.record for row in page.rows)
+                if page.next is None:
+                    break
+                page = self.store.list_inferences(project, Query(limit=3, newest=False, after=page.next))
+            assert listed == own
+            opinions = self.store.opinions(project, everything)
+            told = {(key, word.user_id): word for key, words in opinions.items() for word in words}
+            assert told == {(key, user): word for (owner, key, user), word in self.words.items() if owner == project}
+
+    @invariant()
+    def the_cursor_stands_at_its_highest(self) -> None:
+        assert self.store.cursor("stage") == self.cursor
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+TestHotStoreModel = HotStoreModel.TestCase
+TestHotStoreModel.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
