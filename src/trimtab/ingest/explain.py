@@ -39,7 +39,8 @@ def explained(error: msgspec.ValidationError, value: Any, kind: Any) -> InvalidF
     if found and found["key"]:
         said += " as a key"
     where = f"{path}: " if path else ""
-    return InvalidField(f"{where}{_told(said)}{_got(said, path, value)}", param=param)
+    told = _told(said)
+    return InvalidField(f"{where}{told}{_got(told, path, value)}", param=param)
 
 
 def field_names(kind: Any, tag: object = None) -> Sequence[str]:
@@ -75,8 +76,8 @@ def _told(said: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _got(said: str, path: str, value: Any) -> str:
-    if ", got " in said or not path or "as a key" in said:
+def _got(told: str, path: str, value: Any) -> str:
+    if ", got " in told or not path or "as a key" in told:
         return ""
     for part in re.findall(r"[^.\[\]]+", path):
         try:
