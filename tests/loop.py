@@ -19,6 +19,7 @@ from trimtab.records import Feature, Feedback, Inference, Project, Rollout, Vers
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal, seal_all
 from trimtab.stats.bucket import in_candidate
+from trimtab.runtime.assemble import Stage
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Switch, Writes
 
@@ -55,7 +56,7 @@ class LoopWorld:
         self.runner = Lookup()
         self.playbook = ExemplarPlaybook(self.store, self.redactor, settings, self.runner)
         self.runs = DbosRuns(self.playbook, folder / "workflows.db", inline=True)
-        self.stages = [
+        self.stages: list[Stage] = [
             EnrichStage(self.store),
             DetectStage(self.store, settings.monitoring, settings.features),
             ActStage(self.store, settings, self.playbook, self.runs),
@@ -85,7 +86,7 @@ class LoopWorld:
     def tick(self) -> int:
         return sum(stage.tick(self.clock.now()) for stage in self.stages)
 
-    def day(self, truth: dict[str, str], *, answers: int = 60, vote_rate: float = 1.0, users: int = 200) -> None:
+    def day(self, truth: dict[str, str], *, answers: int = 96, vote_rate: float = 0.6, users: int = 3000) -> None:
         """Let users ask for a day, in hourly lots, ticking after each."""
         for _ in range(24):
             self.serve(truth, answers=max(answers // 24, 1), vote_rate=vote_rate, users=users)
@@ -93,7 +94,7 @@ class LoopWorld:
             while self.tick():
                 pass
 
-    def serve(self, truth: dict[str, str], *, answers: int, vote_rate: float = 1.0, users: int = 200) -> None:
+    def serve(self, truth: dict[str, str], *, answers: int, vote_rate: float = 1.0, users: int = 3000) -> None:
         """Serve answers as an app with the SDK would, and append what comes of it."""
         rollout = self.store.rollout(PROJECT, FEATURE)
         assert rollout is not None

@@ -102,14 +102,14 @@ ChangeState = Literal[
     "rolled_back",
     "superseded",
 ]
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class _Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What all nouns share: immutable, fields by name, unknown fields refused."""
 
 
-class Redacted(Generic[T]):
+class Redacted(Generic[T_co]):
     """The wall: a record whose texts have been through the redactor. Only `trimtab.redact` makes one.
 
     The store takes records with words in them in no other form. `rules` is the version of the redaction rules.
@@ -117,7 +117,7 @@ class Redacted(Generic[T]):
 
     __slots__ = ("record", "rules")
 
-    def __init__(self, record: T, rules: str) -> None:
+    def __init__(self, record: T_co, rules: str) -> None:
         self.record = record
         self.rules = rules
 

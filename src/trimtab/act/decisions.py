@@ -50,12 +50,14 @@ class Decisions:
     def pause(self, project_id: str, change_id: str, _now: datetime) -> Change:
         """Keep the share of a canary where it is until resumed; harm still rolls it back."""
         change = self._change(project_id, change_id, ("canary",), "pause")
-        return self._write(project_id, msgspec.structs.replace(change, state="paused", reason="paused by hand"))
+        held = {**change.canary, "paused_by": "hand"}
+        paused = msgspec.structs.replace(change, state="paused", reason="paused by hand", canary=held)
+        return self._write(project_id, paused)
 
     def resume(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Let a paused canary go on; its step and its time limit begin anew."""
         change = self._change(project_id, change_id, ("paused",), "resume")
-        resumed = {**change.canary, "resumed_at": now.isoformat()}
+        resumed = {**change.canary, "resumed_at": now.isoformat(), "paused_by": None}
         return self._write(
             project_id, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
         )

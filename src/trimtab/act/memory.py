@@ -14,14 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.embed import Embedder
+from trimtab.embed import Embedder, fit_lsa
 from trimtab.records import Exemplar, Version
 
-__all__ = ["ExemplarMemory"]
+__all__ = ["ExemplarMemory", "FittedMemory"]
 
 _CHUNK = 2048
 _VERSIONS_KEPT = 8
 _ALIKE = 0.55  # cosine from which two inputs ask for the same thing
+_SHOWN = 3  # exemplars in a prompt
+_SHOWN_FROM = 0.3  # cosine; LSA of short texts rarely goes higher between different wordings
 _FORGOTTEN = 0.02  # weight under which an exemplar no longer counts
 
 
@@ -105,6 +107,45 @@ class ExemplarMemory:
         return _Memory(vectors[kept], labels[kept], weights[kept], list(ids))
 
 
+class FittedMemory:
+    """An exemplar memory that needs no embedder: it fits a space on each Version's own exemplars when first asked.
+
+    For features of up to some thousands of exemplars; the spaces of the latest versions are kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fitted: OrderedDict[str, ExemplarMemory] = OrderedDict()
+
+    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+        """Return one answer per input, in order; "" for all when the version has no exemplars."""
+        memory = self._memory(version)
+        return memory.answer(version, inputs) if memory else [""] * len(inputs)
+
+    def nearest(self, version: Version, text: str) -> Sequence[Exemplar]:
+        """Return the exemplars to show a model with this input: at most three that ask alike, the nearest last."""
+        memory = self._memory(version)
+        if memory is None:
+            return []
+        likeness = memory.embedder.embed([item.input for item in version.exemplars]) @ memory.embedder.embed([text])[0]
+        chosen = np.argsort(likeness, kind="stable")[-_SHOWN:]
+        return [version.exemplars[row] for row in chosen if likeness[row] >= _SHOWN_FROM]
+
+    def _memory(self, version: Version) -> ExemplarMemory | None:
+        texts = [item.input for item in version.exemplars]
+        if not any(character.isalnum() for text in texts for character in text):
+            return None
+        version_id = version.id or version.identified().id
+        with self._lock:
+            known = self._fitted.get(version_id)
+            if known is None:
+                known = self._fitted[version_id] = ExemplarMemory(fit_lsa(texts))
+                while len(self._fitted) > _VERSIONS_KEPT:
+                    self._fitted.popitem(last=False)
+            self._fitted.move_to_end(version_id)
+            return known
+
+
 def _standing(
     exemplars: Sequence[Exemplar], vectors: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -118,8 +159,8 @@ def _standing(
         agrees = labels == labels[row]
         doubt = 0.5 * np.clip((alike - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
         weights = np.where(older & ~agrees, weights * (1 - doubt), weights)
-        weights = np.where(older & agrees, np.minimum(weights * 1.3, 1.0), weights).astype(np.float32)
-    return weights
+        weights = np.where(older & agrees, np.minimum(weights * 1.3, 1.0), weights)
+    return weights.astype(np.float32)
 
 
 def _vote(memory: _Memory, queries: NDArray[np.float32], neighbours: int) -> list[str]:

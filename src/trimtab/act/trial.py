@@ -110,7 +110,7 @@ class Trial:
                 f"(evidence {self._harm.e_value:.0f} to 1 for harm)"
             )
             return Decision("roll_back", 0.0, reason)
-        if change.state == "paused":
+        if change.state == "paused" and change.canary.get("paused_by") == "hand":
             return Decision("stay", rollout.share, change.reason)
         return self._advance(rollout, exposures, now)
 
@@ -119,17 +119,31 @@ class Trial:
         exposed_at, step_at = cast("datetime", change.exposed_at), cast("datetime", change.step_at)
         ripe = now - step_at >= timedelta(hours=settings.step_hours) and exposures >= settings.step_exposures
         larger = [share for share in settings.steps if share > rollout.share]
-        if ripe and larger:
+        if ripe and larger and change.state == "canary":
             return Decision("step", larger[0], f"{exposures} answers at {rollout.share:.0%} without harm shown")
-        upper = self._harm.rate_ratio_upper(settings.false_alarm_rate)
-        if ripe and upper <= 1.0 + settings.harm_margin:
-            return Decision("promote", 1.0, f"negative votes at most {upper:.2f} times those of stable")
+        proof = self._proof() if not larger and (ripe or change.state == "paused") else ""
+        if proof:
+            return Decision("promote", 1.0, proof)
         began = datetime.fromisoformat(change.canary.get("resumed_at") or exposed_at.isoformat())
-        if now - began < timedelta(hours=settings.horizon_hours):
-            return Decision("stay", rollout.share, "")
+        if change.state == "paused" or now - began < timedelta(hours=settings.horizon_hours):
+            return Decision("stay", rollout.share, change.reason)
+        upper = self._harm.rate_ratio_upper(settings.false_alarm_rate)
         known = f"negative votes up to {upper:.2f} times stable's" if upper < 1e9 else "too few negative votes to bound"
         reason = f"inconclusive after {settings.horizon_hours:.0f} h: {known}, no harm shown"
         return Decision("promote" if settings.inconclusive == "ship" else "pause", rollout.share, reason)
+
+    def _proof(self) -> str:
+        """Return what live votes have proven in the candidate's favour, or nothing yet.
+
+        Either suffices: beside stable it is not worse by more than the margin, or on its own votes it lies below the
+        midpoint between what opened the incident and what is normal.
+        """
+        upper = self._harm.rate_ratio_upper(self._settings.false_alarm_rate)
+        if upper <= 1.0 + self._settings.harm_margin:
+            return f"negative votes at most {upper:.2f} times those of stable"
+        if self._help is not None and self._help.verified:
+            return f"negative votes proven below {self._help.p_v:.1%}, the midpoint of incident and normal"
+        return ""
 
     def _last(self, consumer: str, voter: str, counted: Mapping[str, Mapping[str, datetime]]) -> datetime | None:
         fresh = [vote.counted_at for vote in self.votes if vote.consumer_id == consumer and vote.user_id == voter]

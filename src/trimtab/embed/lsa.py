@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,21 @@ from trimtab.ids import content_id
 
 __all__ = ["LsaEmbedder", "fit_lsa"]
 
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\w+")
 _CHUNK = 8192
 _SVD_TEXTS = 8_000  # the SVD's cost grows with its rows and its directions settle long before this many
 
 
-def _split(text: str) -> list[str]:
-    return _WORD.findall(text)
+def _word_pairs(text: str) -> list[str]:
+    words = _WORD.findall(text.lower())
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 class _WordNgrams:
     """Counts of words and word pairs."""
 
     def __init__(self, max_features: int) -> None:
-        self.counter = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", max_features=max_features)
+        self.counter = CountVectorizer(analyzer=_word_pairs, max_features=max_features)
 
     def fit(self, texts: Sequence[str]) -> Any:
         return self.counter.fit_transform(texts)
@@ -83,7 +85,7 @@ class _InnerNgrams:
         columns: list[int] = []
         starts = [0]
         for text in texts:
-            columns.extend(ids.setdefault(word, len(ids)) for word in _split(text.lower()))
+            columns.extend(ids.setdefault(word, len(ids)) for word in text.lower().split())
             starts.append(len(columns))
         data = np.ones(len(columns), dtype=np.float64)
         shape = (len(texts), len(ids))
@@ -117,7 +119,7 @@ class LsaEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one row per text (n x d, float32) of length 1, or 0 when no n-gram of the text is known."""
-        rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        rows: NDArray[np.float32] = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for start in range(0, len(texts), _CHUNK):
             chunk = texts[start : start + _CHUNK]
             weighted = [transform.transform(ngrams.count(chunk)) for ngrams, transform in self._parts]
@@ -125,7 +127,9 @@ class LsaEmbedder:
                 sparse.hstack(weighted, format="csr").astype(np.float32) @ self._directions
             )
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-9)
+        lengths[lengths < 1e-9] = 1.0
+        rows /= lengths
+        return rows
 
 
 def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_features: int = 60_000) -> LsaEmbedder:
@@ -147,7 +151,7 @@ def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_f
     random = np.random.default_rng(seed)
     if matrix.shape[0] > _SVD_TEXTS:
         matrix = matrix[np.sort(random.choice(matrix.shape[0], _SVD_TEXTS, replace=False))]
-    rank = max(1, min(dimensions, min(matrix.shape) - 1))
+    rank = min(dimensions, *matrix.shape)
     _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
     told = {
         "parameters": [dimensions, seed, max_features],

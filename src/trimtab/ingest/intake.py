@@ -153,7 +153,7 @@ class Intake:
                 admitted.append((index, event))
             else:
                 refused.append((index, error))
-        sealed = cast("list[Redacted[Inference] | Redacted[Feedback]]", self._sealed(admitted, refused))
+        sealed = self._sealed(admitted, refused)
         arrivals = [Arrival(project_id, event, now) for event in sealed]
         rejected = decoded.rejected + [refusal(index, error) for index, error in refused]
         rejected.sort(key=lambda rejection: rejection.index)

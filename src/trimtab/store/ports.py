@@ -72,7 +72,7 @@ class Arrival(NamedTuple):
     """An event on its way in: whose it is, the event behind the wall, and when it reached us."""
 
     project_id: str
-    event: Redacted[Inference] | Redacted[Feedback]
+    event: Redacted[Inference | Feedback]
     received_at: datetime
 
 

@@ -1,1 +1,1 @@
-"""Months in minutes: a drifting stream and simulated users, through the real engine under a set clock."""
+"""Months in minutes: streams of real texts and simulated users through the real engine, under a set clock."""

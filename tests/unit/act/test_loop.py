@@ -42,7 +42,7 @@ def test_one_real_signal_becomes_one_verified_improvement(world: LoopWorld) -> N
     assert not world.store.incidents(PROJECT, Query()).rows
 
     broken = changed(QUESTIONS, 10)
-    for _ in range(40):
+    for _ in range(20):
         world.day(broken)
         incidents = [row.record for row in world.store.incidents(PROJECT, Query(newest=False)).rows]
         if incidents and all(incident.state == "resolved" for incident in incidents):

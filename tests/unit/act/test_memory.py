@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.act.memory import ExemplarMemory, FittedMemory
+from trimtab.embed import LsaEmbedder, fit_lsa
+from trimtab.records import Exemplar, Version
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+KNOWN = {
+    "how do i reset my password": "password",
+    "i forgot my password": "password",
+    "password does not work": "password",
+    "where is my parcel": "delivery",
+    "has the parcel been shipped": "delivery",
+    "when does my parcel arrive": "delivery",
+}
+
+
+def version(*later: tuple[str, str], known: dict[str, str] = KNOWN) -> Version:
+    first = [Exemplar(id=f"e{i}", input=text, output=answer) for i, (text, answer) in enumerate(known.items())]
+    added = [
+        Exemplar(id=f"n{i}", input=text, output=answer, added_at=NOW + timedelta(days=i))
+        for i, (text, answer) in enumerate(later)
+    ]
+    return Version(feature="support", created_at=NOW, exemplars=[*first, *added]).identified()
+
+
+class Counting:
+    """A real embedder that also tells how many texts it was given."""
+
+    def __init__(self, inner: LsaEmbedder) -> None:
+        self.inner = inner
+        self.texts = 0
+
+    @property
+    def space(self) -> str:
+        return self.inner.space
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.texts += len(texts)
+        return self.inner.embed(texts)
+
+
+def test_answers_with_the_nearest_exemplars_output_in_order() -> None:
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    assert memory.answer(version(), ["my parcel", "new password"]) == ["delivery", "password"]
+
+
+def test_version_without_exemplars_answers_nothing() -> None:
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    empty = Version(feature="support", created_at=NOW).identified()
+    assert memory.answer(empty, ["my parcel", "x"]) == ["", ""]
+    assert memory.answer(version(), []) == []
+
+
+def test_input_unlike_anything_known_gets_no_answer() -> None:
+    assert ExemplarMemory(fit_lsa(list(KNOWN))).answer(version(), ["ξξξ"]) == [""]
+
+
+def test_new_version_embeds_only_its_new_exemplars() -> None:
+    counting = Counting(fit_lsa([*KNOWN, "cancel my order"]))
+    memory = ExemplarMemory(counting)
+    memory.answer(version(), ["my parcel"])
+    before = counting.texts
+    memory.answer(version(("cancel my order", "cancel")), ["my parcel"])
+    assert counting.texts - before == 2  # the one new exemplar and the one input
+
+
+def test_added_exemplar_teaches_a_new_answer() -> None:
+    memory = ExemplarMemory(fit_lsa([*KNOWN, "cancel my order"]))
+    taught = version(("cancel my order", "cancel"))
+    assert memory.answer(taught, ["please cancel the order"]) == ["cancel"]
+
+
+def test_newer_exemplars_outweigh_older_ones_that_contradict_them() -> None:
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    changed = version(("where is my parcel", "call the courier"), ("has my parcel been shipped", "call the courier"))
+    assert memory.answer(changed, ["where is my parcel now"]) == ["call the courier"]
+    assert memory.answer(changed, ["forgot my password"]) == ["password"]
+
+
+def test_exemplars_of_the_launch_do_not_weaken_one_another() -> None:
+    known = {"where is my parcel": "delivery", "where is the parcel": "delivery", "where is a parcel": "tracking"}
+    memory = ExemplarMemory(fit_lsa(list(known)))
+    assert memory.answer(version(known=known), ["where is my parcel"]) == ["delivery"]
+
+
+def test_refit_moves_the_memory_to_the_new_space() -> None:
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    assert memory.answer(version(), ["my parcel"]) == ["delivery"]
+    memory.refit(fit_lsa([*KNOWN, "an invoice for my purchase", "send the invoice again"], dimensions=4))
+    assert memory.answer(version(), ["my parcel"]) == ["delivery"]
+
+
+def test_thousands_of_inputs_are_answered_like_single_ones() -> None:
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    inputs = ["my parcel", "forgot the password", "shipped?"] * 1500
+    assert memory.answer(version(), inputs) == memory.answer(version(), inputs[:3]) * 1500
+
+
+def test_fitted_memory_needs_no_embedder() -> None:
+    memory = FittedMemory()
+    assert memory.answer(version(), ["my parcel", "forgot password"]) == ["delivery", "password"]
+    assert memory.answer(Version(feature="support", created_at=NOW), ["my parcel"]) == [""]
+
+
+def test_fitted_memory_shows_a_model_the_exemplars_that_ask_alike_nearest_last() -> None:
+    shown = FittedMemory().nearest(version(), "where is my parcel")
+    assert shown[-1].input == "where is my parcel"
+    assert {item.output for item in shown} == {"delivery"}
+    assert FittedMemory().nearest(Version(feature="support", created_at=NOW), "x") == []
