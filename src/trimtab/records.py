@@ -57,10 +57,10 @@ __all__ = [
     "text_of",
 ]
 
-Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$", extra={"pii": "none"})]
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$(?!\n)", extra={"pii": "none"})]
 """A UUID in canonical lower-case form; senders make version 7, any version is taken."""
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,127}$", extra={"pii": "none"})]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,127}$(?!\n)", extra={"pii": "none"})]
 """A name given by developers: feature, version, model, tag key. 1-128 characters of a closed alphabet."""
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=256, extra={"pii": "identifier"})]
@@ -154,8 +154,8 @@ class Inference(_Record, frozen=True, tag_field="type", tag="inference"):
     session_id: Identifier | None = None
     user_id: Identifier | None = None
     external_id: Identifier | None = None
-    trace_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$", extra={"pii": "none"})] | None = None
-    span_id: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", extra={"pii": "none"})] | None = None
+    trace_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", extra={"pii": "none"})] | None = None
+    span_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", extra={"pii": "none"})] | None = None
     context: list[Chunk] = []
     tags: dict[Name, Text] = {}
     latency_ms: Annotated[float, Meta(ge=0)] | None = None
@@ -178,8 +178,8 @@ class Feedback(_Record, frozen=True, tag_field="type", tag="feedback"):
     created_at: Time
     inference_id: Uuid | None = None
     external_id: Identifier | None = None
-    trace_id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$", extra={"pii": "none"})] | None = None
-    span_id: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", extra={"pii": "none"})] | None = None
+    trace_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", extra={"pii": "none"})] | None = None
+    span_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", extra={"pii": "none"})] | None = None
     session_id: Identifier | None = None
     feature: Name | None = None
     user_id: Identifier | None = None
@@ -234,7 +234,7 @@ class ApiKey(_Record, frozen=True):
     kind: KeyKind
     label: Text
     hint: Name
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", extra={"pii": "none"})]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"pii": "none"})]
     created_at: Time
     revoked_at: Time | None = None
 

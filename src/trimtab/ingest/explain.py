@@ -16,7 +16,7 @@ __all__ = ["explained", "field_names"]
 _SHOWN = 60
 _PATH = re.compile(r"^(?P<said>.*) - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$", re.DOTALL)
 _HINTS = (
-    ("-[0-9a-f]{12}$", "a UUID in lower case such as '01890a5d-ac96-774b-bcce-b302099a8057'", "send a UUID version 7"),
+    ("{12}$", "a UUID in lower case such as '01890a5d-ac96-774b-bcce-b302099a8057'", "send a UUID version 7"),
     ("[A-Za-z0-9_.:/@-]", "1 to 128 of the characters A-Z a-z 0-9 _ . : / @ -", "start with a letter or a digit"),
     ("{32}$", "32 lower-case hexadecimal digits", "send the W3C trace id"),
     ("{16}$", "16 lower-case hexadecimal digits", "send the W3C span id"),
@@ -39,7 +39,8 @@ def explained(error: msgspec.ValidationError, value: Any, kind: Any) -> InvalidF
     if found and found["key"]:
         said += " as a key"
     where = f"{path}: " if path else ""
-    return InvalidField(f"{where}{_told(said)}{_got(said, path, value)}", param=param)
+    told = _told(said)
+    return InvalidField(f"{where}{told}{_got(told, path, value)}", param=param)
 
 
 def field_names(kind: Any, tag: object = None) -> Sequence[str]:
@@ -66,7 +67,7 @@ def _told(said: str) -> str:
         for mark, grammar, advice in _HINTS:
             if mark in said:
                 return f"expected {grammar}; {advice}"
-    if "timezone component" in said or "RFC3339" in said:
+    if "`datetime" in said or "RFC3339" in said:
         return "expected a time with its zone such as '2026-01-31T12:00:00Z'"
     if said.startswith("Invalid enum value"):
         return "expected one of the values the API reference lists for this field"
@@ -75,8 +76,8 @@ def _told(said: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _got(said: str, path: str, value: Any) -> str:
-    if ", got " in said or not path or "as a key" in said:
+def _got(told: str, path: str, value: Any) -> str:
+    if ", got " in told or not path or "as a key" in told:
         return ""
     for part in re.findall(r"[^.\[\]]+", path):
         try:

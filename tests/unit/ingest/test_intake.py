@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.intake import PROJECT, Desk, body, desk, feedback, inference
+from trimtab.config import Ingest
+from trimtab.errors import BodyTooLarge, InputError, TimeInFuture, TimeTooOld, Unavailable, UnknownFeature
+from trimtab.ingest.intake import Intake
+from trimtab.ingest.journal import Journal
+from trimtab.store.ports import Arrival, HotStore
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Desk]:
+    with desk(tmp_path) as opened:
+        yield opened
+
+
+class GatedStore:
+    """A real store whose appends wait for a gate, so that a test decides what is in flight together."""
+
+    def __init__(self, store: HotStore) -> None:
+        self._store = store
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.groups: list[int] = []
+
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        self.entered.set()
+        assert self.gate.wait(10)
+        self.groups.append(len(arrivals))
+        return self._store.append(arrivals)
+
+
+def gated(front: Desk, group_events: int = 2000) -> tuple[Intake, GatedStore]:
+    store = GatedStore(front.store)
+    front.intake.journal = Journal(cast("HotStore", store), group_events=group_events)
+    front.intake.accept_now(PROJECT, b"[]")
+    return front.intake, store
+
+
+def test_an_answered_event_is_on_disk(front: Desk) -> None:
+    receipt = asyncio.run(front.intake.accept(PROJECT, body(inference(1), feedback(1))))
+    assert (receipt.accepted, receipt.duplicates, receipt.rejected) == (2, 0, [])
+    assert front.stored() == {inference(1)["id"], feedback(1)["id"]}
+
+
+def test_a_repeated_id_is_a_duplicate_and_the_first_content_stays(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference(1)))
+    receipt = front.intake.accept_now(PROJECT, body(inference(1, input="other"), inference(2), inference(2)))
+    assert (receipt.accepted, receipt.duplicates) == (1, 2)
+    kept = front.store.inferences(PROJECT, [inference(1)["id"]])
+    assert kept[inference(1)["id"]].input == inference(1)["input"]
+
+
+def test_words_are_cleaned_before_they_are_stored(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference(1, input="I am jane.doe@example.com")))
+    stored = front.store.inferences(PROJECT, [inference(1)["id"]])[inference(1)["id"]]
+    assert "jane.doe" not in str(stored.input)
+
+
+@pytest.mark.parametrize(
+    ("when", "code"),
+    [("2026-03-01T12:11:00Z", "time_in_future"), ("2010-01-01T00:00:00Z", "time_too_old"),
+     ("0001-01-01T00:00:00Z", "time_too_old"), ("9999-12-31T23:59:59Z", "time_in_future")],
+)  # fmt: skip
+def test_an_event_of_no_sensible_time_is_rejected_alone(front: Desk, when: str, code: str) -> None:
+    receipt = front.intake.accept_now(PROJECT, body(inference(1, created_at=when), inference(2)))
+    assert receipt.accepted == 1
+    assert [(r.index, r.code, r.param) for r in receipt.rejected] == [(0, code, "created_at")]
+
+
+def test_an_event_brings_its_feature_with_it(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference(1, feature="new")))
+    rollout = front.store.rollout(PROJECT, "new")
+    assert rollout is not None
+    assert rollout.revision == 1
+    assert front.store.version(PROJECT, "new", rollout.stable_version_id) is not None
+
+
+def test_a_feature_declared_elsewhere_is_found(tmp_path: Path) -> None:
+    with desk(tmp_path, Ingest(unknown_feature="reject")) as front:
+        first = front.intake.accept_now(PROJECT, body(inference(1)))
+        assert [r.code for r in first.rejected] == ["unknown_feature"]
+        Desk(front.store, Ingest()).intake.accept_now(PROJECT, body(inference(1)))
+        assert front.intake.accept_now(PROJECT, body(inference(2))).accepted == 1
+
+
+def test_features_stop_at_their_number(tmp_path: Path) -> None:
+    with desk(tmp_path, Ingest(max_features=2)) as front:
+        receipt = front.intake.accept_now(PROJECT, body(*(inference(n, feature=f"f{n}") for n in range(4))))
+        assert receipt.accepted == 2
+        assert [(r.index, r.code) for r in receipt.rejected] == [(2, "unknown_feature"), (3, "unknown_feature")]
+        assert "ingest.max_features" in receipt.rejected[0].message
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (inference(1, created_at="2027-01-01T00:00:00Z"), TimeInFuture),
+        (inference(1, created_at="2001-01-01T00:00:00Z"), TimeTooOld),
+        (inference(1, input="x" * 3000), BodyTooLarge),
+        (inference(1, feature="unheard"), UnknownFeature),
+    ],
+)
+def test_a_single_bad_event_is_an_error(tmp_path: Path, event: dict[str, Any], error: type[InputError]) -> None:
+    with desk(tmp_path, Ingest(event_bytes=2000)) as front:
+        raw = json.dumps(event).encode()
+        with pytest.raises(error):
+            asyncio.run(front.intake.accept_one(PROJECT, raw, "inference", may_declare=False))
+        assert front.stored() == set()
+        assert front.intake.tally.rejected == {error.code: 1}
+
+
+def test_calls_that_wait_together_share_one_transaction(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    intake, store = gated(front)
+
+    async def calls() -> list[int]:
+        first = asyncio.create_task(intake.accept(PROJECT, body(inference(0))))
+        await asyncio.to_thread(store.entered.wait, 10)
+        others = [asyncio.create_task(intake.accept(PROJECT, body(inference(n)))) for n in range(1, 6)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        return [receipt.accepted for receipt in await asyncio.gather(first, *others)]
+
+    assert asyncio.run(calls()) == [1] * 6
+    assert store.groups == [1, 5]
+
+
+def test_each_caller_of_a_group_hears_of_its_own_events(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference(1)))
+
+    async def calls() -> list[tuple[int, int]]:
+        batches = [body(inference(1), inference(n), inference(n)) for n in range(2, 12)]
+        receipts = await asyncio.gather(*(front.intake.accept(PROJECT, batch) for batch in batches))
+        return [(receipt.accepted, receipt.duplicates) for receipt in receipts]
+
+    assert asyncio.run(calls()) == [(1, 2)] * 10
+    assert len(front.stored()) == 11
+
+
+def test_when_the_disk_fails_every_waiting_call_hears_it_and_nothing_is_acknowledged(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    front.store.close()
+
+    async def calls() -> list[Any]:
+        waiting = (front.intake.accept(PROJECT, body(inference(n))) for n in range(5))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(answer) for answer in asyncio.run(calls())] == [Unavailable] * 5
+    assert front.intake.tally.accepted == 1
+    assert front.intake.journal.in_flight_bytes == 0
+
+
+def test_too_much_in_flight_is_refused_before_it_is_read(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    intake, store = gated(front)
+    batch = body(inference(0))
+    intake.journal = Journal(cast("HotStore", store), group_events=10, in_flight_bytes=len(batch) + 10)
+
+    async def calls() -> int:
+        first = asyncio.create_task(intake.accept(PROJECT, batch))
+        await asyncio.to_thread(store.entered.wait, 10)
+        with pytest.raises(Unavailable, match="waiting for the disk"):
+            await intake.accept(PROJECT, body(inference(1)))
+        store.gate.set()
+        return (await first).accepted
+
+    assert asyncio.run(calls()) == 1
+    assert intake.journal.in_flight_bytes == 0
+
+
+def test_a_caller_that_goes_away_takes_nobody_with_it(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    intake, store = gated(front)
+
+    async def calls() -> int:
+        gone = asyncio.create_task(intake.accept(PROJECT, body(inference(0))))
+        await asyncio.to_thread(store.entered.wait, 10)
+        stays = asyncio.create_task(intake.accept(PROJECT, body(inference(1))))
+        await asyncio.sleep(0)
+        gone.cancel()
+        store.gate.set()
+        return (await stays).accepted
+
+    assert asyncio.run(calls()) == 1
+    assert {inference(0)["id"], inference(1)["id"]} <= front.stored()
+
+
+def test_draining_finishes_what_was_taken_and_takes_no_more(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    intake, store = gated(front)
+
+    async def calls() -> int:
+        taken = asyncio.create_task(intake.accept(PROJECT, body(inference(0))))
+        await asyncio.to_thread(store.entered.wait, 10)
+        draining = asyncio.create_task(intake.journal.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="shutting down"):
+            await intake.accept(PROJECT, body(inference(1)))
+        store.gate.set()
+        await draining
+        return (await taken).accepted
+
+    assert asyncio.run(calls()) == 1
+
+
+def test_the_stages_are_woken_by_new_events_only(front: Desk) -> None:
+    woken: list[int] = []
+    front.intake.on_stored = lambda: woken.append(1)
+    front.intake.accept_now(PROJECT, body(inference(1)))
+    front.intake.accept_now(PROJECT, body(inference(1)))
+    assert woken == [1]
