@@ -1,73 +1,143 @@
-"""Credentials: tokens in their vendors' formats, keys in PEM, `password: ...` in several languages."""
+"""Credentials named by the word before them: `password: ...`, `api_key=...`, `Bearer ...`, URLs that carry one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from trimtab.redact.span import Span
 
-__all__ = ["find_assigned", "find_vendor"]
+__all__ = ["KEYED_GATES", "PARAMETER_GATE", "find_assigned", "find_parameter", "find_userinfo"]
 
-# Prefix -> what must follow it; each from the vendor's own documentation of its token format.
-VENDORS: Final[dict[str, str]] = {
-    "AKIA": r"[A-Z2-7]{16}",
-    "ASIA": r"[A-Z2-7]{16}",
-    "AIza": r"[\w-]{35}",
-    "GOCSPX-": r"[\w-]{28}",
-    "ya29.": r"[\w-]{20,400}",
-    "ghp_": r"[A-Za-z0-9]{36,255}",
-    "gho_": r"[A-Za-z0-9]{36,255}",
-    "ghu_": r"[A-Za-z0-9]{36,255}",
-    "ghs_": r"[A-Za-z0-9]{36,255}",
-    "ghr_": r"[A-Za-z0-9]{36,255}",
-    "github_pat_": r"\w{22,255}",
-    "glpat-": r"[\w-]{20,64}",
-    "xoxb-": r"[\w-]{10,250}",
-    "xoxp-": r"[\w-]{10,250}",
-    "xoxa-": r"[\w-]{10,250}",
-    "xoxr-": r"[\w-]{10,250}",
-    "xoxs-": r"[\w-]{10,250}",
-    "xapp-": r"[\w-]{10,250}",
-    "sk_live_": r"[A-Za-z0-9]{16,255}",
-    "sk_test_": r"[A-Za-z0-9]{16,255}",
-    "rk_live_": r"[A-Za-z0-9]{16,255}",
-    "rk_test_": r"[A-Za-z0-9]{16,255}",
-    "whsec_": r"[A-Za-z0-9+/=]{16,255}",
-    "sk-": r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z]\d*[A-Za-z])[\w-]{20,255}",
-    "hf_": r"[A-Za-z0-9]{30,64}",
-    "npm_": r"[A-Za-z0-9]{36}",
-    "pypi-": r"[\w-]{50,255}",
-    "SG.": r"[\w-]{16,32}\.[\w-]{16,64}",
-    "dop_v1_": r"[a-f0-9]{64}",
-    "shpat_": r"[a-fA-F0-9]{32}",
-    "hvs.": r"[\w-]{24,255}",
-    "dapi": r"[a-f0-9]{32}(?:-\d)?",
-    "eyJ": r"[\w-]{10,4000}\.[\w-]{10,8000}(?:\.[\w-]{0,4000})?",
-    "-----BEGIN ": r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-    r"[^\0]{0,16000}?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)",
-}
-_VENDOR: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:" + "|".join(f"{re.escape(prefix)}{rest}" for prefix, rest in VENDORS.items()) + ")"
+# What names a secret, in the languages of the people who paste theirs into a chat.
+_WORDS: Final[tuple[str, ...]] = (
+    "password", "passwd", "passwrd", "passcode", "passphrase", "pwd", "secret", "token", "apikey", "api key",
+    "access key", "secret key", "private key", "client secret", "account key", "accountkey", "credential",
+    "credentials", "passwort", "kennwort", "contraseña", "contrasena", "clave", "mot de passe", "senha", "parola",
+    "hasło", "haslo", "wachtwoord", "lösenord", "losenord", "adgangskode", "passord", "salasana", "şifre", "sifre",
+    "heslo", "jelszó", "пароль", "密码", "密碼", "パスワード", "비밀번호",
+)  # fmt: skip
+# Said in a sentence: `my password is hunter2`.
+_IS: Final = ("is", "ist", "est", "es", "è", "é", "was", "jest", "är", "er")
+_SPOKEN: Final = (
+    "password", "passwort", "kennwort", "contraseña", "clave", "mot de passe", "senha", "parola", "hasło",
+    "wachtwoord", "lösenord", "passcode", "passphrase", "pwd", "pin",
+)  # fmt: skip
+
+
+def _spelled(word: str) -> str:
+    return re.escape(word).replace(r"\ ", "[ _-]?")
+
+
+_MARK: Final = r"[\"'`\])]{0,2}[ \t]{0,3}[:=]"
+_NAMED: Final = "(?:" + "|".join(_spelled(word) for word in _WORDS) + ")"
+_KEYED: Final = (
+    rf"(?:{_NAMED}{_MARK}|(?<![A-Za-z])(?:bearer|basic)[ ]|authorization:[ ]"
+    rf"|(?:{'|'.join(_spelled(word) for word in _SPOKEN)})[ ](?:{'|'.join(_IS)})[ :])"
 )
-
-_ASSIGNED: Final = re.compile(
-    r"(?:passw(?:or)?d|passphrase|secret|token|api[_ -]?key|access[_ -]?key|private[_ -]?key|client[_ -]?secret"
-    r"|passwort|kennwort|contraseña|mot de passe|senha|hasło|wachtwoord|lösenord|пароль)"
-    r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<value>[^\s\"',;<>]{6,200})",
+_KEYED_ANY: Final = re.compile(_KEYED, re.IGNORECASE)
+# The same by word, for a scan of bytes in which every character outside ASCII is a question mark.
+KEYED_GATES: Final[tuple[str, ...]] = tuple(
+    re.sub(r"[^\x00-\x7f]", r"\?", pattern)
+    for pattern in (
+        *(_spelled(word) + _MARK for word in _WORDS),
+        r"(?:bearer|basic)[ ]",
+        r"authorization:[ ]",
+        *(rf"{_spelled(word)}[ ](?:{'|'.join(_IS)})[ :]" for word in _SPOKEN),
+    )
+)
+_KEYED_END: Final = re.compile(_KEYED + r"\Z", re.IGNORECASE)
+_MAX_KEYED: Final = 40
+_VALUE: Final = re.compile(
+    r"(?P<lead>[=>:]{0,2}[ \t]{0,3}(?:bearer |basic )?)"
+    r"(?:(?P<quote>\\?[\"'`])(?P<quoted>[^\"'`\r\n\\]{1,400})(?=\\?(?P=quote))|(?P<bare>[^\s\"'`<>,;|\\]{1,400}))",
     re.IGNORECASE,
 )
+_PLACEHOLDER: Final = re.compile(
+    r"(?:none|null|nil|undefined|true|false|str|string|bool|int|bytes|any|optional|required|missing|invalid|wrong|empty"
+    r"|incorrect|expired|changed|reset|changeme|password|secret|token|your[\w-]*|my[\w-]{0,20}|example|xxx+|\*+|\.{3,}|_+|-+"
+    r"|\$\{?\w+\}?|%\w+%|\{\{?[^}]*\}?\}?|\[[^\]]*\]|<[^>]*>|n/a|todo|tbd|[a-z_]{1,24}\(.*|(?:self|os|this|process|config"
+    r"|settings|env|request|args|kwargs|data|user|form|req|ctx|params|options|opts|row|state|props)[.\[].*)[.!?]?",
+    re.IGNORECASE,
+)
+_CODE: Final = re.compile(
+    r"[\w.]+[\[(].*|[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)+[,;)]?|[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z]+)+[,;)]?"
+)
+_MIN_VALUE: Final = 4
+
+PARAMETER_GATE: Final = (
+    r"[?&;#](?:[a-z]{1,16}[_-])?(?:token|key|apikey|secret|password|passwd|pwd|pass|sig|signature|auth|code|session|sid"
+    r"|sessionid|credential|jwt|otp|assertion|x-amz-signature|x-amz-security-token|x-goog-signature)="
+)
+_PARAMETER: Final = re.compile(PARAMETER_GATE, re.IGNORECASE)
+_PARAMETER_VALUE: Final = re.compile(r"[^\s&#\"'<>()\[\]{}]{4,2000}")
+_USERINFO: Final = re.compile(r"[^\s/?#@\"'<>]{0,128}:[^\s/?#\"'<>]{1,128}@(?=[\w\[])")
+_TOKEN_USERINFO: Final = re.compile(r"[\w-]{16,128}@(?=[\w\[])")
 
 
-def find_vendor(text: str) -> list[Span]:
-    """Return the tokens whose format names their vendor."""
-    return [Span(found.start(), found.end(), "SECRET") for found in _VENDOR.finditer(text)]
+def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> list[Span]:
+    """Return the values after a word that names a secret; `ends` are where such a word and its mark end."""
+    spans: list[Span] = []
+    for end in _ends(text, ends):
+        before = text[max(end - 24, 0) : end]
+        value = _VALUE.match(text, end)
+        if value is None:
+            continue
+        group = "quoted" if value["quoted"] else "bare"
+        found = value[group]
+        stop = value.end(group)
+        if group == "bare":
+            kept = found.rstrip(".!?)]}:")
+            stop -= len(found) - len(kept)
+            found = kept
+        if _is_secret(found, before.lower(), quoted=group == "quoted", strict=strict):
+            spans.append(Span(value.start(group), stop, "SECRET"))
+    return spans
 
 
-def find_assigned(text: str) -> list[Span]:
-    """Return the values given to a word such as password or token; strict policies only."""
-    return [
-        Span(found.start("value"), found.end("value"), "SECRET")
-        for found in _ASSIGNED.finditer(text)
-        if any(letter.isdigit() for letter in found["value"])
-    ]
+def _ends(text: str, ends: Iterable[int] | None) -> list[int]:
+    if ends is None:
+        return [found.end() for found in _KEYED_ANY.finditer(text)]
+    return [end for end in sorted(set(ends)) if _KEYED_END.search(text, max(end - _MAX_KEYED, 0), end)]
+
+
+def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
+    if len(value) < _MIN_VALUE or _PLACEHOLDER.fullmatch(value):
+        return False
+    mixed = any(char.isdigit() for char in value) or not value.isalnum()
+    spoken = not before.rstrip(" ").endswith((":", "="))
+    if before.endswith(("bearer ", "basic ")):
+        return len(value) >= 8 and any(char.isdigit() or char.isupper() for char in value)
+    if not quoted and _CODE.fullmatch(value):
+        return False
+    if spoken or "token" in before or "key" in before or "clave" in before:
+        # Words that also stand before harmless things need a value that looks like a credential.
+        return (
+            any(char.isdigit() for char in value) and not value.isdigit() if not spoken else mixed and " " not in value
+        )
+    if not strict:
+        return mixed and " " not in value and len(value) >= 6
+    return (" " not in value or len(value) <= 64) and not (not quoted and value.isdigit() and len(value) < _MIN_VALUE)
+
+
+def find_parameter(text: str, ends: Iterable[int] | None) -> list[Span]:
+    """Return the values of URL parameters that carry credentials; `ends` are where `?token=` and the like end."""
+    spans: list[Span] = []
+    for end in sorted(set(ends) if ends is not None else {found.end() for found in _PARAMETER.finditer(text)}):
+        value = _PARAMETER_VALUE.match(text, end)
+        if value is not None and not _PLACEHOLDER.fullmatch(value.group()):
+            spans.append(Span(end, value.end(), "URL_SECRET"))
+    return spans
+
+
+def find_userinfo(text: str) -> list[Span]:
+    """Return `user:password` of URLs that carry them before the host."""
+    spans: list[Span] = []
+    scheme = text.find("://")
+    while scheme != -1:
+        found = _USERINFO.match(text, scheme + 3) or _TOKEN_USERINFO.match(text, scheme + 3)
+        if found is not None:
+            spans.append(Span(found.start(), found.end() - 1, "URL_SECRET"))
+        scheme = text.find("://", scheme + 3)
+    return spans

@@ -1,0 +1,103 @@
+"""All matchers over one text: which run is the gate's word, what counts is the policy's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from trimtab.redact import account, mail, network, number, opaque, secret, vendor, view
+from trimtab.redact import known as known_values
+from trimtab.redact.gate import EVERYWHERE, Family, Gate, Hits
+from trimtab.redact.known import KnownValue
+from trimtab.redact.policy import Policy
+from trimtab.redact.span import Span, merge
+
+__all__ = ["Matcher"]
+
+_MAX_DEPTH: Final = 1
+_BY_FLAG: Final[tuple[tuple[Family, Callable[[str], list[Span]]], ...]] = (
+    (Family.AT, mail.find),
+    (Family.SCHEME, secret.find_userinfo),
+    (Family.SPELLED, mail.find_spelled),
+    (Family.IPV4, network.find_ipv4),
+    (Family.COLON, network.find_ipv6),
+    (Family.MAC, network.find_mac),
+)
+
+
+class Matcher:
+    """Finds what a policy wants found. `gate` None tries every matcher everywhere, to the same result."""
+
+    def __init__(self, policy: Policy, gate: Gate | None) -> None:
+        self._policy = policy
+        self._gate = gate
+        self._allow = [re.compile(pattern) for pattern in policy.allow]
+        self._extra = [re.compile(one.pattern) for one in policy.extra]
+
+    def find(self, text: str, known: Sequence[KnownValue] = (), *, depth: int = 0) -> list[Span]:
+        """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
+        if not text:
+            return []
+        plain = view.plain(text)
+        seen = plain.text if plain is not None else text
+        hits = self._scan(seen)
+        spans: list[Span] = []
+        if hits is not None:
+            if Family.ESCAPE in hits.families and (decoded := view.decoded(seen)) is not None:
+                inner = self._scan(decoded.text)
+                if inner is not None:
+                    spans += _moved(self._matched(decoded.text, inner, depth), decoded)
+            spans += self._matched(seen, hits, depth)
+        if self._extra and (self._gate is None or not self._gate.certain or not text.isascii() or _has_extra(hits)):
+            spans += [
+                Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
+            ]
+        if known:
+            spans += known_values.find(seen, known)
+        if not spans:
+            return spans
+        if plain is not None:
+            spans = _moved(spans, plain)
+        return merge(span for span in spans if self._wanted(text, span))
+
+    def _scan(self, text: str) -> Hits | None:
+        return EVERYWHERE if self._gate is None else self._gate.scan(text)
+
+    def _matched(self, text: str, hits: Hits, depth: int) -> list[Span]:
+        strict = self._policy.strict
+        families = hits.families
+        spans: list[Span] = []
+        for family, find in _BY_FLAG:
+            if family in families:
+                spans += find(text)
+        if Family.NUMBER in families:
+            spans += number.find(text, strict=strict)
+        if Family.VENDOR in families:
+            spans += vendor.find(text, hits.at(Family.VENDOR))
+        if Family.KEYED in families:
+            spans += secret.find_assigned(text, hits.at(Family.KEYED), strict=strict)
+        if Family.PARAMETER in families:
+            spans += secret.find_parameter(text, hits.at(Family.PARAMETER))
+        if Family.ACCOUNT in families:
+            spans += account.find(text, hits.at(Family.ACCOUNT), strict=strict)
+        if Family.OPAQUE in families:
+            spans += opaque.find(text, hits.at(Family.OPAQUE), lambda plain: self._hides(plain, depth), strict=strict)
+        return spans
+
+    def _hides(self, plain: str, depth: int) -> bool:
+        return depth < _MAX_DEPTH and bool(self.find(plain, depth=depth + 1))
+
+    def _wanted(self, text: str, span: Span) -> bool:
+        if span.entity in self._policy.disabled:
+            return False
+        return not any(pattern.fullmatch(text, span.start, span.end) for pattern in self._allow)
+
+
+def _has_extra(hits: Hits | None) -> bool:
+    return hits is not None and Family.EXTRA in hits.families
+
+
+def _moved(spans: list[Span], seen: view.View) -> list[Span]:
+    """Return the spans of a view at their places in the text it was made from."""
+    return [Span(*seen.origin(span.start, span.end), span.entity, span.canonical) for span in spans]

@@ -1,0 +1,92 @@
+"""National numbers made of digits alone, by shape and check digit; rules from python-stdnum."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stdnum.br import cpf
+from stdnum.fr import nir
+from stdnum.gb import nhs
+from stdnum.in_ import aadhaar
+from stdnum.nl import bsn
+from stdnum.pl import pesel
+from stdnum.tr import tckimlik
+
+from trimtab.redact.card import luhn
+from trimtab.redact.entity import Entity
+
+__all__ = ["classify", "is_ssn_shape"]
+
+_WORDS: Final[dict[str, re.Pattern[str]]] = {
+    "US_SSN": re.compile(r"\b(?:ssn|social)\b"),
+    "US_ITIN": re.compile(r"\bitin\b"),
+    "NL_BSN": re.compile(r"\b(?:bsn|burgerservice|sofi)"),
+    "UK_NHS": re.compile(r"\bnhs\b"),
+    "SE_PERSONNUMMER": re.compile(r"\bperson(?:nummer|nr)"),
+}
+_SIX_DATE: Final = re.compile(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]|6[1-9]|[78]\d|9[01])")
+
+
+def is_ssn_shape(sizes: tuple[int, ...], gaps: list[str]) -> bool:
+    """Return whether the groups are written like a US social security number, `123-45-6789`."""
+    return sizes == (3, 2, 4) and gaps[0] == gaps[1] and gaps[0] in {"-", " ", ".", "–"}
+
+
+def classify(digits: str, sizes: tuple[int, ...], gaps: list[str], before: str) -> Entity | None:
+    """Return which national number `digits` are, or None; `before` is the lower-case text before them."""
+    checked = _BY_LENGTH.get(len(digits))
+    return checked(digits, sizes, gaps, before) if checked else None
+
+
+def _nine(digits: str, sizes: tuple[int, ...], gaps: list[str], before: str) -> Entity | None:
+    bare = len(sizes) == 1
+    if is_ssn_shape(sizes, gaps) or (bare and (_WORDS["US_SSN"].search(before) or _WORDS["US_ITIN"].search(before))):
+        if digits[0] == "9":
+            group = int(digits[3:5])
+            valid = 50 <= group <= 99 and group not in {66, 67, 68, 69, 89, 93}
+            return "US_ITIN" if valid else None
+        if digits[:3] not in {"000", "666"} and digits[3:5] != "00" and digits[5:] != "0000":
+            return "US_SSN"
+        return None
+    if _WORDS["NL_BSN"].search(before) and bsn.is_valid(digits):
+        return "NL_BSN"
+    return None
+
+
+def _ten(digits: str, sizes: tuple[int, ...], gaps: list[str], before: str) -> Entity | None:
+    if (sizes == (3, 3, 4) or len(sizes) == 1) and _WORDS["UK_NHS"].search(before) and nhs.is_valid(digits):
+        return "UK_NHS"
+    if sizes == (6, 4) and gaps[0] in "-+ " and _SIX_DATE.match(digits) and luhn(digits):
+        return "SE_PERSONNUMMER"
+    if len(sizes) == 1 and _WORDS["SE_PERSONNUMMER"].search(before) and luhn(digits):
+        return "SE_PERSONNUMMER"
+    return None
+
+
+def _eleven(digits: str, sizes: tuple[int, ...], gaps: list[str], _before: str) -> Entity | None:
+    if sizes == (3, 3, 3, 2) and gaps[2] == "-" and cpf.is_valid(digits):
+        return "BR_CPF"
+    if len(sizes) > 1:
+        return None
+    if tckimlik.is_valid(digits):
+        return "TR_TCKN"
+    if pesel.is_valid(digits):
+        return "PL_PESEL"
+    return "BR_CPF" if cpf.is_valid(digits) else None
+
+
+def _twelve(digits: str, sizes: tuple[int, ...], gaps: list[str], _before: str) -> Entity | None:
+    dated = digits[:2] in {"19", "20"} and _SIX_DATE.match(digits, 2) is not None
+    if dated and luhn(digits[2:]) and (len(sizes) == 1 or (sizes == (8, 4) and gaps[0] in "-+ ")):
+        return "SE_PERSONNUMMER"
+    if (sizes == (4, 4, 4) or len(sizes) == 1) and aadhaar.is_valid(digits):
+        return "IN_AADHAAR"
+    return None
+
+
+def _fifteen(digits: str, _sizes: tuple[int, ...], _gaps: list[str], _before: str) -> Entity | None:
+    return "FR_NIR" if digits[0] in "12" and nir.is_valid(digits) else None
+
+
+_BY_LENGTH: Final = {9: _nine, 10: _ten, 11: _eleven, 12: _twelve, 15: _fifteen}
