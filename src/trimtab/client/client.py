@@ -229,7 +229,7 @@ class Client(Verbs):
         user: str | None = None,
         session: str | None = None,
         fallback: str | Sequence[Mapping[str, str]] | None = None,
-        exemplars: int = 20,
+        exemplars: int = 3,
     ) -> list[dict[str, str]]:
         """Return the messages to send to the model: the active Version with its rules, its examples and the input.
 

@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 
 
 def deliver(transport: Transport, events: Sequence[bytes], losses: Mapping[str, int]) -> Verdict:
-    """Send `events` (each one line of JSON) and read the verdict. `losses` tells the server what was dropped, by reason."""
+    """Send `events` (each one line of JSON) and read the verdict; tell the server of `losses`, by reason."""
     body = b"[" + b",".join(events) + b"]"
     headers = {"Content-Type": "application/json"}
     if losses:

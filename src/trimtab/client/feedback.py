@@ -44,8 +44,10 @@ class Where(TypedDict, total=False):
 
 
 class Verbs:
-    """One method per kind. The target is an inference id or its handle; None means the inference at hand,
-    or what the keywords name."""
+    """One method per kind.
+
+    The target is an inference id or its handle; None means the inference at hand, or what the keywords name.
+    """
 
     def feedback(
         self,
@@ -108,7 +110,7 @@ class Verbs:
 
 
 def fault(event: dict[str, Any]) -> str | None:
-    """Return what the server would refuse in a feedback event, None when it fits; says what was expected and what to do."""
+    """Return what the server would refuse in a feedback event, None when it fits."""
     if event["kind"] not in KINDS:
         return f"expected a kind of feedback, one of {', '.join(sorted(KINDS))}, got {event['kind']!r}"
     if not any(event.get(name) for name in ("inference_id", "external_id", "trace_id", "session_id")):

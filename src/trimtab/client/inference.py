@@ -150,7 +150,7 @@ class Capture:
         return self._client._begin(self._feature, known)  # noqa: SLF001 the two halves of one recording
 
     def joined(self, items: list[Any]) -> Any:
-        """Return the output that `items` of a stream make: texts joined, other things as a list, or what `join` says."""
+        """Return the output that the `items` of a stream make: texts joined, others as a list, or what `join` says."""
         if self._join is not None:
             return self._join(items)
         return "".join(items) if all(isinstance(item, str) for item in items) else items

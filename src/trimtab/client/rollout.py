@@ -48,7 +48,7 @@ class Rollouts:
     def _fresh(self) -> None:
         self._lock = threading.RLock()
         self._more = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._failures = 0
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -83,7 +83,7 @@ class Rollouts:
 
     def close(self) -> None:
         """Stop following; what is known stays known."""
-        self._closed = True
+        self._closed.set()
         self._more.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -91,13 +91,14 @@ class Rollouts:
 
     def forget(self) -> None:
         """Start over in a forked child, with what the parent knew."""
-        closed = self._closed
+        closed = self._closed.is_set()
         self._fresh()
-        self._closed = closed
+        if closed:
+            self._closed.set()
         self._transport.close()
 
     def _start(self) -> None:
-        if self._thread is not None or self._closed:
+        if self._thread is not None or self._closed.is_set():
             return
         thread = threading.Thread(target=self._run, name="trimtab-rollouts", daemon=True)
         try:
@@ -107,10 +108,10 @@ class Rollouts:
         self._thread = thread
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             self._more.clear()
             for feature, entry in list(self._entries.items()):
-                if self._closed:
+                if self._closed.is_set():
                     break
                 try:
                     self._ask(feature, entry)

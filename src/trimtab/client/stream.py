@@ -8,6 +8,7 @@ from trimtab.client.context import active
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from typing import Self
 
     from trimtab.client.inference import Capture, Handle
 
@@ -130,12 +131,12 @@ class Stream:
     def __next__(self) -> Any:
         return next(self._tap)
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> Self:
         if hasattr(self._original, "__enter__"):
             self._original.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> Any:
+    def __exit__(self, *error: object) -> Any:
         try:
             return self._original.__exit__(*error) if hasattr(self._original, "__exit__") else None
         finally:
@@ -169,12 +170,12 @@ class AsyncStream:
     async def __anext__(self) -> Any:
         return await self._tap.anext()
 
-    async def __aenter__(self) -> AsyncStream:
+    async def __aenter__(self) -> Self:
         if hasattr(self._original, "__aenter__"):
             await self._original.__aenter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> Any:
+    async def __aexit__(self, *error: object) -> Any:
         try:
             return await self._original.__aexit__(*error) if hasattr(self._original, "__aexit__") else None
         finally:

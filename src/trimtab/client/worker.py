@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     queue_bytes: int = 32 << 20
     event_bytes: int = 1 << 20
     batch_events: int = 500
-    batch_bytes: int = 1 << 20
+    batch_bytes: int = 1_000_000
     linger_s: float = 0.1
     exit_s: float = 2.0
 
