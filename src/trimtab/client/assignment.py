@@ -1,0 +1,22 @@
+"""Who gets which Version: the sticky assignment, bit for bit as the engine computes it."""
+
+from __future__ import annotations
+
+import hashlib
+
+__all__ = ["bucket", "in_candidate"]
+
+
+def bucket(salt: str, unit: str) -> float:
+    """Return where `unit` (a user, else a session) lies on [0, 1] under `salt` (the id of the rollout).
+
+    The first 64 bits of SHA-256 over "salt:unit", divided by 2**64.
+    """
+    digest = hashlib.sha256(f"{salt}:{unit}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def in_candidate(salt: str, unit: str, share: float) -> bool:
+    """Say whether `unit` is served the candidate. While a share only grows, nobody falls back."""
+    # The largest buckets round to 1.0, and a full share must include them.
+    return share >= 1.0 or bucket(salt, unit) < share

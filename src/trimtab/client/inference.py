@@ -1,0 +1,192 @@
+"""One AI response as the app makes it: a `with` block or a decorated function that reports itself when it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from trimtab.client.context import Within, active
+from trimtab.client.version import Resolved, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from trimtab.client.client import Client
+    from trimtab.client.version import Arm
+
+__all__ = ["Capture", "Handle"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+_ERROR_CHARS = 10_000
+
+
+class Handle:
+    """An inference in the making. Set what is known; it is reported once, when the block or the call ends.
+
+    Every attribute may be set at any time before that: `output` (text, list or object), `model`, `input_tokens`,
+    `output_tokens`, `cost_usd`, `external_id`, `trace_id`, `span_id`, `error`; `tags` and `context` are filled in place
+    (`chunk` adds a retrieved document). The latency is measured.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        feature: str,
+        *,
+        id: str,  # noqa: A002 the word of the record
+        started_at: int,
+        measure: bool,
+        **known: Any,
+    ) -> None:
+        self._client, self._started_at = client, started_at
+        self._clock = time.perf_counter() if measure else None
+        self._resolved: Resolved | None = None
+        self._version_id: str | None = None
+        self._arm: Arm | None = None
+        self._reported = False
+        self.id = id
+        """The inference id to give feedback on; a UUIDv7 made here."""
+        self.feature = feature
+        self.input: Any = known.pop("input", None)
+        self.output: Any = known.pop("output", None)
+        self.user: str | None = known.pop("user", None)
+        self.session: str | None = known.pop("session", None)
+        self.model: str | None = known.pop("model", None)
+        self.external_id: str | None = known.pop("external_id", None)
+        self.trace_id: str | int | None = known.pop("trace_id", None)
+        self.span_id: str | int | None = known.pop("span_id", None)
+        self.tags: dict[str, Any] = dict(known.pop("tags", None) or {})
+        self.context: list[Any] = list(known.pop("context", None) or [])
+        self.input_tokens: int | None = known.pop("input_tokens", None)
+        self.output_tokens: int | None = known.pop("output_tokens", None)
+        self.cost_usd: float | None = known.pop("cost_usd", None)
+        self.latency_ms: float | None = known.pop("latency_ms", None)
+        self.error: str | None = known.pop("error", None)
+
+    @property
+    def version(self) -> Version | None:
+        """The Version this user is served; asked for on first use, None when none is known."""
+        return self.resolve().version
+
+    @property
+    def arm(self) -> Arm | None:
+        """The arm this user is in: stable, candidate or holdback; None when nothing is known."""
+        return self._arm or self.resolve().arm
+
+    def resolve(self) -> Resolved:
+        """Return what this user is served; the same answer for the whole inference, even if a rollout moves on."""
+        if self._resolved is None or self._resolved.version is None:
+            self.pin(self._client.resolve(self.feature, user=self.user, session=self.session))
+        return self._resolved or Resolved()
+
+    def pin(self, served: Resolved | Version | str | None, arm: Arm | None = None) -> None:
+        """Say which Version made this response; without it, the one that `resolve` or `prompt` gave is reported."""
+        if isinstance(served, Resolved):
+            self._resolved = served
+            self._version_id, self._arm = (served.version.id if served.version else None), served.arm
+        elif served is not None:
+            self._version_id, self._arm = (served.id if isinstance(served, Version) else str(served)), arm
+
+    def serves(self, feature: str, unit: str | None) -> Resolved | None:
+        """Return what was pinned, if this inference is about `feature` and `unit`."""
+        if self.feature != feature or unit != (self.user or self.session):
+            return None
+        return self._resolved if self._resolved and self._resolved.version else None
+
+    def chunk(self, id: str, *, text: str | None = None, score: float | None = None) -> None:  # noqa: A002
+        """Add a retrieved document, or part of one, that the model was shown."""
+        self.context.append({"id": id, "text": text, "score": score})
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Report this inference now; done once, by itself at the end of the block. Never raises outside strict mode."""
+        if self._reported:
+            return
+        self._reported = True
+        if self.latency_ms is None and self._clock is not None:
+            self.latency_ms = (time.perf_counter() - self._clock) * 1e3
+        if error is not None and self.error is None:
+            self.error = _words_of(error)
+        self._client._report(self)  # noqa: SLF001 the two halves of one recording
+
+    def event(self) -> dict[str, Any]:
+        """Return what is reported, in the wire's own names, before it is made fit for it."""
+        return {
+            "id": self.id,
+            "feature": self.feature,
+            "created_at": self._started_at,
+            "input": self.input,
+            "output": self.output,
+            "version_id": self._version_id,
+            "arm": self._arm,
+            "model": self.model,
+            "session_id": self.session,
+            "user_id": self.user,
+            "external_id": self.external_id,
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "context": self.context,
+            "tags": self.tags,
+            "latency_ms": self.latency_ms,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": self.cost_usd,
+            "error": self.error,
+        }
+
+
+class Capture:
+    """What `client.inference(...)` returns: enter it with `with` or `async with`, or put it over a function."""
+
+    def __init__(
+        self, client: Client, feature: str | None, join: Callable[[list[Any]], Any] | None, known: Any
+    ) -> None:
+        self._client, self._feature, self._join, self._known = client, feature, join, known
+        self._open: list[tuple[Handle, Within]] = []
+
+    def begin(self, call_input: Any = None) -> Handle:
+        """Start one inference; `call_input` is what a decorated function was called with."""
+        known = self._known if self._known.get("input") is not None else {**self._known, "input": call_input}
+        return self._client._begin(self._feature, known)  # noqa: SLF001 the two halves of one recording
+
+    def joined(self, items: list[Any]) -> Any:
+        """Return the output that the `items` of a stream make: texts joined, others as a list, or what `join` says."""
+        if self._join is not None:
+            return self._join(items)
+        return "".join(items) if all(isinstance(item, str) for item in items) else items
+
+    def __enter__(self) -> Handle:
+        handle = self.begin()
+        within = active(handle)
+        within.__enter__()
+        self._open.append((handle, within))
+        return handle
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        handle, within = self._open.pop()
+        within.__exit__()
+        handle.finish(error)
+        return False
+
+    async def __aenter__(self) -> Handle:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        return self.__exit__(kind, error, trace)
+
+    def __call__(self, function: F) -> F:
+        """Return `function` recording each of its calls: plain, async, generators of both kinds, returned streams."""
+        from trimtab.client.wrapping import wrap  # noqa: PLC0415 it needs inspect, which is large
+
+        return wrap(self, function)
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return f"{type(error).__qualname__}: {error}"[:_ERROR_CHARS]
+    except Exception:  # noqa: BLE001 an exception whose text cannot be made is still an exception
+        return type(error).__qualname__

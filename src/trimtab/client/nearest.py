@@ -1,0 +1,55 @@
+"""Which worked examples of a Version are like the input: by their words, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimtab.client.version import Version
+
+__all__ = ["nearest"]
+
+_WORD = re.compile(r"\w+")
+_KEPT = 32
+_INDEXES: dict[str, _Index] = {}
+
+
+class _Index:
+    """The words of a Version's exemplars, and in which of them each occurs."""
+
+    def __init__(self, inputs: list[str]) -> None:
+        words = [frozenset(_WORD.findall(text.lower())) for text in inputs]
+        seen = Counter(word for each in words for word in each)
+        self._weight = {word: math.log(1 + len(inputs) / count) for word, count in seen.items()}
+        self._places: dict[str, list[int]] = {}
+        for at, each in enumerate(words):
+            for word in each:
+                self._places.setdefault(word, []).append(at)
+        self._norms = [math.sqrt(sum(self._weight[word] ** 2 for word in each)) or 1.0 for each in words]
+
+    def nearness(self, text: str) -> list[float]:
+        """Return the cosine with each exemplar (but for the norm of `text`, which changes no order).
+
+        A word weighs log(1 + exemplars / exemplars with it) (inverse document frequency, Sparck Jones 1972).
+        """
+        sums = [0.0] * len(self._norms)
+        for word in set(_WORD.findall(text.lower())):
+            for at in self._places.get(word, ()):
+                sums[at] += self._weight[word] ** 2
+        return [total / norm for total, norm in zip(sums, self._norms, strict=True)]
+
+
+def nearest(version: Version, text: str, limit: int) -> list[tuple[str, str]]:
+    """Return at most `limit` exemplars, the nearest last: a model minds the last ones most. Newer ones win a tie."""
+    index = _INDEXES.get(version.id)
+    if index is None:
+        index = _Index([asked for asked, _ in version.exemplars])
+        if len(_INDEXES) >= _KEPT:
+            _INDEXES.clear()
+        _INDEXES[version.id] = index  # an id is the hash of the content: it never means anything else
+    near = index.nearness(text)
+    ranked = sorted(range(len(near)), key=lambda at: (near[at], at))
+    return [version.exemplars[at] for at in ranked[max(len(ranked) - limit, 0) :]] if limit > 0 else []

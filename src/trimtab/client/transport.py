@@ -1,0 +1,124 @@
+"""One keep-alive connection to the server, used by one thread."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from http.client import HTTPConnection, HTTPResponse
+
+__all__ = ["Answer", "Transport", "Unreachable", "check_address"]
+
+_ANSWER_BYTES = 32 << 20
+_PIECE = 1 << 16
+
+
+class Unreachable(OSError):
+    """No usable answer came. `cause` names the kind of trouble and holds nothing of what was sent."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Answer(NamedTuple):
+    """What the server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+def check_address(url: str | None, key: str | None) -> str | None:
+    """Return what is wrong with the server's address or the key, None if they can be used. Never repeats the key."""
+    if not url:
+        return "expected the server's URL, got none; pass url= or set TRIMTAB_URL"
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("http", "https") or not rest.strip("/") or any(c.isspace() for c in url):
+        return f"expected a URL like 'https://trimtab.example.com', got {url!r}"
+    if not key:
+        return "expected an API key, got none; pass key= or set TRIMTAB_KEY"
+    if not key.isascii() or not key.isprintable() or " " in key:
+        return "expected an API key of printable ASCII without spaces; this one (not shown) has other characters"
+    return None
+
+
+class Transport:
+    """Requests to one server. Connects on first use and keeps the connection."""
+
+    def __init__(self, url: str, key: str, timeout_s: float) -> None:
+        self._url, self._key, self._timeout_s = url, key, timeout_s
+        self._connection: HTTPConnection | None = None
+        self._prefix = ""
+
+    def request(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send one request and read the whole answer. Raises Unreachable when there is none within the timeout."""
+        reused = self._connection is not None
+        try:
+            return self._exchange(method, path, body, headers or {})
+        except Unreachable as error:
+            # The server may have closed an idle connection; every request here may be sent twice.
+            if not reused or error.cause.startswith("timeout"):
+                raise
+        return self._exchange(method, path, body, headers or {})
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one. In a forked child this leaves the parent's alone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        from http.client import HTTPException  # noqa: PLC0415 the app's own imports stay light
+
+        deadline = time.monotonic() + self._timeout_s
+        told = {"Authorization": f"Bearer {self._key}", "User-Agent": "trimtab-python", **headers}
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            self._connection.request(method, self._prefix + path, body=body, headers=told)
+            response = self._connection.getresponse()
+            content = _read(response, deadline)
+            answer = Answer(response.status, {name.lower(): text for name, text in response.getheaders()}, content)
+        except TimeoutError:
+            self.close()
+            raise Unreachable("timeout") from None
+        except (OSError, HTTPException, ValueError) as error:
+            self.close()
+            raise Unreachable(type(error).__name__) from None  # its message may hold bytes of the exchange
+        except BaseException:
+            self.close()
+            raise
+        if response.will_close:
+            self.close()
+        return answer
+
+    def _connect(self) -> HTTPConnection:
+        from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415
+        from urllib.parse import urlsplit  # noqa: PLC0415
+
+        parts = urlsplit(self._url)
+        self._prefix = parts.path.rstrip("/")
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        return kind(parts.hostname or "", parts.port, timeout=self._timeout_s)
+
+
+def _read(response: HTTPResponse, deadline: float) -> bytes:
+    """Read the body piece by piece: neither an endless answer nor one that drips may hold the thread."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := response.read1(_PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > _ANSWER_BYTES:
+            raise ValueError("answer too large")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if response.length:  # read1 ends quietly when the connection breaks off
+        raise ConnectionError
+    return b"".join(pieces)
