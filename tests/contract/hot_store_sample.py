@@ -24,11 +24,17 @@ from trimtab.records import (
     Run,
     Version,
 )
-from trimtab.store.ports import Arrival
+from trimtab.store.ports import Arrival, Page, Target
 
 T = TypeVar("T")
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+SESSION = Target("session", "s-1")
+P = "p"
+
+
+def ids(page: Page[Any]) -> list[str]:
+    return [row.record.id for row in page.rows]
 
 
 def sealed(record: T) -> Redacted[T]:

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from tests.contract import hot_store_sample as a
 
+from tests.contract import hot_store_sample as a
 from trimtab.ids import derived_id
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Query, Writes

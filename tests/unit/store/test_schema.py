@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.contract import hot_store_sample as a
 
+from tests.contract import hot_store_sample as a
 from trimtab import records
 from trimtab.records import Payload, Project, RunStep
 from trimtab.store.codec import Codec, Kind, id_bytes, id_text, json_text, known_ids

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import event
-from tests.contract import hot_store_sample as a
 
+from tests.contract import hot_store_sample as a
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.records import Inference
 from trimtab.store.hot.sqlite import SqliteDatabase, open_sqlite
