@@ -52,6 +52,7 @@ __all__ = [
     "Text",
     "Tier",
     "Time",
+    "Tokens",
     "Uuid",
     "Version",
     "text_of",
@@ -80,6 +81,9 @@ State = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
 
 Time = Annotated[datetime, Meta(tz=True)]
 """A time with its zone; kept and returned in UTC."""
+
+Tokens = Annotated[int, Meta(ge=0, le=2**53)]
+"""A count that every client, JSON and database can hold exactly."""
 
 Arm = Literal["stable", "candidate", "holdback"]
 KeyKind = Literal["public", "ingest", "read", "admin"]
@@ -159,8 +163,8 @@ class Inference(_Record, frozen=True, tag_field="type", tag="inference"):
     context: list[Chunk] = []
     tags: dict[Name, Text] = {}
     latency_ms: Annotated[float, Meta(ge=0)] | None = None
-    input_tokens: Annotated[int, Meta(ge=0)] | None = None
-    output_tokens: Annotated[int, Meta(ge=0)] | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     cost_usd: Annotated[float, Meta(ge=0)] | None = None
     error: Text | None = None
 
