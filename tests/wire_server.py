@@ -135,13 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the name in the class above
         """Quiet."""
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         request = self._receive()
         with self.wire.changed:
             step = self.wire.script.popleft() if self.wire.script else self.wire.default
         self._do(step, lambda: self._take(request, step))
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         request = self._receive()
         self._do(self.wire.rollout_default, lambda: self._rollout(request))
 
