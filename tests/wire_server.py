@@ -12,9 +12,9 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 __all__ = ["Request", "Step", "WireServer"]
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
     behaviour: Behaviour = "ok"
     status: int = 500
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     indexes: tuple[int, ...] = ()
 
 
@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, body, {"ETag": etag})
 
-    def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+    def _answer(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         data = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():

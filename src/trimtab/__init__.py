@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import importlib
 
-__all__ = ["__version__"]
+TYPE_CHECKING = False  # the name type checkers look for, without the price of importing typing
+if TYPE_CHECKING:
+    from trimtab.client import Client, edit
+
+    __version__: str
+
+__all__ = ["Client", "__version__", "edit"]
 
 _CLIENT = ("Client", "edit")
 

@@ -1,16 +1,41 @@
 """The Python SDK that an application imports: the standard library alone, and nothing of the engine.
 
 It records inferences and feedback without ever blocking or raising into the application, and serves the active Version
-of a feature from a local cache that a background thread keeps fresh.
+of a feature from a local cache that a background thread keeps fresh. Names are loaded on first use.
 """
 
 from __future__ import annotations
 
-from trimtab.client.client import Client
-from trimtab.client.distance import edit
-from trimtab.client.inference import Handle
-from trimtab.client.ledger import Stats
-from trimtab.client.version import Resolved, Rollout, Version
-from trimtab.client.worker import Limits
+import importlib
+
+TYPE_CHECKING = False  # the name type checkers look for, without the price of importing typing
+if TYPE_CHECKING:
+    from trimtab.client.client import Client
+    from trimtab.client.distance import edit
+    from trimtab.client.inference import Handle
+    from trimtab.client.ledger import Stats
+    from trimtab.client.version import Resolved, Rollout, Version
+    from trimtab.client.worker import Limits
 
 __all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit"]
+
+_HOMES = {
+    "Client": "client",
+    "Handle": "inference",
+    "Limits": "worker",
+    "Resolved": "version",
+    "Rollout": "version",
+    "Stats": "ledger",
+    "Version": "version",
+    "edit": "distance",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"trimtab.client.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'trimtab.client' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -71,7 +71,7 @@ class Client(Verbs):
     >>> client = Client(feature="support-answer")
     >>> with client.inference(input="Where is my parcel?", user="u-17") as handle:
     ...     handle.output = "It arrives on Tuesday."
-    >>> client.thumb(handle.id, up=True)
+    >>> _ = client.thumb(handle.id, up=True)
     """
 
     def __init__(

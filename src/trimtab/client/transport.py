@@ -111,14 +111,18 @@ class Transport:
 def _read(response: HTTPResponse, deadline: float) -> bytes:
     """Read the body piece by piece: neither an endless answer nor one that drips may hold the thread."""
     pieces: list[bytes] = []
-    size = 0
-    while piece := response.read1(_PIECE):
+    size, announced = 0, response.length
+    while announced is None or size < announced:
+        piece = response.read1(_PIECE)
+        if not piece:
+            break
         pieces.append(piece)
         size += len(piece)
         if size > _ANSWER_BYTES:
             raise ValueError("answer too large")
         if time.monotonic() > deadline:
             raise TimeoutError
-    if response.length:  # read1 ends quietly when the connection breaks off
-        raise ConnectionError
+    if announced is not None and size < announced:
+        raise ConnectionError("the answer breaks off")
+    response.close()  # of the answer only; the connection stays
     return b"".join(pieces)
