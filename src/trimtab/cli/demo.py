@@ -114,9 +114,10 @@ def _introduce(console: Console, people: People, weeks: int, per_week: int) -> N
     console.print(
         f"[bold]Brisk[/bold], an invented company that rents out bicycles, answers {per_week} questions a week on each "
         f"of three desks, for {weeks} weeks.\n"
-        f"The people are simulated: {people.vote_if_bad:.0%} of those with a wrong answer press a thumb, "
-        f"{people.vote_if_good:.0%} of those with a right one;\n{people.corrects:.0%} of those who press thumbs-down on "
-        f"a wrong answer write the right one, {people.correction_wrong:.0%} of these wrongly. All else is real.\n"
+        f"The people are simulated: {people.vote_if_bad:.0%} of those with a wrong answer press a thumb, and "
+        f"{people.vote_if_good:.0%} of those with a right one.\n"
+        f"Of those who press thumbs-down on a wrong answer {people.corrects:.0%} write what is right, "
+        f"{people.correction_wrong:.0%} of these wrongly. All else is real.\n"
     )
 
 
@@ -160,9 +161,9 @@ def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> Non
     velocity = api.velocity(feature_of("closed"))
     fix, change = velocity["time_to_verified_fix"], velocity["time_to_change"]
     console.print(
-        f"Lost: first month less last. Live: what people asked; fresh: questions of each topic that nobody ever asked.\n"
-        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes; median time "
-        f"from detection to the first user served: {_days(change)}, from the first bad signal to the proof: {_days(fix)}.\n"
+        "Lost: first month less last. Live: what people asked; fresh: questions of each topic that nobody ever asked.\n"
+        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time from "
+        f"detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
         f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
     )
 
