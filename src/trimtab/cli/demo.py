@@ -161,7 +161,7 @@ def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> Non
     velocity = api.velocity(feature_of("closed"))
     fix, change = velocity["time_to_verified_fix"], velocity["time_to_change"]
     console.print(
-        "Lost: first month less last. Live: what people asked; fresh: questions of each topic that nobody ever asked.\n"
+        "Lost: first month less last. Live: what people asked; fresh: questions that nobody ever asked.\n"
         f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time from "
         f"detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
         f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
