@@ -192,9 +192,13 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) 
         _check(tree, str(file))
     for variable, text in environ.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
-            dotted = variable.removeprefix(_PREFIX).lower().replace("__", ".")
-            _place(tree, dotted, text, variable)
-            sources[dotted] = variable
+            parts = variable.removeprefix(_PREFIX).split("__")
+            if parts[0].lower() == "features":  # a feature's name keeps its case
+                parts = ["features", *parts[1:-1], parts[-1].lower()]
+            else:
+                parts = [part.lower() for part in parts]
+            _place(tree, parts, text, variable)
+            sources[".".join(parts)] = variable
     try:
         return Loaded(msgspec.convert(tree, Settings, strict=False), sources)
     except msgspec.ValidationError as error:
@@ -236,6 +240,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _known(dotted: str) -> str | None:
     """Return the declared path that `dotted` is, with the feature's own name put back to NAME."""
     parts = dotted.split(".")
+    if parts[0] == "features" and len(parts) > 3:  # the name has dots of its own
+        parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
     if parts[0] == "features" and len(parts) == 3:
         parts[1] = "NAME"
     name = ".".join(parts)
@@ -257,13 +263,13 @@ def _unknown(dotted: str, source: str) -> ConfigError:
     return ConfigError(f"unknown setting {dotted!r} in {source}; {hint}", param=dotted)
 
 
-def _place(tree: dict[str, Any], dotted: str, text: str, variable: str) -> None:
+def _place(tree: dict[str, Any], parts: list[str], text: str, variable: str) -> None:
+    dotted = ".".join(parts)
     if _known(dotted) is None:
         raise _unknown(dotted, f"the environment ({variable})")
-    *sections, leaf = dotted.split(".")
-    for section in sections:
+    for section in parts[:-1]:
         tree = tree.setdefault(section, {})
-    tree[leaf] = [part.strip() for part in text.split(",")] if dotted == "canary.steps" else text
+    tree[parts[-1]] = [part.strip() for part in text.split(",")] if dotted == "canary.steps" else text
 
 
 def _explain(error: msgspec.ValidationError, tree: Mapping[str, Any], sources: Mapping[str, str]) -> ConfigError:

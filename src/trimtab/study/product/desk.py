@@ -27,7 +27,7 @@ ARMS = ("static", "human", "closed")
 
 def feature_of(arm: str) -> str:
     """Return the feature under which an arm's desk is known to Trimtab."""
-    return f"{FEATURE}.{arm}"
+    return f"{FEATURE}-{arm}"
 
 
 class People(Struct, frozen=True, kw_only=True):
