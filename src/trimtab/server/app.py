@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
@@ -54,7 +55,8 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(
-        route_handlers=ROUTES,
+        # A handler remembers the limits of the first application it joins: each application gets its own.
+        route_handlers=[copy(route) for route in ROUTES],
         guards=[guard],
         exception_handlers=HANDLERS,
         state=State(state),

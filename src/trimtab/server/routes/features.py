@@ -6,6 +6,7 @@ import re
 from typing import Any, Literal
 
 from litestar import Response, get, post, put
+from litestar.params import FromPath, RawBody
 from msgspec import Struct
 
 from trimtab.errors import Conflict, InvalidField, NotFound
@@ -85,7 +86,7 @@ def list_features(request: Call) -> Listing[Feature]:
     sync_to_thread=True,
     opt=contract("admin", body=Declaration, answer=Feature, body_required=False),
 )
-def declare_feature(request: Call, feature: str, body: bytes) -> Feature:
+def declare_feature(request: Call, feature: FromPath[str], body: RawBody) -> Feature:
     """Declare a feature with an empty first Version; one declared before stays as it is."""
     told, engine, project_id = read(body, Declaration), engine_of(request), request.auth.project_id
     name = checked_name(feature)
@@ -98,7 +99,7 @@ def declare_feature(request: Call, feature: str, body: bytes) -> Feature:
     sync_to_thread=True,
     opt=contract("ingest", "read", "admin", answer=Served),
 )
-def get_rollout(request: Call, feature: str) -> Response[Served | None]:
+def get_rollout(request: Call, feature: FromPath[str]) -> Response[Served | None]:
     """Return what the feature serves. `ETag` is its revision: `If-None-Match` is answered 304 while it stands."""
     engine, project_id, name = engine_of(request), request.auth.project_id, name_in_path(feature)
     rollout = _rollout(engine, project_id, name)
@@ -119,7 +120,7 @@ def _holds(header: str, tag: str) -> bool:
 
 
 @get("/v1/features/{feature:str}/versions", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Version]))
-def list_versions(request: Call, feature: str) -> Listing[Version]:
+def list_versions(request: Call, feature: FromPath[str]) -> Listing[Version]:
     """List every version of the feature, oldest first."""
     engine, project_id, name = engine_of(request), request.auth.project_id, name_in_path(feature)
     _rollout(engine, project_id, name)
@@ -131,7 +132,7 @@ def list_versions(request: Call, feature: str) -> Listing[Version]:
     sync_to_thread=True,
     opt=contract("admin", body=NewVersion, answer=ServedVersion, status=201),
 )
-def create_version(request: Call, feature: str, body: bytes) -> ServedVersion:
+def create_version(request: Call, feature: FromPath[str], body: RawBody) -> ServedVersion:
     """Store a Version made by hand and, unless told not to, serve it to everyone; a canary under way ends."""
     told, engine, project_id = read(body, NewVersion), engine_of(request), request.auth.project_id
     name = name_in_path(feature)
@@ -163,7 +164,7 @@ def create_version(request: Call, feature: str, body: bytes) -> ServedVersion:
     status_code=200,
     opt=contract("admin", body=Restore, answer=Rollout, body_required=False),
 )
-def roll_back_feature(request: Call, feature: str, body: bytes) -> Rollout:
+def roll_back_feature(request: Call, feature: FromPath[str], body: RawBody) -> Rollout:
     """Serve an earlier version to everyone, at once."""
     told, engine, project_id = read(body, Restore), engine_of(request), request.auth.project_id
     name = name_in_path(feature)
@@ -180,7 +181,7 @@ def _before(engine: Engine, project_id: str, rollout: Rollout) -> str:
 
 
 @get("/v1/features/{feature:str}/cases", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Case]))
-def list_cases(request: Call, feature: str) -> Listing[Case]:
+def list_cases(request: Call, feature: FromPath[str]) -> Listing[Case]:
     """List the feature's golden cases, oldest first."""
     engine, project_id, name = engine_of(request), request.auth.project_id, name_in_path(feature)
     _rollout(engine, project_id, name)
@@ -192,7 +193,7 @@ def list_cases(request: Call, feature: str) -> Listing[Case]:
     sync_to_thread=True,
     opt=contract("admin", body=NewCase, answer=Case, status=201),
 )
-def create_case(request: Call, feature: str, body: bytes) -> Case:
+def create_case(request: Call, feature: FromPath[str], body: RawBody) -> Case:
     """Add a golden case; every candidate from now on is judged by it."""
     told, engine, project_id = read(body, NewCase), engine_of(request), request.auth.project_id
     name = name_in_path(feature)
@@ -219,7 +220,7 @@ def _compiled(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise InvalidField(
-            f"expected: a regular expression, got {pattern[:60]!r} ({error}); correct it, or use check 'contains'",
+            f"expected a regular expression, got {pattern[:60]!r} ({error}); correct it, or use check 'contains'",
             param="expected",
         ) from None
 

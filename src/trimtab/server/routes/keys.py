@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, RawBody
 from msgspec import Meta, Struct
 
 from trimtab.errors import Conflict, NotFound
@@ -61,7 +62,7 @@ def list_keys(request: Call) -> Listing[KeyInfo]:
 
 
 @post("/v1/keys", sync_to_thread=True, opt=contract("admin", body=NewKey, answer=ShownKey, status=201))
-def create_key(request: Call, body: bytes) -> ShownKey:
+def create_key(request: Call, body: RawBody) -> ShownKey:
     """Make a key. Its secret is in this answer and nowhere else."""
     told, engine, project_id = read(body, NewKey), engine_of(request), request.auth.project_id
     minted = mint(told.kind, project_id, told.label, engine.clock.now())
@@ -71,7 +72,7 @@ def create_key(request: Call, body: bytes) -> ShownKey:
 
 
 @delete("/v1/keys/{key_id:str}", status_code=200, sync_to_thread=True, opt=contract("admin", answer=KeyInfo))
-def revoke_key(request: Call, key_id: str) -> KeyInfo:
+def revoke_key(request: Call, key_id: FromPath[str]) -> KeyInfo:
     """Revoke a key: refused from this moment on. The last admin key cannot be revoked over HTTP."""
     engine, project_id = engine_of(request), request.auth.project_id
     keys = {key.id: key for key in engine.store.keys(project_id)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from litestar import get, post
+from litestar.params import FromPath
 from msgspec import Struct
 
 from trimtab.act.playbook import PLAYBOOK, Order
@@ -43,7 +44,7 @@ def list_incidents(request: Call) -> Listing[Incident]:
 
 
 @get("/v1/incidents/{incident_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Incident))
-def get_incident(request: Call, incident_id: str) -> Incident:
+def get_incident(request: Call, incident_id: FromPath[str]) -> Incident:
     """Return one incident."""
     found = engine_of(request).store.incident(request.auth.project_id, id_in_path(incident_id, "incident"))
     if found is None:
@@ -57,7 +58,7 @@ def get_incident(request: Call, incident_id: str) -> Incident:
     status_code=200,
     opt=contract("admin", answer=Incident),
 )
-def resolve_incident(request: Call, incident_id: str) -> Incident:
+def resolve_incident(request: Call, incident_id: FromPath[str]) -> Incident:
     """Close an incident by hand: not a problem, or mended elsewhere."""
     engine = engine_of(request)
     return engine.decisions.resolve(request.auth.project_id, id_in_path(incident_id, "incident"), engine.clock.now())
@@ -69,7 +70,7 @@ def resolve_incident(request: Call, incident_id: str) -> Incident:
     status_code=202,
     opt=contract("admin", answer=Started, status=202),
 )
-def run_playbook(request: Call, incident_id: str) -> Started:
+def run_playbook(request: Call, incident_id: FromPath[str]) -> Started:
     """Start the playbook for an incident now, without waiting for its cooldown or the feature's mode."""
     engine, project_id = engine_of(request), request.auth.project_id
     incident = engine.store.incident(project_id, id_in_path(incident_id, "incident"))
@@ -103,7 +104,7 @@ def list_changes(request: Call) -> Listing[Change]:
 
 
 @get("/v1/changes/{change_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Change))
-def get_change(request: Call, change_id: str) -> Change:
+def get_change(request: Call, change_id: FromPath[str]) -> Change:
     """Return one change."""
     found = engine_of(request).store.change(request.auth.project_id, id_in_path(change_id, "change"))
     if found is None:
@@ -112,28 +113,28 @@ def get_change(request: Call, change_id: str) -> Change:
 
 
 @post("/v1/changes/{change_id:str}/approve", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
-def approve_change(request: Call, change_id: str) -> Change:
+def approve_change(request: Call, change_id: FromPath[str]) -> Change:
     """Start the canary of a change that waits for approval."""
     engine = engine_of(request)
     return engine.decisions.approve(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
 
 
 @post("/v1/changes/{change_id:str}/promote", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
-def promote_change(request: Call, change_id: str) -> Change:
+def promote_change(request: Call, change_id: FromPath[str]) -> Change:
     """Serve a candidate on trial to everyone."""
     engine = engine_of(request)
     return engine.decisions.promote(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
 
 
 @post("/v1/changes/{change_id:str}/pause", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
-def pause_change(request: Call, change_id: str) -> Change:
+def pause_change(request: Call, change_id: FromPath[str]) -> Change:
     """Keep the share of a canary where it is; harm still rolls it back."""
     engine = engine_of(request)
     return engine.decisions.pause(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
 
 
 @post("/v1/changes/{change_id:str}/resume", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
-def resume_change(request: Call, change_id: str) -> Change:
+def resume_change(request: Call, change_id: FromPath[str]) -> Change:
     """Let a paused canary go on."""
     engine = engine_of(request)
     return engine.decisions.resume(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
@@ -142,7 +143,7 @@ def resume_change(request: Call, change_id: str) -> Change:
 @post(
     "/v1/changes/{change_id:str}/rollback", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change)
 )
-def roll_back_change(request: Call, change_id: str) -> Change:
+def roll_back_change(request: Call, change_id: FromPath[str]) -> Change:
     """Take a candidate or a promoted version back: what was served before is served again."""
     engine = engine_of(request)
     return engine.decisions.roll_back(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
@@ -155,7 +156,7 @@ def list_runs(request: Call) -> Listing[Run]:
 
 
 @get("/v1/runs/{run_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Run))
-def get_run(request: Call, run_id: str) -> Run:
+def get_run(request: Call, run_id: FromPath[str]) -> Run:
     """Return one run with its steps."""
     found = engine_of(request).store.run(request.auth.project_id, id_in_path(run_id, "run"))
     if found is None:

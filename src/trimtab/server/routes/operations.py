@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from litestar import Response, get, post, put
+from litestar.params import RawBody
 from msgspec import Struct
 
 from trimtab.clock import SetClock
@@ -77,7 +78,7 @@ def schema(request: Call) -> Response[bytes]:
 
 
 @put("/v1/clock", sync_to_thread=True, opt=contract("admin", body=ClockSetting, answer=ClockTime))
-def set_clock(request: Call, body: bytes) -> ClockTime:
+def set_clock(request: Call, body: RawBody) -> ClockTime:
     """Set the clock, forward only; possible where `server.clock` is "set"."""
     told = read(body, ClockSetting)
     try:
