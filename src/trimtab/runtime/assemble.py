@@ -144,7 +144,7 @@ def assemble(
             clock=clock,
             store=store,
             redactor=redactor,
-            intake=Intake(store, redactor, clock, settings.ingest),
+            intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0]),
             runner=answering,
             runs=runs,
