@@ -72,9 +72,7 @@ class ActStage:
             rollout.candidate_version_id,
             rollout.stable_version_id,
         ):
-            writes.changes.append(
-                msgspec.structs.replace(change, state="superseded", reason="another version is served now")
-            )
+            self._supersede(project_id, change, now, writes)
             return
         incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
         trial = Trial(
@@ -97,6 +95,17 @@ class ActStage:
             return
         writes.votes += trial.votes
         self._carry_out(trial.change, incident, rollout, decision, now, writes)
+
+    def _supersede(self, project_id: str, change: Change, now: datetime, writes: Writes) -> None:
+        """Close a change that is no longer served; had it been promoted, its incident ends without proof."""
+        writes.changes.append(
+            msgspec.structs.replace(change, state="superseded", reason="another version is served now")
+        )
+        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        if change.state == "promoted" and incident is not None and incident.state == "recovering":
+            writes.incidents.append(
+                msgspec.structs.replace(incident, state="resolved", resolution="superseded", resolved_at=now)
+            )
 
     def _carry_out(
         self,

@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -46,7 +48,7 @@ _SETTINGS = {
     "TRIMTAB_PLAYBOOK__COOLDOWN_HOURS": "48",
     "TRIMTAB_CANARY__STEPS": "0.2, 0.5",
     "TRIMTAB_CANARY__STEP_EXPOSURES": "25",
-    "TRIMTAB_CANARY__HORIZON_HOURS": "168",
+    "TRIMTAB_CANARY__HORIZON_HOURS": "336",
     "TRIMTAB_LOGGING__LEVEL": "warning",
     f"TRIMTAB_FEATURES__{feature_of('static')}__PLAYBOOK": "off",
     f"TRIMTAB_FEATURES__{feature_of('human')}__PLAYBOOK": "off",
@@ -58,7 +60,7 @@ def demo(
     exit_: Annotated[bool, typer.Option("--exit", help="End when it is done; else the server stays up.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another six months.")] = 0,
     weeks: Annotated[int, typer.Option(min=8, max=WEEKS, help="How many weeks to live through.")] = WEEKS,
-    per_week: Annotated[int, typer.Option(min=50, max=20_000, help="Questions a week, for each desk.")] = 700,
+    per_week: Annotated[int, typer.Option(min=50, max=20_000, help="Questions a week, for each desk.")] = 1000,
     data: Annotated[Path | None, typer.Option(help="An empty directory to keep the store in.")] = None,
 ) -> None:
     """Run a sample product through six months of change, with simulated people, and watch the loop work.
@@ -122,22 +124,24 @@ def _introduce(console: Console, people: People, weeks: int, per_week: int) -> N
 
 
 def _tell(console: Console, day: Day) -> None:
-    when = f"[dim]{START.date().isoformat()} + {day.number:>3} d[/dim]"
+    when = f"[dim]{START + timedelta(days=day.number + 1):%d %b}[/dim]"
     for line in day.product:
-        console.print(f"{when}  [yellow]product[/yellow]  {line}")
+        console.print(f"{when}  [yellow]product[/yellow]  {line}", soft_wrap=True)
     for line in day.loop:
         style = "bold green" if "VERIFIED" in line else "red" if "incident:" in line and "say no" in line else "cyan"
-        console.print(f"{when}  [{style}]loop[/{style}]     {line}")
+        console.print(f"{when}  [{style}]loop[/{style}]     {line}", soft_wrap=True)
 
 
 def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
-    table = Table(title="Right answers by month, and what was lost", title_justify="left")
-    table.add_column("desk")
+    table = Table(
+        title="Right answers by month, and points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("desk", no_wrap=True)
     months = min(_MONTHS, max(weeks // 4, 1))
     for month in range(months):
-        table.add_column(f"month {month + 1}", justify="right")
-    for title in ("lost, live", "lost, fresh", "labels by hand"):
-        table.add_column(title, justify="right")
+        table.add_column(f"m{month + 1}", justify="right")
+    for title in ("lost live", "lost fresh", "labels"):
+        table.add_column(title, justify="right", no_wrap=True)
     for arm in ARMS:
         told = totals[arm]
         spans = [_span(month, months, weeks) for month in range(months)]
@@ -146,8 +150,8 @@ def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
         table.add_row(
             arm,
             *(f"{value:.1%}" for value in monthly),
-            f"{100 * (monthly[0] - monthly[-1]):+.1f} pts",
-            f"{100 * (fresh[0] - fresh[-1]):+.1f} pts",
+            f"{100 * (monthly[0] - monthly[-1]):+.1f}",
+            f"{100 * (fresh[0] - fresh[-1]):+.1f}",
             str(told.labels),
         )
     return table
@@ -161,9 +165,9 @@ def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> Non
     velocity = api.velocity(feature_of("closed"))
     fix, change = velocity["time_to_verified_fix"], velocity["time_to_change"]
     console.print(
-        "Lost: first month less last. Live: what people asked; fresh: questions that nobody ever asked.\n"
-        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time from "
-        f"detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
+        "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.\n"
+        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time "
+        f"from detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
         f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
     )
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from trimtab.ids import content_id
 
@@ -152,7 +153,9 @@ def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_f
     if matrix.shape[0] > _SVD_TEXTS:
         matrix = matrix[np.sort(random.choice(matrix.shape[0], _SVD_TEXTS, replace=False))]
     rank = min(dimensions, *matrix.shape)
-    _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
+    # Too small for several threads, which wait for each other a hundred times as long on a busy machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
     told = {
         "parameters": [dimensions, seed, max_features],
         "vocabulary": [ngrams.vocabulary() for ngrams, _ in parts],

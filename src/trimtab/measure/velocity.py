@@ -117,6 +117,7 @@ def _times(incident: Incident, changes: Iterable[Change], until: datetime) -> In
     exposed = min((change.exposed_at for change in mine if change.exposed_at), default=None)
     verifying = next((change for change in mine if change.verified_at is not None), None)
     verified = verifying.verified_at if verifying else None
+    superseded = incident.resolution == "superseded"
     tried = verifying.exposed_at if verifying else exposed
     return IncidentTimes(
         incident_id=incident.id,
@@ -129,7 +130,8 @@ def _times(incident: Incident, changes: Iterable[Change], until: datetime) -> In
         to_change=_seconds(incident.detected_at, tried) if tried else None,
         to_verify=_seconds(tried, verified) if tried and verified else None,
         to_verified_fix=_seconds(incident.first_signal_at, verified) if verified else None,
-        age=_seconds(incident.first_signal_at, until),
+        # What another version overtook was never proven: it stays open in the medians, up to that moment.
+        age=_seconds(incident.first_signal_at, incident.resolved_at if superseded and incident.resolved_at else until),
     )
 
 

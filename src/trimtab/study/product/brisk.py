@@ -74,12 +74,12 @@ def held_back(week: int) -> list[tuple[str, str]]:
 def questions(week: int, count: int, seed: int) -> Iterator[Question]:
     """Yield `count` questions of one week in the order they are asked, the same for the same seed.
 
-    Interest differs by topic and wanders from week to week; a topic that is new is asked about more.
+    Interest differs by topic and wanders from week to week; a topic that is new is asked about a little less.
     """
     draw = random.Random(f"{seed}/{week}")  # noqa: S311  a simulation, not a secret
     alive = [(name, topic) for name, topic in topics().items() if topic.week <= week]
     weights = [
-        random.Random(f"{seed}/{name}").uniform(0.5, 1.5) * draw.uniform(0.7, 1.3) * (1.6 if topic.week else 1.0)  # noqa: S311
+        random.Random(f"{seed}/{name}").uniform(0.5, 1.5) * draw.uniform(0.7, 1.3) * (0.8 if topic.week else 1.0)  # noqa: S311
         for name, topic in alive
     ]
     moments = sorted(draw.random() for _ in range(count))

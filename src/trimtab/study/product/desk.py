@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from msgspec import Struct
 
@@ -34,8 +35,8 @@ class People(Struct, frozen=True, kw_only=True):
     """How the simulated people behave. All of it is assumed; the report prints it."""
 
     users: int = 2000
-    vote_if_bad: float = 0.25
-    vote_if_good: float = 0.08
+    vote_if_bad: float = 0.30
+    vote_if_good: float = 0.15
     honest_if_bad: float = 0.90
     honest_if_good: float = 0.96
     corrects: float = 0.40
@@ -103,14 +104,15 @@ class Desk:
             stream = list(questions(week, self._per_week, self._seed))
             for weekday in range(7):
                 today = [item for item in stream if weekday <= item.after / timedelta(days=1) < weekday + 1]
+                number = week * 7 + weekday
+                self._api.set_clock(START + timedelta(days=number + 1))
                 for arm in ARMS:
                     self._serve(arm, week, today)
                 self._client.flush(30.0)
-                number = week * 7 + weekday
                 if number % 28 == 27:
                     self._label(week)
                 self._clock.set(START + timedelta(days=number + 1))
-                self._api.tick(self._clock.now())
+                self._api.tick()
                 self._decide()
                 yield Day(number=number, week=week, product=events(week) if weekday == 0 else [], loop=self._news())
             for arm in ARMS:
@@ -192,15 +194,20 @@ class Desk:
 
 def says(answer: str, right: str) -> bool:
     """Say whether an answer says what is right; of a model's own wording, the known answer nearest to it counts."""
-    if answer == right:
-        return True
+    known = _known()
+    if answer == right or answer in known:
+        return answer == right
     words = _words(answer)
     if not words:
         return False
-    known = [text for topic in topics().values() for text in (topic.answer, topic.changed_answer) if text]
-    nearest = max(known, key=lambda text: len(words & _words(text)) / len(words | _words(text)))
-    return nearest == right
+    return max(known, key=lambda text: len(words & known[text]) / len(words | known[text])) == right
 
 
-def _words(text: str) -> set[str]:
-    return {word.strip(".,;:!?()").casefold() for word in text.split()} - {""}
+@cache
+def _known() -> dict[str, frozenset[str]]:
+    texts = [text for topic in topics().values() for text in (topic.answer, topic.changed_answer) if text]
+    return {text: _words(text) for text in texts}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.strip(".,;:!?()").casefold() for word in text.split()) - {""}

@@ -65,9 +65,12 @@ class DeskApi:
         unique = {item["input"]: item for item in fresh}
         return kept + [{**item, "at": now.isoformat()} for item in unique.values()]
 
-    def tick(self, now: datetime) -> None:
-        """Set the server's clock and let its stages do all there is to do."""
+    def set_clock(self, now: datetime) -> None:
+        """Set the server's clock, which never runs backwards."""
         self._call("PUT", "/v1/clock", {"now": now.isoformat()})
+
+    def tick(self) -> None:
+        """Let the server's stages do all there is to do at its time."""
         self._call("POST", "/v1/tick", None)
 
     def until_current(self, client: Client, feature: str) -> None:
