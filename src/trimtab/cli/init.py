@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
@@ -16,10 +16,9 @@ from trimtab.errors import Conflict
 __all__ = ["init", "starter"]
 
 _HEAD = """\
-# Settings of Trimtab. Every line below is a default: take away the # to change it.
+# Settings of Trimtab. Every line below shows a default: take away its "# " to change it.
 # An environment variable wins over this file: TRIMTAB_SERVER__PORT=9000 sets server.port.
-# What each one does: docs/configuration.md
-"""
+# What each one does: docs/configuration.md"""
 
 
 def starter() -> str:
@@ -28,13 +27,12 @@ def starter() -> str:
     lines = [_HEAD]
     section = ""
     for path, kind, default in settings_paths():
-        *table, key = path.split(".")
-        name = ".".join(table)
+        name, _, key = path.rpartition(".")
         if name != section:
             section = name
-            told = _told(sections[table[0]])
-            lines += ["", f"# {told}", f"# [{name}]" if "NAME" in table else f"[{name}]"]
-        lines.append(f"# {key} = {_toml(default)}  # {allowed_values(kind)}")
+            lines += ["", f"## {_told(sections[name.split('.')[0]])}", f"# [{name}]"]
+        shown = _example(kind) if default is None else _toml(default)
+        lines.append(f"# {key} = {shown}  # {allowed_values(kind)}")
     return "\n".join(lines) + "\n"
 
 
@@ -59,12 +57,17 @@ def init(
 def _told(section: Any) -> str:
     if isinstance(section, type) and issubclass(section, msgspec.Struct):
         return (inspect.getdoc(section) or "").partition("\n")[0]
-    return "What one feature does differently; put its name in place of NAME."
+    return "What one feature does differently; its name stands in place of NAME."
 
 
 def _toml(default: Any) -> str:
-    if default is None:
-        return '"auto"' if False else "..."
-    if isinstance(default, tuple):
-        return "[" + ", ".join(_toml(part) for part in default) + "]"
+    """Return a default as TOML; strings, numbers, booleans and lists are written as in JSON."""
     return msgspec.json.encode(default).decode()
+
+
+def _example(kind: Any) -> str:
+    """Return a value that a setting without a default could have."""
+    for part in get_args(kind):
+        if get_origin(part) is Literal:
+            return _toml(get_args(part)[-1])
+    return "0.1"
