@@ -167,8 +167,8 @@ def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> Non
     console.print(
         "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.\n"
         f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time "
-        f"from detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
-        f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
+        f"from detection to the first user served: {_days(change)};\n"
+        f"from the first bad signal to the proof: {_days(fix)}. A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
     )
 
 
