@@ -13,13 +13,13 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
-from trimtab.server.auth import mint
 
 from trimtab.clock import Clock, SetClock, SystemClock
 from trimtab.config import Settings, Storage
 from trimtab.records import KeyKind
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import assemble
+from trimtab.server.auth import mint
 from trimtab.store.ports import Writes
 
 __all__ = ["ServerProcess"]

@@ -164,12 +164,14 @@ def _span(month: int, months: int, weeks: int) -> tuple[int, int]:
 def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> None:
     velocity = api.velocity(feature_of("closed"))
     fix, change = velocity["time_to_verified_fix"], velocity["time_to_change"]
-    console.print(
-        "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.\n"
-        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time "
-        f"from detection to the first user served: {_days(change)};\n"
-        f"from the first bad signal to the proof: {_days(fix)}. A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
-    )
+    lines = [
+        "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.",
+        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes.",
+        f"Median time from detection to the first user served: {_days(change)};",
+        f"from the first bad signal to the proof: {_days(fix)}.",
+        f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine.",
+    ]
+    console.print("\n".join(lines))
 
 
 def _days(median: dict[str, Any]) -> str:
