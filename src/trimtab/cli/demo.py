@@ -42,7 +42,7 @@ __all__ = ["demo"]
 _MONTHS = 6
 _SETTINGS = {
     "TRIMTAB_SERVER__CLOCK": "set",
-    "TRIMTAB_MONITORING__BASELINE_VOTES": "60",
+    "TRIMTAB_MONITORING__BASELINE_VOTES": "150",
     "TRIMTAB_MONITORING__HORIZON_VOTES": "1000",
     "TRIMTAB_PLAYBOOK__LOOKBACK_DAYS": "42",
     "TRIMTAB_PLAYBOOK__COOLDOWN_HOURS": "48",
@@ -134,7 +134,7 @@ def _tell(console: Console, day: Day) -> None:
 
 def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
     table = Table(
-        title="Right answers by month, and points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title="Right answers by month in %, and points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table.add_column("desk", no_wrap=True)
     months = min(_MONTHS, max(weeks // 4, 1))
@@ -149,7 +149,7 @@ def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
         fresh = [sum(told.fresh[a:b]) / (b - a) for a, b in spans]
         table.add_row(
             arm,
-            *(f"{value:.1%}" for value in monthly),
+            *(f"{100 * value:.1f}" for value in monthly),
             f"{100 * (monthly[0] - monthly[-1]):+.1f}",
             f"{100 * (fresh[0] - fresh[-1]):+.1f}",
             str(told.labels),
