@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from trimtab.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Loaded", "Settings", "load", "settings_paths"]
+__all__ = ["FILE_NAME", "Loaded", "Settings", "allowed_values", "load", "settings_paths"]
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
@@ -218,6 +218,26 @@ def settings_paths(section: type[Struct] = Settings, prefix: str = "") -> Iterat
             yield f"{prefix}{info.name}", kind, info.default
 
 
+def allowed_values(kind: Any) -> str:
+    """Return in words what a setting of this type may be."""
+    if get_origin(kind) is Literal:
+        return ", ".join(map(repr, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        inner, *metas = get_args(kind)
+        bounds = [
+            f"{sign} {getattr(meta, name)}"
+            for meta in metas
+            if isinstance(meta, Meta)
+            for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+            if getattr(meta, name) is not None
+        ]
+        return f"{inner.__name__} {' and '.join(bounds)}"
+    if get_origin(kind) is tuple:
+        return f"a list of: {allowed_values(get_args(kind)[0])}"
+    parts = [allowed_values(part) for part in get_args(kind) if part is not type(None)]
+    return " or ".join(parts) if parts else getattr(kind, "__name__", str(kind))
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -280,28 +300,9 @@ def _explain(error: msgspec.ValidationError, tree: Mapping[str, Any], sources: M
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     known = _known(dotted)
-    allowed = _allowed(declared[known]) if known else ""
+    allowed = allowed_values(declared[known]) if known else ""
     source = sources.get(dotted, FILE_NAME)
     if ".NAME." in dotted:  # the message does not say which feature it was
         return ConfigError(f"{dotted} in {source}: {message[0].lower()}{message[1:]}; allowed: {allowed}", param=dotted)
     hint = f"; allowed: {allowed}" if allowed else ""
     return ConfigError(f"{dotted} = {value!r} in {source}: {message[0].lower()}{message[1:]}{hint}", param=dotted)
-
-
-def _allowed(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return ", ".join(map(repr, get_args(kind)))
-    if get_origin(kind) is Annotated:
-        inner, *metas = get_args(kind)
-        bounds = [
-            f"{sign} {getattr(meta, name)}"
-            for meta in metas
-            if isinstance(meta, Meta)
-            for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-            if getattr(meta, name) is not None
-        ]
-        return f"{inner.__name__} {' and '.join(bounds)}"
-    if get_origin(kind) is tuple:
-        return f"a list of: {_allowed(get_args(kind)[0])}"
-    parts = [_allowed(part) for part in get_args(kind) if part is not type(None)]
-    return " or ".join(parts) if parts else getattr(kind, "__name__", str(kind))

@@ -29,7 +29,7 @@ from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble"]
+__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor"]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
@@ -127,9 +127,7 @@ def assemble(
     with contextlib.ExitStack() as undo:
         lock = _locked(folder)
         undo.callback(os.close, lock)
-        redactor = Redactor(
-            key=_redaction_key(folder), policy=LENIENT if settings.redaction.policy == "lenient" else STRICT
-        )
+        redactor = open_redactor(settings)
         store = open_sqlite(folder / DATABASE)
         undo.callback(store.close)
         if not store.projects():
@@ -144,7 +142,7 @@ def assemble(
             clock=clock,
             store=store,
             redactor=redactor,
-            intake=Intake(store, redactor, clock, settings.ingest),
+            intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0]),
             runner=answering,
             runs=runs,
@@ -157,6 +155,12 @@ def assemble(
         )
         undo.pop_all()
         return engine
+
+
+def open_redactor(settings: Settings) -> Redactor:
+    """Return the redactor of the directory `settings.storage.path`, whose key is made on first use."""
+    policy = LENIENT if settings.redaction.policy == "lenient" else STRICT
+    return Redactor(key=_redaction_key(Path(settings.storage.path)), policy=policy)
 
 
 def _runner(settings: Settings) -> Runner:

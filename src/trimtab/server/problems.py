@@ -71,6 +71,8 @@ def _unexpected(error: Exception) -> Response[Problem]:
 
 
 def _framework(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    if isinstance(error, HTTPException) and error.detail == "client disconnected prematurely":
+        return problem(HTTPStatus.BAD_REQUEST, "malformed_body", "the body ended before it was whole")
     if not isinstance(error, HTTPException) or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected(error)
     status = error.status_code

@@ -1,0 +1,232 @@
+"""The checks of `trimtab doctor`. Each looks and changes nothing, but for one row the database is asked to write."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from trimtab.cli.serve import is_loopback
+from trimtab.clock import SystemClock
+from trimtab.config import Settings
+from trimtab.errors import TrimtabError
+from trimtab.runtime.assemble import DATABASE, KEY_FILE
+from trimtab.store.hot.sqlite import open_sqlite
+
+__all__ = ["Finding", "examine"]
+
+_PARTS = (
+    "dbos", "httptools", "httpx", "hyperscan", "litestar", "msgspec", "numpy", "phonenumbers", "prometheus_client",
+    "rich", "scipy", "sklearn", "sqlalchemy", "stdnum", "structlog", "typer", "uvicorn", "uvloop",
+)  # fmt: skip
+_MEGABYTE = 1 << 20
+_LEAST_FREE = 200 * _MEGABYTE
+_LITTLE_FREE = 2048 * _MEGABYTE
+_RELEASED = datetime(2025, 1, 1, tzinfo=UTC)
+_KEY_BYTES = 32
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What one check found, and what to do where it is not ok."""
+
+    name: str
+    verdict: Literal["ok", "warning", "failure"]
+    told: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run every check; one that fails does not keep the others from running."""
+    return [finding for check in _CHECKS for finding in check(settings)]
+
+
+def _ok(name: str, told: str) -> Finding:
+    return Finding(name=name, verdict="ok", told=told)
+
+
+def _failure(name: str, told: str, mend: str) -> Finding:
+    return Finding(name=name, verdict="failure", told=told, mend=mend)
+
+
+def _warning(name: str, told: str, mend: str) -> Finding:
+    return Finding(name=name, verdict="warning", told=told, mend=mend)
+
+
+def _python(_: Settings) -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= (3, 11):  # noqa: UP036  a checkout can be run by any Python
+        yield _ok("python", found)
+    else:
+        yield _failure("python", f"expected 3.11 or newer, got {found}", "install a newer Python")
+
+
+def _parts(_: Settings) -> Iterator[Finding]:
+    missing = [name for name in _PARTS if importlib.util.find_spec(name) is None]
+    if missing:
+        yield _failure("packages", f"not installed: {', '.join(missing)}", "pip install 'trimtab[server]'")
+    else:
+        yield _ok("packages", "the server extra is installed")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    folder = Path(settings.storage.path)
+    place = _nearest(folder)
+    if not place.is_dir():
+        yield _failure("storage", f"{str(place)!r} is not a directory", "set storage.path to a directory")
+        return
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield _failure(
+            "storage", f"{str(place)!r} cannot be written by this user", "change its owner, or set storage.path"
+        )
+        return
+    yield _ok("storage", f"{folder.absolute()}" + ("" if folder.exists() else " will be made at the first start"))
+    free = shutil.disk_usage(place).free
+    told = f"{free // _MEGABYTE} MB free"
+    if free < _LEAST_FREE:
+        yield _failure("disk", told, "free some space, or set storage.path to another disk")
+    elif free < _LITTLE_FREE:
+        yield _warning("disk", told, "a busy product fills a gigabyte in days: give it more room")
+    else:
+        yield _ok("disk", told)
+
+
+def _clock(settings: Settings) -> Iterator[Finding]:
+    now = SystemClock().now()
+    database = Path(settings.storage.path) / DATABASE
+    if now < _RELEASED:
+        yield _failure("clock", f"this machine says {now:%Y-%m-%d}, before Trimtab was released", "set the clock (NTP)")
+    elif database.exists() and _written(database) > now + timedelta(minutes=10):
+        told = (
+            f"this machine says {now:%Y-%m-%d %H:%M}, but the store was written at {_written(database):%Y-%m-%d %H:%M}"
+        )
+        yield _failure("clock", told, "set the clock (NTP)")
+    else:
+        yield _ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    file = Path(settings.storage.path) / DATABASE
+    if not file.exists():
+        yield _ok("database", "will be made at the first start")
+        yield from _keys(settings, found=0)
+        return
+    try:
+        store = open_sqlite(file)
+        try:
+            store.check()
+            keys = [key for project in store.projects() for key in store.keys(project.id)]
+        finally:
+            store.close()
+    except TrimtabError as error:
+        yield _failure("database", error.message, "if it is damaged, restore the directory from a backup")
+        return
+    yield _ok("database", "opens, and a row written was read back")
+    yield from _keys(settings, found=sum(key.revoked_at is None for key in keys))
+
+
+def _keys(settings: Settings, *, found: int) -> Iterator[Finding]:
+    if found:
+        yield _ok("keys", f"{found} in force")
+    elif is_loopback(settings.server.host):
+        yield _ok("keys", "none yet; the first `trimtab serve` makes and prints two")
+    else:
+        yield _failure(
+            "keys", f"none, and {settings.server.host!r} can be reached by others", "trimtab key create admin"
+        )
+
+
+def _redaction_key(settings: Settings) -> Iterator[Finding]:
+    folder = Path(settings.storage.path)
+    file = folder / KEY_FILE
+    if not file.exists():
+        if (folder / DATABASE).exists():
+            yield _failure(
+                "redaction key",
+                f"{str(file)!r} is missing beside a database",
+                "restore it from a backup: with a new one, the same person gets another pseudonym",
+            )
+        else:
+            yield _ok("redaction key", "will be made at the first start")
+        return
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        yield _failure("redaction key", f"others can read {str(file)!r} (mode {mode:o})", f"chmod 600 {file}")
+        return
+    try:
+        size = len(bytes.fromhex(file.read_text(encoding="ascii").strip()))
+    except (OSError, ValueError):
+        size = 0
+    if size == _KEY_BYTES:
+        yield _ok("redaction key", "is there, and only this user can read it")
+    else:
+        yield _failure("redaction key", f"{str(file)!r} is damaged or unreadable", "restore it from a backup")
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    host, port = settings.server.host, settings.server.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if _answers(host, port):
+            yield _ok("port", f"a Trimtab server listens on {host}:{port}")
+        else:
+            told = f"cannot listen on {host}:{port}: {error.strerror}"
+            yield _failure("port", told, "stop what uses it, or set server.host and server.port")
+        return
+    yield _ok("port", f"{host}:{port} is free")
+    if not is_loopback(host):
+        yield _warning("host", f"{host!r} can be reached by others, unencrypted", "put a proxy with TLS before it")
+
+
+def _runner(settings: Settings) -> Iterator[Finding]:
+    runner = settings.runner
+    if runner.kind == "memory":
+        yield _ok("runner", "exemplar memory; no model is asked")
+        return
+    lacking = [f"runner.{name}" for name in ("base_url", "model") if not getattr(runner, name)]
+    if lacking:
+        yield _failure("runner", f"runner.kind is 'llm', but {' and '.join(lacking)} not set", "set them")
+    elif not os.environ.get(runner.api_key_env):
+        told = f"the environment variable {runner.api_key_env!r} is empty"
+        yield _warning("runner", told, "set it, unless the endpoint needs no key")
+    else:
+        yield _ok("runner", f"{runner.model} at {runner.base_url}")
+
+
+def _answers(host: str, port: int) -> bool:
+    import httpx  # noqa: PLC0415  only where something is listening already
+
+    try:
+        answer = httpx.get(f"http://{host}:{port}/healthz", timeout=2, trust_env=False)
+        return answer.json() == {"status": "ok"} and "x-request-id" in answer.headers
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder itself, or the nearest above it that exists."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _written(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+
+
+_CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python, _parts, _storage, _clock, _database, _redaction_key, _port, _runner,
+)  # fmt: skip

@@ -1,0 +1,39 @@
+"""A clock that is set by hand and remembers, across restarts, what it was set to."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from trimtab.clock import EPOCH, SetClock
+from trimtab.errors import ConfigError
+
+__all__ = ["CLOCK_FILE", "KeptClock"]
+
+CLOCK_FILE = "clock"
+
+
+class KeptClock(SetClock):
+    """A SetClock over a file in `folder`; it starts where it was left, at first at the Unix epoch.
+
+    Raises ConfigError at construction when the file does not hold a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / CLOCK_FILE
+        try:
+            left = datetime.fromisoformat(self._file.read_text(encoding="ascii").strip())
+            super().__init__(left)
+        except FileNotFoundError:
+            super().__init__(EPOCH)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{str(self._file)!r} is damaged: expected a time with its zone; remove it") from error
+
+    def set(self, now: datetime) -> datetime:
+        """Move the clock and write down where it stands. Raises ValueError when that would run it backwards."""
+        later = super().set(now)
+        draft = self._file.with_suffix(".new")
+        draft.write_text(later.isoformat(), encoding="ascii")
+        os.replace(draft, self._file)  # noqa: PTH105  whole or not at all, also under a kill
+        return later
