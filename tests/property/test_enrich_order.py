@@ -1,4 +1,4 @@
-"""The enrich stage over a real store: no order of arrival, no split into ticks and no crash changes what it concludes."""
+"""The enrich stage over a real store: no order, split into ticks or crash changes what it concludes."""
 
 from __future__ import annotations
 
