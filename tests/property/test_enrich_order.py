@@ -136,7 +136,7 @@ class FailsSometimes:
         self._store.commit(writes, cursors=cursors)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), events=histories())
 def test_no_order_split_or_crash_changes_what_is_concluded(data: st.DataObject, events: list[Event]) -> None:
     with tempfile.TemporaryDirectory() as folder, store_in(folder) as store:

@@ -56,9 +56,10 @@ def records(place: int, told: dict[str, Any]) -> tuple[Incident, Change | None]:
     )  # fmt: skip
     if told["exposed"] is None and end != "blocked":
         return incident, None
+    states: dict[str, Any] = {"verified": "verified", "rolled_back": "rolled_back", "blocked": "blocked"}
     change = Change(
         id=derived_id("change", name), feature=told["feature"], kind="exemplar",
-        state={"verified": "verified", "rolled_back": "rolled_back", "blocked": "blocked"}.get(end, "canary"),
+        state=states.get(end, "canary"),
         created_at=START + told["detected"] * HOUR, base_version_id=f"v{place}", candidate_version_id=f"w{place}",
         incident_id=incident.id, exposed_at=at(told["exposed"]),
         verified_at=at(told["ended"]) if end == "verified" else None,
@@ -116,7 +117,7 @@ def plain(history: list[dict[str, Any]], feature: str | None) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(histories(), st.sampled_from([None, "a"]))
 def test_velocity_equals_the_plain_computation(history: list[dict[str, Any]], feature: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -199,7 +199,7 @@ def test_share_in_force_when_the_answer_was_served_is_used() -> None:
 def test_what_is_not_of_this_trial_is_not_counted(of: str) -> None:
     trial = trial_of(change())
     said = vote(0, 1.0, new=True)
-    changed = {
+    changed: dict[str, dict[str, Any]] = {
         "before": {"created_at": NOW - timedelta(seconds=1)},
         "other version": {"version_id": "v_other"},
         "nobody said": {"vote": None},
