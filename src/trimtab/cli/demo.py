@@ -134,7 +134,7 @@ def _tell(console: Console, day: Day) -> None:
 
 def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
     table = Table(
-        title="Right answers by month in %, and points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title="Right answers by month in %, points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table.add_column("desk", no_wrap=True)
     months = min(_MONTHS, max(weeks // 4, 1))

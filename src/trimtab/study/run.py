@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from trimtab.store.ports import Query
 from trimtab.study.arms import ARMS, Arm, ArmName, Closed, Labour, make
