@@ -25,7 +25,7 @@ _THING: Final = re.compile(
     r"|ordine|fattura|user|session|event|object|message|thread|post|video|chat)(?:s|nummer)?"
     r"(?:[ _-]?(?:number|num|nr|no|id|ids|code|is|was|of|:|=|#)){0,3}[\s\"'.:=#()№-]{0,5}"
     r"|\bid[\"']?\s?[:=]\s?\"?"
-    r"|[#№=*<>^%]\s?|\b[vr]|[$€£¥₹]\s?(?:-\s?)?|\b(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|try|kr|rs)\.?\s?)$"
+    r"|[#№=*<>^%]\s?|\b[vr]|[$€£¥₹]\s?(?:-\s?)?|\b(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|try|kr|rs)\.?\s?)\Z"
 )
 _UNIT: Final = re.compile(
     r"\s?(?:[$€£¥₹%°]|(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|kr|euros?|dollars?|pounds?|rupees|yen|zł|km|m|cm|mm|kg|g|mb|gb"
@@ -65,7 +65,8 @@ def is_counted(groups: list[str], gaps: list[str]) -> bool:
         return True
     if len(values) > 2 and len({after - before for before, after in pairwise(values)}) == 1:
         return True
-    if all(value % 10 == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
+    round_to = 10 if max(values) < 100 else 100
+    if all(value % round_to == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
         return True
     if all(value and value & (value - 1) == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
         return True

@@ -19,7 +19,7 @@ _UUID: Final = re.compile(
 )
 _HASH: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]+(?![0-9A-Za-z])")
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
-_GLUED_ID: Final = re.compile(r"[a-z][_\-/.]$|[a-z]$")
+_GLUED_ID: Final = re.compile(r"[a-z][_\-/.]?\Z")
 _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
@@ -128,19 +128,19 @@ def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
     gap = text[stretch[-1].end : group.start]
     if len(gap) == 1 and gap in " -./":
         return False
-    if len(gap) > 4 or "\t" in gap or gap.startswith(". "):
+    if len(gap) > 4 or "\t" in gap or ". " in gap:
         return True
     if "\n" in gap or "\r" in gap:
         # A number split by a line break goes on when it had a hyphen there, or began with + and is far too short.
         plus = text[stretch[0].start - 1 : stretch[0].start] == "+"
         return not (gap[0] in "-." or (plus and sum(len(one.digits) for one in stretch) < 8))
-    return gap == "  "
+    return gap.isspace() and len(gap) > 1
 
 
 def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     if not groups or sum(len(group.digits) for group in groups) < _MIN_DIGITS:
         return
-    start = _opening(text, groups[0].start)
+    start = _opening(text, groups[0].start, groups[-1].end)
     if text[start:].startswith(("+", "(+")) and not text[start - 1 : start].isdigit():
         yield from _after_plus(text, start, groups, strict=strict)
         return
@@ -158,9 +158,10 @@ def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Sp
                 part = []
 
 
-def _opening(text: str, start: int) -> int:
-    """Return where a number begins whose first digit is at `start`: with its brackets and plus sign."""
-    while start > 0 and text[start - 1] in "(+":
+def _opening(text: str, start: int, end: int) -> int:
+    """Return where a number begins whose digits are `text[start:end]`: with its plus sign and a bracket it closes."""
+    closed = text.find(")", start, end) != -1
+    while start > 0 and (text[start - 1] == "+" or (closed and text[start - 1] == "(")):
         start -= 1
     return start
 
@@ -215,6 +216,8 @@ def _is_thing(text: str, first: int, groups: list[_Group], gaps: list[str], befo
     named = benign.names_thing(before) or benign.is_measure(after) or _GLUED_ID.search(before) is not None
     if not gaps:
         return benign.is_stamp(groups[0].digits) or (named and not (sizes == (10,) and before[-1:].isalpha()))
+    if sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
+        return False
     if named and sizes not in _PHONE_ANYWHERE and not (groups[0].digits[0] == "0" and len(sizes) > 2):
         return True
     return benign.is_counted([group.digits for group in groups], gaps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -57,7 +59,7 @@ _VALUE: Final = re.compile(
 _PLACEHOLDER: Final = re.compile(
     r"(?:none|null|nil|undefined|true|false|str|string|bool|int|bytes|any|optional|required|missing|invalid|wrong|empty"
     r"|incorrect|expired|changed|reset|changeme|password|secret|token|your[\w-]*|my[\w-]{0,20}|example|xxx+|\*+|\.{3,}|_+|-+"
-    r"|\$\{?\w+\}?|%\w+%|\{\{?[^}]*\}?\}?|\[[^\]]*\]|<[^>]*>|n/a|todo|tbd|[a-z_]{1,24}\(.*|(?:self|os|this|process|config"
+    r"|\$\{?\w+\}?|%\w+%|\{\{?[^}]*\}?\}?|\[[^\]]*\]|<[^>]*>|[a-z_-]{0,24}(?:password|passwd|secret|token|key)[a-z_-]{0,24}|n/a|todo|tbd|[a-z_]{1,24}\(.*|(?:self|os|this|process|config"
     r"|settings|env|request|args|kwargs|data|user|form|req|ctx|params|options|opts|row|state|props)[.\[].*)[.!?]?",
     re.IGNORECASE,
 )
@@ -107,8 +109,10 @@ def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
         return False
     mixed = any(char.isdigit() for char in value) or not value.isalnum()
     spoken = not before.rstrip(" ").endswith((":", "="))
-    if before.endswith(("bearer ", "basic ")):
-        return len(value) >= 8 and any(char.isdigit() or char.isupper() for char in value)
+    if before.endswith("bearer "):
+        return len(value) >= 8 and any(char.isdigit() for char in value)
+    if before.endswith("basic "):
+        return _is_basic(value)
     if not quoted and _CODE.fullmatch(value):
         return False
     if spoken or "token" in before or "key" in before or "clave" in before:
@@ -119,6 +123,15 @@ def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
     if not strict:
         return mixed and " " not in value and len(value) >= 6
     return (" " not in value or len(value) <= 64) and not (not quoted and value.isdigit() and len(value) < _MIN_VALUE)
+
+
+def _is_basic(value: str) -> bool:
+    """Return whether a value is what HTTP calls basic credentials: the base64 of `user:password`."""
+    try:
+        plain = base64.b64decode(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4), validate=True)
+        return b":" in plain and plain.decode().isprintable()
+    except (binascii.Error, UnicodeDecodeError):
+        return False
 
 
 def find_parameter(text: str, ends: Iterable[int] | None) -> list[Span]:
