@@ -35,7 +35,8 @@ HEADS: Final[tuple[tuple[str, int], ...]] = (
 
 HEAD: Final = re.compile(
     r"(?<!\w)(?<![0-9]\.)(?:(?P<iban>[a-z]{2}[0-9]{2})(?=[ \-\n\t]?[a-z0-9]{4})(?![0-9]{4}[a-z](?!\w))"
-    r"|(?P<nino>[a-z]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[a-z])(?!\w)"
+    r"|(?P<nino>[a-z]{2}[0-9]{6}[a-z]|[a-z]{2}[ -][0-9]{6}[ -][a-z]"
+    r"|[a-z]{2}[ -][0-9]{2}[ -][0-9]{2}[ -][0-9]{2}[ -][a-z])(?!\w)"
     r"|(?P<nie>[xyz]-?[0-9]{7}-?[a-z])(?!\w)"
     r"|(?P<dni>[0-9]{8}[ -]?[a-z]|[0-9]{2}\.[0-9]{3}\.[0-9]{3}-[a-z])(?!\w)"
     r"|(?P<cf>[a-z]{6}[0-9lmnp-v]{2}[a-z][0-9lmnp-v]{2}[a-z][0-9lmnp-v]{3}[a-z])(?!\w)"
@@ -92,7 +93,7 @@ def _identity(head: re.Match[str], *, strict: bool) -> Span | None:
         if _NINO.fullmatch(compact):
             return Span(start, end, "UK_NINO")
         # A temporary number, or a mistyped one.
-        return Span(start, end, "NUMBER") if strict else None
+        return Span(start, end, "NUMBER") if strict and "-" not in head.group() else None
     if head["nie"]:
         return Span(start, end, "ES_NIE") if nie.is_valid(compact) else None
     if head["dni"]:

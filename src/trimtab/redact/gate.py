@@ -10,14 +10,16 @@ import threading
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from trimtab.redact import account, opaque, secret, vendor
 
+hyperscan: Any
 try:
-    import hyperscan
+    hyperscan = import_module("hyperscan")
 except ImportError:  # no wheel for this platform: the matchers look everywhere themselves
-    hyperscan = None  # type: ignore[assignment, unused-ignore]
+    hyperscan = None
 
 __all__ = ["EVERYWHERE", "Family", "Gate", "Hits", "opened"]
 
