@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from stdnum import iban
@@ -58,7 +59,7 @@ _IBAN_CHARS: Final[dict[str, int]] = {
 }  # fmt: skip
 _NINO: Final = re.compile(r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][0-9]{6}[A-D]")
 _MIN_IBAN_DIGITS: Final = 10
-_MAX_IBAN: Final = 34
+_GAPS: Final = re.compile(r"[ \-.\n\r\t]+")
 _PIECE: Final = re.compile(
     r"[A-Za-z]{2}[0-9]{2}(?:[A-Za-z0-9]{11,30}(?![A-Za-z0-9])"
     r"|(?:[ -][A-Za-z0-9]{4}){2,7}(?:[ -][A-Za-z0-9]{1,3})?(?!\w))"
@@ -113,11 +114,11 @@ def _iban(text: str, start: int, *, strict: bool) -> Span | None:
     wanted = _IBAN_CHARS.get(text[start : start + 2].upper())
     if wanted is None:
         return None
-    compact, ends = _letters(text, start)
-    if len(compact) >= wanted and iban.is_valid(compact[:wanted], check_country=False):
-        end = ends[wanted - 1]
-        if not text[end : end + 1].isdigit():
-            return Span(start, end, "IBAN", compact[:wanted])
+    written = _written(wanted).match(text, start)
+    if written is not None and not text[written.end() : written.end() + 1].isdigit():
+        compact = _GAPS.sub("", written.group()).upper()
+        if _is_checked(compact) and iban.is_valid(compact, check_country=False):
+            return Span(start, written.end(), "IBAN", compact)
     if not strict:
         return None
     piece = _PIECE.match(text, start)
@@ -126,21 +127,12 @@ def _iban(text: str, start: int, *, strict: bool) -> Span | None:
     return Span(start, piece.end(), "NUMBER")
 
 
-def _letters(text: str, start: int) -> tuple[str, list[int]]:
-    """Return letters and digits from `start` on, across single gaps, and where in the text each ends."""
-    compact: list[str] = []
-    ends: list[int] = []
-    gap = 0
-    for place in range(start, min(start + 2 * _MAX_IBAN, len(text))):
-        char = text[place]
-        if char.isascii() and char.isalnum():
-            compact.append(char.upper())
-            ends.append(place + 1)
-            gap = 0
-            if len(compact) == _MAX_IBAN:
-                break
-        else:
-            gap += 1
-            if gap > 2 or char not in " -.\n\r\t":
-                break
-    return "".join(compact), ends
+@cache
+def _written(chars: int) -> re.Pattern[str]:
+    """Return the pattern of `chars` letters and digits with gaps of up to two between them."""
+    return re.compile(rf"(?:[A-Za-z0-9][ \-.\n\r\t]{{0,2}}){{{chars - 1}}}[A-Za-z0-9]")
+
+
+def _is_checked(compact: str) -> bool:
+    """Return whether the check digits are right (ISO 7064, MOD 97-10): a tenth of the library's time, for the many no."""
+    return int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1

@@ -29,12 +29,13 @@ _SPACED_DOMAIN: Final = re.compile(
 # `icon@2x.png`, `logo@main.svg`: a file or asset name, and no top-level domain.
 _ASSETS: Final = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "avif", "ico"})
 
+_DOTS: Final = r"(?:[ \t\n]{0,2}(?:[\[({<][ \t]?dot[ \t]?[\])}>]|\bdot\b)[ \t\n]{0,2}|\.)"
 _SPELLED: Final = re.compile(
-    r"(?:[\[({<]\s?at\s?[\])}>]|\bat\b)\s{0,2}"
-    r"(?P<domain>[^\W_][\w-]{0,62}(?:\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}[^\W_][\w-]{0,62}){1,4})",
+    r"(?:[\[({<][ \t]?at[ \t]?[\])}>][ \t\n]{0,2}|\bat[ \t\n]{1,2})"
+    rf"(?P<domain>[^\W_][\w-]{{0,62}}(?:{_DOTS}[^\W_][\w-]{{0,62}}){{1,4}})",
     re.IGNORECASE,
 )
-_DOT: Final = re.compile(r"\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}", re.IGNORECASE)
+_DOT: Final = re.compile(_DOTS, re.IGNORECASE)
 _SPELLED_LOCAL_BACKWARDS: Final = re.compile(
     r"\s{0,2}(?P<local>[\w+-]{1,64}(?:\s{0,2}(?:[\])}>]\s?tod\s?[\[({<]|\btod\b|\.)\s{0,2}[\w+-]{1,64}){0,3})",
     re.IGNORECASE,

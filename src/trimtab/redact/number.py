@@ -130,8 +130,15 @@ def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
         yield from _in_stretches(text, groups, strict=strict)
         return
     rest: list[_Group] = []
-    index = 0
+    index = listed = 0
     while index < len(groups):
+        if index >= listed:
+            listed = index + _small_groups(groups, index)
+        # A card in groups of one to three digits fills its row; in a longer row they are a list of numbers.
+        if listed - index > _MAX_CARD:
+            rest += groups[index:listed]
+            index = listed
+            continue
         count = _card_at(groups, index)
         if count:
             yield from _in_stretches(text, rest, strict=strict)
@@ -144,8 +151,18 @@ def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     yield from _in_stretches(text, rest, strict=strict)
 
 
+def _small_groups(groups: list[_Group], index: int) -> int:
+    """Return how many groups from `index` on have fewer than four digits."""
+    count = 0
+    while index + count < len(groups) and len(groups[index + count].digits) < 4:
+        count += 1
+    return count
+
+
 def _card_at(groups: list[_Group], index: int) -> int:
     """Return how many groups from `index` on make a card number; 0 for none."""
+    if groups[index].digits[0] in "07":
+        return 0
     digits = ""
     sizes: tuple[int, ...] = ()
     best = 0

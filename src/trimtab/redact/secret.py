@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -102,10 +101,13 @@ def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> lis
 
 
 def _ends(text: str, ends: Iterable[int] | None, anywhere: re.Pattern[str], ending: re.Pattern[str]) -> list[int]:
-    """Return where matches of `anywhere` end; `ends`, when given, are looked at again: a gate knows ASCII only."""
+    """Return where matches of `anywhere` end: the gate's `ends`, looked at again where it took letters for `?`."""
     if ends is None:
         return [found.end() for found in anywhere.finditer(text)]
-    return [end for end in sorted(set(ends)) if ending.search(text, max(end - _MAX_KEYED, 0), end)]
+    places = sorted(set(ends))
+    if text.isascii():
+        return places
+    return [end for end in places if ending.search(text, max(end - _MAX_KEYED, 0), end)]
 
 
 def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
@@ -134,7 +136,7 @@ def _is_basic(value: str) -> bool:
     try:
         plain = base64.b64decode(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4), validate=True)
         return b":" in plain and plain.decode().isprintable()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or of no text
         return False
 
 
