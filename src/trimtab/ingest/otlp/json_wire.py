@@ -27,7 +27,7 @@ def decode_json(body: bytes) -> list[Span]:
         raise _malformed("it is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _malformed(str(error).removeprefix("JSON is malformed: ")) from None
-    spans = []
+    spans: list[Span] = []
     for group in _objects(_object(tree, "the body"), "resourceSpans"):
         resource = _attributes(_part(group, "resource"))
         for inner in _objects(group, "scopeSpans"):

@@ -146,9 +146,7 @@ def _span(data: bytes, scope: str, resource: dict[str, Any]) -> Span:
             events.append(_event(_bytes(value, "events")))
         elif field == 15:
             failed, message = _status(_bytes(value, "status"))
-    return Span(
-        ids[1], ids[2], ids[4], name, times[7], times[8], attributes, events, failed, message, scope, resource
-    )
+    return Span(ids[1], ids[2], ids[4], name, times[7], times[8], attributes, events, failed, message, scope, resource)
 
 
 def _event(data: bytes) -> SpanEvent:
