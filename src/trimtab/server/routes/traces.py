@@ -1,4 +1,4 @@
-"""The way in for other tools: OTLP/HTTP, as protobuf or as JSON. The answer is OTLP's, in the encoding that was sent."""
+"""The way in for other tools: OTLP/HTTP in protobuf or JSON, answered as OTLP says, in the encoding that was sent."""
 
 from __future__ import annotations
 
