@@ -14,7 +14,10 @@ from trimtab.ingest.otlp.facts import Facts, Kind, chunk
 from trimtab.ingest.otlp.message import conversation, reply
 from trimtab.ingest.otlp.span import Span, SpanEvent
 
-__all__ = ["event_messages", "kind", "read"]
+__all__ = ["ROOTS", "event_messages", "kind", "read"]
+
+ROOTS: frozenset[str] | None = None
+"""Events and attributes of several beginnings are read here, so every span is."""
 
 _CALLS = frozenset(
     {"chat", "text_completion", "generate_content", "completion", "completions", "generate", "response", "responses"}

@@ -12,7 +12,10 @@ from trimtab.ingest.otlp.facts import Facts, Kind, chunk
 from trimtab.ingest.otlp.message import conversation, reply
 from trimtab.ingest.otlp.span import Span
 
-__all__ = ["kind", "read"]
+__all__ = ["ROOTS", "kind", "read"]
+
+ROOTS = frozenset({"langfuse"})
+"""How the attributes begin without which there is nothing to read here."""
 
 _KINDS: dict[str, Kind] = {"generation": "llm", "retriever": "retriever"}
 _ONE = "langfuse.observation."

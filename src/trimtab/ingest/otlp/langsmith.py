@@ -11,7 +11,10 @@ from trimtab.ingest.otlp.attributes import first, from_json, text, under
 from trimtab.ingest.otlp.facts import Facts, Kind, chunk
 from trimtab.ingest.otlp.span import Span
 
-__all__ = ["kind", "read"]
+__all__ = ["ROOTS", "kind", "read"]
+
+ROOTS = frozenset({"langsmith"})
+"""How the attributes begin without which there is nothing to read here."""
 
 _KINDS: dict[str, Kind] = {"llm": "llm", "retriever": "retriever"}
 _META = "langsmith.metadata."

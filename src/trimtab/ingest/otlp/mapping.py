@@ -120,9 +120,11 @@ def _kind(span: Span) -> Kind:
 
 def _facts(span: Span) -> Facts:
     facts = _own(span.attributes)
+    roots = {key.partition(".")[0] for key in span.attributes}
     for convention in _CONVENTIONS:
-        read: Callable[[Span], Facts] = convention.read
-        facts.add(read(span))
+        if convention.ROOTS is None or not roots.isdisjoint(convention.ROOTS):
+            read: Callable[[Span], Facts] = convention.read
+            facts.add(read(span))
     return facts
 
 

@@ -16,7 +16,10 @@ from trimtab.ingest.otlp.genai import event_messages
 from trimtab.ingest.otlp.message import conversation, reply
 from trimtab.ingest.otlp.span import Span, SpanEvent
 
-__all__ = ["kind", "read"]
+__all__ = ["ROOTS", "kind", "read"]
+
+ROOTS = frozenset({"operation", "events", "request_data", "response_data", "logfire"})
+"""How the attributes begin without which there is nothing to read here."""
 
 _CLIENTS = ("logfire.openai", "logfire.anthropic")
 _ANSWERS = ("gen_ai.output.messages", "response_data", "events")

@@ -12,7 +12,10 @@ from trimtab.ingest.otlp.facts import Facts, Kind
 from trimtab.ingest.otlp.message import conversation, reply
 from trimtab.ingest.otlp.span import Span
 
-__all__ = ["kind", "read"]
+__all__ = ["ROOTS", "kind", "read"]
+
+ROOTS = frozenset({"ai"})
+"""How the attributes begin without which there is nothing to read here."""
 
 _CALLS = frozenset(
     f"ai.{verb}.{call}"
