@@ -63,7 +63,9 @@ class EnrichStage:
     def _join(self, project_id: str, inferences: list[Inference], feedback: list[Feedback], now: datetime) -> Writes:
         writes = Writes()
         known = {inference.id: inference for inference in inferences}
-        writes.targets = [(target, inference.id) for inference in inferences for target in names_of(inference)]
+        # Latest first: of several calls in one trace, feedback on the trace is about the last, as it is in the store.
+        by_time = sorted(inferences, key=lambda inference: (inference.created_at, inference.id), reverse=True)
+        writes.targets = [(target, inference.id) for inference in by_time for target in names_of(inference)]
         pairs = self._claim(project_id, feedback, known, writes)
         pairs += self._release(project_id, inferences, writes)
         writes.joined = [(word.id, inference_id) for word, inference_id in pairs]
