@@ -7,18 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
 
 import httpx
-from trimtab.server.auth import mint
 
 from trimtab.clock import Clock, SetClock, SystemClock
 from trimtab.config import Settings, Storage
 from trimtab.records import KeyKind
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import assemble
+from trimtab.server.auth import mint
 from trimtab.store.ports import Writes
 
 __all__ = ["ServerProcess"]
@@ -34,6 +35,7 @@ class ServerProcess:
         self._now = now
         self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()  # a killer may come from another thread; it waits for a start to end
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -41,7 +43,12 @@ class ServerProcess:
         self.keys = self._mint()
 
     def start(self) -> None:
-        """Start it and return when it is ready."""
+        """Start it, unless it runs, and return when it is ready."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+
+    def _start(self) -> None:
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
@@ -87,12 +94,13 @@ class ServerProcess:
         return {"Authorization": f"Bearer {self.keys[kind]}"}
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(how)
-        self._process.wait(30)
-        self._process = None
+        with self._lock:
+            if self._process is None:
+                return
+            if self._process.poll() is None:
+                self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
 
     def _mint(self) -> dict[KeyKind, str]:
         clock: Clock = SetClock(self._now) if self._now else SystemClock()

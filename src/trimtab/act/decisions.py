@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -17,14 +22,37 @@ __all__ = ["Decisions"]
 _TRIED = ("canary", "paused")
 
 
-class Decisions:
-    """People's verbs. Each raises NotFound for an unknown id and Conflict where the state does not allow it."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    def __init__(self, store: HotStore, cleaner: Cleaner, *, first_share: float) -> None:
+
+def _in_turn(verb: Callable[Concatenate[Decisions, P], R]) -> Callable[Concatenate[Decisions, P], R]:
+    """Let a verb read, decide and write with nobody in between."""
+
+    @wraps(verb)
+    def taken(decisions: Decisions, /, *told: P.args, **more: P.kwargs) -> R:
+        with decisions.turn:
+            return verb(decisions, *told, **more)
+
+    return taken
+
+
+class Decisions:
+    """People's verbs. Each raises NotFound for an unknown id and Conflict where the state does not allow it.
+
+    `turn` is the lock under which changes are read and written; the act stage of the same engine holds it too, or a
+    tick would write back the state from before a person's decision.
+    """
+
+    def __init__(
+        self, store: HotStore, cleaner: Cleaner, *, first_share: float, turn: AbstractContextManager[Any] | None = None
+    ) -> None:
         self._store = store
         self._cleaner = cleaner
         self._first_share = first_share
+        self.turn: AbstractContextManager[Any] = turn or threading.RLock()
 
+    @_in_turn
     def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Start the canary of a change that waits for approval."""
         change = self._change(project_id, change_id, ("awaiting",), "approve")
@@ -36,6 +64,7 @@ class Decisions:
             switch,
         )
 
+    @_in_turn
     def promote(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Serve a tried candidate to everyone; its incident then recovers until votes verify it."""
         change = self._change(project_id, change_id, _TRIED, "promote")
@@ -47,6 +76,7 @@ class Decisions:
         change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason="promoted by hand")
         return self._write(project_id, change, switch, incidents)
 
+    @_in_turn
     def pause(self, project_id: str, change_id: str, _now: datetime) -> Change:
         """Keep the share of a canary where it is until resumed; harm still rolls it back."""
         change = self._change(project_id, change_id, ("canary",), "pause")
@@ -54,6 +84,7 @@ class Decisions:
         paused = msgspec.structs.replace(change, state="paused", reason="paused by hand", canary=held)
         return self._write(project_id, paused)
 
+    @_in_turn
     def resume(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Let a paused canary go on; its step and its time limit begin anew."""
         change = self._change(project_id, change_id, ("paused",), "resume")
@@ -62,9 +93,16 @@ class Decisions:
             project_id, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
         )
 
+    @_in_turn
     def roll_back(self, project_id: str, change_id: str, now: datetime) -> Change:
-        """Take a candidate, or a promoted version, back: what was served before is served to everyone."""
-        change = self._change(project_id, change_id, (*_TRIED, "promoted", "verified"), "roll back")
+        """Take a candidate, or a promoted version, back: what was served before is served to everyone.
+
+        One that waits for approval is declined.
+        """
+        change = self._change(project_id, change_id, ("awaiting", *_TRIED, "promoted", "verified"), "roll back")
+        if change.state == "awaiting":
+            declined = {"state": "rolled_back", "rolled_back_at": now, "reason": "declined by hand"}
+            return self._write(project_id, msgspec.structs.replace(change, **declined))
         rollout = self._rollout(project_id, change.feature)
         if rollout.candidate_version_id == change.candidate_version_id:
             switch = withdrawn(rollout, now)
@@ -79,6 +117,7 @@ class Decisions:
         change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, reason="by hand")
         return self._write(project_id, change, switch, incidents)
 
+    @_in_turn
     def serve(self, project_id: str, version: Version, now: datetime) -> Rollout:
         """Store a version made by hand and serve it to everyone."""
         sealed = seal(self._cleaner, version)
@@ -87,6 +126,7 @@ class Decisions:
         self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})
         return switch.rollout
 
+    @_in_turn
     def restore(self, project_id: str, feature: str, version_id: str, now: datetime) -> Rollout:
         """Serve a stored version to everyone."""
         if self._store.version(project_id, feature, version_id) is None:
@@ -95,6 +135,7 @@ class Decisions:
         self._store.commit({project_id: Writes(switches=[switch])})
         return switch.rollout
 
+    @_in_turn
     def resolve(self, project_id: str, incident_id: str, now: datetime) -> Incident:
         """Close an incident by hand: not a problem, or mended elsewhere."""
         incident = self._store.incident(project_id, incident_id)

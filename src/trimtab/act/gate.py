@@ -43,8 +43,8 @@ def run_gate(
     must_pass_broken = sum(not result.candidate_passed for result in must_pass if result.stable_passed)
     aimed = [result for result in results if result.target]
     failing = sum(not result.stable_passed for result in aimed)
-    targets_fixed = sum(result in fixed for result in aimed)
-    targets_broken = sum(result in broken for result in aimed)
+    targets_fixed = sum(result.target for result in fixed)
+    targets_broken = sum(result.target for result in broken)
     judged = judge_candidate(
         len(results), broken=len(broken), fixed=len(fixed), margin=margin, must_pass_broken=must_pass_broken
     )

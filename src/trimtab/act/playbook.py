@@ -15,6 +15,7 @@ import msgspec
 from trimtab.act.gate import MAX_CASES, run_gate
 from trimtab.act.rollout import exposed
 from trimtab.act.runner import Runner
+from trimtab.clock import Clock
 from trimtab.config import Settings
 from trimtab.errors import NotFound
 from trimtab.ids import content_id, derived_id
@@ -52,13 +53,20 @@ def part_of(correction: Correction) -> str:
 
 
 class ExemplarPlaybook:
-    """Makes a candidate Version from what people said the right answers are, and takes it as far as the canary."""
+    """Makes a candidate Version from what people said the right answers are, and takes it as far as the canary.
 
-    def __init__(self, store: HotStore, cleaner: Cleaner, settings: Settings, runner: Runner) -> None:
+    Without a `clock` every step happens at its order's time. With one, a candidate is exposed when it really is: votes
+    from the hours that a slow gate took are no evidence on it.
+    """
+
+    def __init__(
+        self, store: HotStore, cleaner: Cleaner, settings: Settings, runner: Runner, *, clock: Clock | None = None
+    ) -> None:
         self._store = store
         self._cleaner = cleaner
         self._settings = settings
         self._runner = runner
+        self._clock = clock
 
     @property
     def steps(self) -> list[tuple[str, Step]]:
@@ -105,16 +113,8 @@ class ExemplarPlaybook:
                 )
                 for item in judged
             ]
-            run = Run(
-                id=order.run_id,
-                playbook=PLAYBOOK,
-                feature=order.feature,
-                state="running",
-                started_at=order.now,
-                incident_id=order.incident_id,
-            )
             detail = {"corrections": [item.feedback_id for item in found[:limit]], "cases": len(cases)}
-            return Writes(runs=[run], cases=seal_all(self._cleaner, cases)), detail
+            return Writes(runs=[_begun(order)], cases=seal_all(self._cleaner, cases)), detail
 
         return self._once(order, "gather", work)
 
@@ -156,6 +156,8 @@ class ExemplarPlaybook:
             change = msgspec.structs.replace(change, candidate_version_id=sealed.record.id)
             if sealed.record.id == base.id:
                 change = msgspec.structs.replace(change, state="empty", reason="the exemplars change nothing")
+            elif self._was_rolled_back(order, sealed.record.id):
+                change = msgspec.structs.replace(change, state="blocked", reason="this version was rolled back before")
             detail = {"change": change.id, "version": sealed.record.id, "exemplars": len(fresh)}
             return Writes(changes=[change], versions=[sealed]), detail
 
@@ -168,7 +170,7 @@ class ExemplarPlaybook:
             change = self._change(order)
             if change.state != "building" or change.candidate_version_id is None:
                 return Writes(), {"verdict": None}
-            cases = self._store.cases(order.project_id, order.feature)[-MAX_CASES:]
+            cases = _judging(self._store.cases(order.project_id, order.feature))
             report = run_gate(
                 self._runner,
                 stable=self._version(order, change.base_version_id),
@@ -178,7 +180,7 @@ class ExemplarPlaybook:
                 margin=self._settings.gate.margin,
                 repeats=self._settings.gate.repeats,
             )
-            change = msgspec.structs.replace(change, gate=report, gated_at=order.now)
+            change = msgspec.structs.replace(change, gate=report, gated_at=self._now(order))
             if report.verdict == "fail":
                 change = msgspec.structs.replace(change, state="blocked", reason=report.reason)
             return Writes(changes=[change]), {"verdict": report.verdict, "cases": report.cases}
@@ -189,7 +191,7 @@ class ExemplarPlaybook:
         """Give the candidate its first share of users, or leave it waiting for a person where the policy says ask."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
-            change = self._change(order)
+            change, now = self._change(order), self._now(order)
             writes = Writes()
             if change.state == "building":
                 if self.mode(order.feature) == "ask":
@@ -197,15 +199,13 @@ class ExemplarPlaybook:
                 else:
                     share = self._settings.canary.steps[0]
                     rollout = self._rollout(order.project_id, order.feature)
-                    writes.switches.append(exposed(rollout, change, share, order.now))
-                    trial = {"steps": [[order.now.isoformat(), share]]}
-                    change = msgspec.structs.replace(
-                        change, state="canary", exposed_at=order.now, step_at=order.now, canary=trial
-                    )
+                    writes.switches.append(exposed(rollout, change, share, now))
+                    trial = {"steps": [[now.isoformat(), share]]}
+                    change = msgspec.structs.replace(change, state="canary", exposed_at=now, step_at=now, canary=trial)
                 writes.changes.append(change)
             run = self._store.run(order.project_id, order.run_id)
             if run is not None:
-                done = msgspec.structs.replace(run, state="done", ended_at=order.now, change_id=change.id, steps=[])
+                done = msgspec.structs.replace(run, state="done", ended_at=now, change_id=change.id, steps=[])
                 writes.runs.append(done)
             return writes, {"state": change.state}
 
@@ -213,11 +213,11 @@ class ExemplarPlaybook:
 
     def fail(self, order: Order, reason: str) -> None:
         """Write down that a run cannot go on, and block its change: the incident stays open for the next attempt."""
-        run = self._store.run(order.project_id, order.run_id)
-        if run is None or run.state != "running":
+        run = self._store.run(order.project_id, order.run_id) or _begun(order)
+        if run.state != "running":
             return
         line = self._cleaner.batch([reason])[0][:2000]
-        ended = msgspec.structs.replace(run, state="failed", ended_at=order.now, error=line, steps=[])
+        ended = msgspec.structs.replace(run, state="failed", ended_at=self._now(order), error=line, steps=[])
         writes = Writes(runs=[ended])
         change = self._store.change(order.project_id, derived_id("change", order.run_id))
         if change is not None and change.state in ("building", "awaiting"):
@@ -229,11 +229,20 @@ class ExemplarPlaybook:
         done = self._recorded(order, name)
         if done is not None:
             return done
+        started_at = self._now(order)
         writes, detail = work()
-        step = RunStep(name=name, started_at=order.now, ended_at=order.now, detail=detail)
+        step = RunStep(name=name, started_at=started_at, ended_at=self._now(order), detail=detail)
         writes.steps.append((order.run_id, step))
         self._store.commit({order.project_id: writes})
         return detail
+
+    def _now(self, order: Order) -> datetime:
+        return self._clock.now() if self._clock else order.now
+
+    def _was_rolled_back(self, order: Order, version_id: str) -> bool:
+        """Say whether users or a person have refused this very version: the same corrections make it again."""
+        query = Query(feature=order.feature, version_id=version_id, limit=1)
+        return bool(self._store.changes(order.project_id, query, states=("rolled_back",)).rows)
 
     def _recorded(self, order: Order, name: str) -> dict[str, Any] | None:
         run = self._store.run(order.project_id, order.run_id)
@@ -299,6 +308,24 @@ class ExemplarPlaybook:
         if change is None:
             raise NotFound(f"no change {change_id!r}", param=change_id)
         return change
+
+
+def _begun(order: Order) -> Run:
+    return Run(
+        id=order.run_id,
+        playbook=PLAYBOOK,
+        feature=order.feature,
+        state="running",
+        started_at=order.now,
+        incident_id=order.incident_id,
+    )
+
+
+def _judging(cases: list[Case]) -> list[Case]:
+    """Return the cases a gate can afford: the newest, but never without one that must pass."""
+    must = [case for case in cases if case.severity == "must_pass"]
+    rest = [case for case in cases if case.severity != "must_pass"]
+    return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]
 
 
 def _key(text: str) -> str:

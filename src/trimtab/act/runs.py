@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
+import structlog
 
-from trimtab.act.playbook import ExemplarPlaybook, Order
-from trimtab.errors import Conflict, TrimtabError
+from trimtab.act.playbook import ExemplarPlaybook, Order, Step
+from trimtab.errors import Conflict, TrimtabError, Unavailable
 
 __all__ = ["DbosRuns", "RunState", "Runs"]
 
+_GRACE_S = 10.0  # how long closing waits for a step under way; it is done again at the next start
 RunState = Literal["unknown", "running", "done", "failed"]
 
 _WORKFLOW_FORMAT = "1"  # rises when the order of steps changes; DBOS then leaves older runs to older code
 _STATES: dict[str, RunState] = {"SUCCESS": "done", "PENDING": "running", "ENQUEUED": "running"}
 _in_process = threading.Lock()
+
+
+class _CutOff(BaseException):
+    """Leaves a workflow without an ending, so that it goes on at the next start. DBOS records only an Exception."""
 
 
 class Runs(Protocol):
@@ -55,6 +61,9 @@ class DbosRuns:
         self._inline = inline
         self._workflow: Any = None
         self._launch_lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._going = 0
+        self._stopping = False
         if path.exists():  # a run may have been cut off
             self._launch()
 
@@ -81,8 +90,11 @@ class DbosRuns:
         return _STATES.get(status.status, "failed")
 
     def close(self) -> None:
-        """Take DBOS down with its threads and connections."""
+        """Take DBOS down with its threads and connections, once the steps under way have ended or been given up."""
         with self._launch_lock:
+            with self._idle:
+                self._stopping = True
+                self._idle.wait_for(lambda: self._going == 0, timeout=_GRACE_S)
             if self._workflow is None:
                 return
             from dbos import DBOS  # noqa: PLC0415
@@ -93,6 +105,8 @@ class DbosRuns:
 
     def _launch(self) -> None:
         with self._launch_lock:
+            if self._stopping:
+                raise Unavailable("the runs are closed; open the engine again")
             if self._workflow is not None:
                 return
             if not _in_process.acquire(blocking=False):
@@ -105,16 +119,41 @@ class DbosRuns:
 
     def _go(self, told: dict[str, Any]) -> str:
         """Carry out one run. Called by DBOS, again from the first unfinished step when a run was cut off."""
+        with self._idle:
+            self._going += 1
+        try:
+            order = msgspec.convert(told, Order)
+            return "done" if all(self._stepped(name, step, order) for name, step in self._playbook.steps) else "failed"
+        finally:
+            with self._idle:
+                self._going -= 1
+                self._idle.notify_all()
+
+    def _stepped(self, name: str, step: Step, order: Order) -> bool:
+        """Do one step, or write down why it cannot be done. An engine that is closing is no reason."""
         from dbos import DBOS  # noqa: PLC0415
 
-        order = msgspec.convert(told, Order)
-        for name, step in self._playbook.steps:
+        def work(order: Order) -> dict[str, Any]:
+            if self._stopping:
+                raise _CutOff
             try:
-                DBOS.run_step({"name": name}, step, order)
-            except TrimtabError as error:
-                self._playbook.fail(order, f"{name}: {error.message}")
-                return "failed"
-        return "done"
+                return step(order)
+            except Exception:
+                if self._stopping:
+                    raise _CutOff from None
+                raise
+
+        try:
+            DBOS.run_step({"name": name}, work, order)
+        except Exception as error:  # noqa: BLE001  whatever stops a step, the run must say so
+            if self._stopping:
+                raise _CutOff from None
+            kind = type(error).__name__
+            structlog.get_logger("trimtab.runs").error("step failed", step=name, run=order.run_id, kind=kind)
+            told = error.message if isinstance(error, TrimtabError) else f"{kind}: {error}"
+            self._playbook.fail(order, f"{name}: {told}")
+            return False
+        return True
 
 
 def _launch(path: Path, run: Callable[[dict[str, Any]], str]) -> Any:

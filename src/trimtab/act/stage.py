@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -20,27 +23,47 @@ from trimtab.store.ports import HotStore, Query, Writes
 __all__ = ["CURSOR", "ActStage"]
 
 CURSOR = "act"
-_LIVE: tuple[ChangeState, ...] = ("canary", "paused", "promoted")
+_LIVE: tuple[ChangeState, ...] = ("awaiting", "canary", "paused", "promoted")
 _UNDER_WAY = ("building", "awaiting", "canary", "paused")
 
 
 class ActStage:
     """Reads outcomes for the trials under way, decides, and starts runs.
 
-    Trials, vote caps, pointer switches and the cursor are committed together. When a person switched a rollout in the
-    same moment the commit is refused as a whole, and the next tick sees the new state.
+    Trials, vote caps, pointer switches and the cursor are committed together, in turn with people's decisions (`turn`,
+    the lock of `Decisions`). Were a rollout switched in the same moment all the same, the commit is refused as a whole,
+    and the next tick sees the new state.
     """
 
     name = "act"
 
-    def __init__(self, store: HotStore, settings: Settings, playbook: ExemplarPlaybook, runs: Runs) -> None:
+    def __init__(
+        self,
+        store: HotStore,
+        settings: Settings,
+        playbook: ExemplarPlaybook,
+        runs: Runs,
+        *,
+        turn: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._playbook = playbook
         self._runs = runs
+        self._turn: AbstractContextManager[Any] = turn or threading.RLock()
 
     def tick(self, now: datetime) -> int:
         """Advance trials by at most one batch of outcomes, then start what is due; return how many rows were read."""
+        try:
+            with self._turn:
+                handled = self._judge(now)
+        except Conflict:
+            return 0
+        for project in self._store.projects():
+            self._start_runs(project.id, now)
+        return handled
+
+    def _judge(self, now: datetime) -> int:
         rows = self._store.outcomes_after(self._store.cursor(CURSOR), self._settings.engine.batch_rows)
         by_project: dict[str, dict[str, list[Outcome]]] = {}
         for row in rows:
@@ -48,31 +71,50 @@ class ActStage:
         writes: dict[str, Writes] = {}
         for project in self._store.projects():
             written = self._advance(project.id, by_project.get(project.id, {}), now)
-            if written is not None:
+            if written.changes or written.incidents:
                 writes[project.id] = written
         if rows or writes:
-            try:
-                self._store.commit(writes, cursors={CURSOR: rows[-1].seq} if rows else None)
-            except Conflict:
-                return 0
-        for project in self._store.projects():
-            self._start_runs(project.id, now)
+            self._store.commit(writes, cursors={CURSOR: rows[-1].seq} if rows else None)
         return len(rows)
 
-    def _advance(self, project_id: str, outcomes: dict[str, list[Outcome]], now: datetime) -> Writes | None:
-        live = self._store.changes(project_id, Query(limit=1000), states=_LIVE)
+    def _advance(self, project_id: str, outcomes: dict[str, list[Outcome]], now: datetime) -> Writes:
+        live = [row.record for row in self._store.changes(project_id, Query(limit=1000), states=_LIVE).rows]
         writes = Writes()
-        for change in (row.record for row in live.rows):
+        for change in live:
             self._try(project_id, change, outcomes.get(change.feature, []), now, writes)
-        return writes if writes.changes else None
+        after = {change.id: change for change in (*live, *writes.changes)}
+        self._follow(project_id, list(after.values()), now, writes)
+        return writes
+
+    def _follow(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
+        """Bring open incidents together with what is served: one waits for proof only while its change is served."""
+        held = self._store.incidents(project_id, Query(limit=1000), states=("firing", "recovering"))
+        moved = {incident.id for incident in writes.incidents}
+        mended = {change.incident_id for change in changes if change.state == "promoted"}
+        for incident in (row.record for row in held.rows if row.record.id not in moved | mended):
+            rollout = self._store.rollout(project_id, incident.feature)
+            if rollout is None:
+                continue
+            served = incident.version_id == rollout.stable_version_id
+            if served or self._store.version(project_id, incident.feature, incident.version_id) is None:
+                if incident.state == "recovering":
+                    writes.incidents.append(msgspec.structs.replace(incident, state="firing"))
+                continue
+            over = msgspec.structs.replace(incident, state="resolved", resolution="superseded", resolved_at=now)
+            writes.incidents.append(over)
 
     def _try(self, project_id: str, change: Change, outcomes: Iterable[Outcome], now: datetime, writes: Writes) -> None:
         rollout = self._store.rollout(project_id, change.feature)
-        if rollout is None or change.candidate_version_id not in (
-            rollout.candidate_version_id,
-            rollout.stable_version_id,
-        ):
-            self._supersede(project_id, change, now, writes)
+        stable = rollout.stable_version_id if rollout else None
+        by_hand = change.state in ("canary", "paused") and stable == change.candidate_version_id
+        if by_hand:
+            reason = "served to everyone by hand"
+            change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason=reason)
+        if rollout is None or not _holds(change, rollout):
+            reason = "another version is served now"
+            writes.changes.append(msgspec.structs.replace(change, state="superseded", reason=reason))
+            return
+        if change.state == "awaiting":
             return
         incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
         trial = Trial(
@@ -91,21 +133,12 @@ class ActStage:
         for outcome in heard:
             trial.take(outcome, counted)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
-        if decision.verb == "stay" and not trial.votes:
+        if decision.verb == "stay" and not trial.votes and not by_hand:
             return
         writes.votes += trial.votes
+        if by_hand and incident is not None and incident.state == "firing":
+            writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
         self._carry_out(trial.change, incident, rollout, decision, now, writes)
-
-    def _supersede(self, project_id: str, change: Change, now: datetime, writes: Writes) -> None:
-        """Close a change that is no longer served; had it been promoted, its incident ends without proof."""
-        writes.changes.append(
-            msgspec.structs.replace(change, state="superseded", reason="another version is served now")
-        )
-        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
-        if change.state == "promoted" and incident is not None and incident.state == "recovering":
-            writes.incidents.append(
-                msgspec.structs.replace(incident, state="resolved", resolution="superseded", resolved_at=now)
-            )
 
     def _carry_out(
         self,
@@ -191,8 +224,19 @@ class ActStage:
         )
         if state == "unknown":  # its file is gone; every step knows what it did
             self._runs.start(order)
-        elif state == "failed":
+        else:  # it ended without a word; one that ended since it was read has written down how
             self._playbook.fail(order, "the workflow stopped; see the log")
+
+
+def _holds(change: Change, rollout: Rollout) -> bool:
+    """Say whether what is served is still what the change is about."""
+    match change.state:
+        case "awaiting":
+            return rollout.stable_version_id == change.base_version_id
+        case "promoted":
+            return rollout.stable_version_id == change.candidate_version_id
+        case _:
+            return rollout.candidate_version_id == change.candidate_version_id
 
 
 def _order(project_id: str, run_id: str, incident: Incident, now: datetime) -> Order:

@@ -41,7 +41,7 @@ class Decision(NamedTuple):
 
 
 class Trial:
-    """The running form of a Change that is in front of users. Feed it votes, ask what to do, take `record()` back."""
+    """The running form of a Change that is in front of users. Feed it votes, ask what to do, take `change` back."""
 
     def __init__(
         self, change: Change, incident: Incident | None, canary: Canary, verification: Verification, window_hours: float
@@ -64,7 +64,12 @@ class Trial:
                 reference_rate=incident.reference,
                 alpha=verification.false_alarm_rate,
             )
-        self.votes: list[Vote] = []
+        self._fresh: dict[tuple[str, str], datetime] = {}
+
+    @property
+    def votes(self) -> list[Vote]:
+        """Whom this batch counted, and when last: what the next one must know."""
+        return [Vote(consumer, voter, at) for (consumer, voter), at in self._fresh.items()]
 
     @property
     def change(self) -> Change:
@@ -90,13 +95,13 @@ class Trial:
             share = self._share_at(outcome.created_at)
             if 0.0 < share < 1.0:
                 self._harm.update(from_canary, share)
-                self.votes.append(Vote(consumer, voter, voted_at))
+                self._fresh[consumer, voter] = voted_at
         consumer = help_consumer(self._change.id)
         if from_canary and self._help is not None:
             last = self._last(consumer, voter, counted)
             if last is None or voted_at >= last + self._window:
                 self._help.update(vote)
-                self.votes.append(Vote(consumer, voter, voted_at))
+                self._fresh[consumer, voter] = voted_at
 
     def decide(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
         """Say what the evidence calls for. `exposures` are the candidate's served answers since the step began."""
@@ -146,8 +151,7 @@ class Trial:
         return ""
 
     def _last(self, consumer: str, voter: str, counted: Mapping[str, Mapping[str, datetime]]) -> datetime | None:
-        fresh = [vote.counted_at for vote in self.votes if vote.consumer_id == consumer and vote.user_id == voter]
-        return fresh[-1] if fresh else counted.get(consumer, {}).get(voter)
+        return self._fresh.get((consumer, voter)) or counted.get(consumer, {}).get(voter)
 
     def _share_at(self, when: datetime) -> float:
         """Return the share in force when an answer was served."""

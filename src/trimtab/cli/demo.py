@@ -42,7 +42,7 @@ __all__ = ["demo"]
 _MONTHS = 6
 _SETTINGS = {
     "TRIMTAB_SERVER__CLOCK": "set",
-    "TRIMTAB_MONITORING__BASELINE_VOTES": "60",
+    "TRIMTAB_MONITORING__BASELINE_VOTES": "150",
     "TRIMTAB_MONITORING__HORIZON_VOTES": "1000",
     "TRIMTAB_PLAYBOOK__LOOKBACK_DAYS": "42",
     "TRIMTAB_PLAYBOOK__COOLDOWN_HOURS": "48",
@@ -134,7 +134,7 @@ def _tell(console: Console, day: Day) -> None:
 
 def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
     table = Table(
-        title="Right answers by month, and points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title="Right answers by month in %, points lost", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table.add_column("desk", no_wrap=True)
     months = min(_MONTHS, max(weeks // 4, 1))
@@ -149,7 +149,7 @@ def _table(totals: dict[str, ArmTotals], weeks: int) -> Table:
         fresh = [sum(told.fresh[a:b]) / (b - a) for a, b in spans]
         table.add_row(
             arm,
-            *(f"{value:.1%}" for value in monthly),
+            *(f"{100 * value:.1f}" for value in monthly),
             f"{100 * (monthly[0] - monthly[-1]):+.1f}",
             f"{100 * (fresh[0] - fresh[-1]):+.1f}",
             str(told.labels),
@@ -164,12 +164,14 @@ def _span(month: int, months: int, weeks: int) -> tuple[int, int]:
 def _conclude(console: Console, api: DeskApi, desk: Desk, seconds: float) -> None:
     velocity = api.velocity(feature_of("closed"))
     fix, change = velocity["time_to_verified_fix"], velocity["time_to_change"]
-    console.print(
-        "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.\n"
-        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes. Median time "
-        f"from detection to the first user served: {_days(change)};\nfrom the first bad signal to the proof: {_days(fix)}. "
-        f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine."
-    )
+    lines = [
+        "Lost: points, first month less last. Live: what people asked; fresh: questions never asked.",
+        f"The loop opened {velocity['incidents']} incidents and verified {velocity['verified']} fixes.",
+        f"Median time from detection to the first user served: {_days(change)};",
+        f"from the first bad signal to the proof: {_days(fix)}.",
+        f"A person was asked {desk.totals['closed'].approvals} times. {seconds:.0f} seconds on this machine.",
+    ]
+    console.print("\n".join(lines))
 
 
 def _days(median: dict[str, Any]) -> str:

@@ -95,7 +95,8 @@ class Watch:
             for mark in marks.values():
                 mark["first"] = mark["first"] or at
                 voter = outcome.voter_id or ""
-                if voter not in mark["users"] and len(mark["users"]) < _MAX_USERS:
+                most = max(_MAX_USERS, self._settings.min_users)
+                if voter not in mark["users"] and len(mark["users"]) < most:
                     mark["users"].append(voter)
         self._onsets = marks
 
@@ -109,14 +110,17 @@ class Watch:
         if len(mark["users"]) < settings.min_users or detector.n < settings.min_votes:
             return None
         monitor = self._monitor
+        # Votes carry the clocks of those who sent them; told in order, they never run past the detection.
+        first_signal_at = min(datetime.fromisoformat(mark["first"] or mark["at"]), now)
+        onset_at = min(datetime.fromisoformat(mark["at"]), first_signal_at)
         incident = Incident(
             id=derived_id("incident", monitor.id, str(monitor.alarms + 1)),
             feature=monitor.feature,
             version_id=monitor.version_id,
             monitor_id=monitor.id,
             state="firing",
-            onset_at=datetime.fromisoformat(mark["at"]),
-            first_signal_at=datetime.fromisoformat(mark["first"] or mark["at"]),
+            onset_at=onset_at,
+            first_signal_at=first_signal_at,
             detected_at=now,
             reference=detector.p0,
             observed=onset.rate,

@@ -9,15 +9,18 @@ __all__ = ["names_of", "opinion_of", "target_of"]
 
 
 def target_of(feedback: Feedback) -> Target:
-    """Return what the feedback is about, by the most exact name it gives."""
+    """Return what the feedback is about, by the most exact name it gives.
+
+    An id of the app's own names one answer, a trace all of a request: it may be the trace of the vote itself.
+    """
     if feedback.inference_id:
         return Target("inference", feedback.inference_id)
     if feedback.trace_id and feedback.span_id:
         return Target("span", f"{feedback.trace_id}/{feedback.span_id}")
-    if feedback.trace_id:
-        return Target("trace", feedback.trace_id)
     if feedback.external_id:
         return Target("external", feedback.external_id)
+    if feedback.trace_id:
+        return Target("trace", feedback.trace_id)
     return Target("session", str(feedback.session_id))
 
 

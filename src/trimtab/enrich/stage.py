@@ -25,7 +25,8 @@ class EnrichStage:
     """Joins what arrived since the last tick.
 
     Each tick reads both streams a batch further, and commits what it made of them together with both cursors: killed at
-    any moment it goes on where it was, and any order of arrival ends in the same opinions and outcomes.
+    any moment it goes on where it was, and any order of arrival ends in the same opinions and outcomes. Only where
+    inferences share a name (the spans of a trace) does it count which had arrived: the latest of those is meant.
     """
 
     name = "enrich"
@@ -62,7 +63,9 @@ class EnrichStage:
     def _join(self, project_id: str, inferences: list[Inference], feedback: list[Feedback], now: datetime) -> Writes:
         writes = Writes()
         known = {inference.id: inference for inference in inferences}
-        writes.targets = [(target, inference.id) for inference in inferences for target in names_of(inference)]
+        # Latest first: of several calls in one trace, feedback on the trace is about the last, as it is in the store.
+        by_time = sorted(inferences, key=lambda inference: (inference.created_at, inference.id), reverse=True)
+        writes.targets = [(target, inference.id) for inference in by_time for target in names_of(inference)]
         pairs = self._claim(project_id, feedback, known, writes)
         pairs += self._release(project_id, inferences, writes)
         writes.joined = [(word.id, inference_id) for word, inference_id in pairs]
@@ -89,22 +92,34 @@ class EnrichStage:
         """Pair new feedback with inferences stored by now; what finds none becomes an orphan."""
         aims = [(word, target_of(word)) for word in feedback]
         named = self._store.resolve(project_id, [aim for _, aim in aims if aim.kind not in ("inference", "session")])
-        for target, inference_id in writes.targets:
-            named.setdefault(target, inference_id)
-        aimed = {aim.key if aim.kind == "inference" else named.get(aim, "") for _, aim in aims}
-        known.update(self._store.inferences(project_id, [key for key in aimed if key and key not in known]))
+        wanted = {*named.values(), *(aim.key for _, aim in aims if aim.kind == "inference")}
+        known.update(self._store.inferences(project_id, sorted(wanted - known.keys())))
+        held = {target: known[inference_id] for target, inference_id in named.items()}
+        newest = _newest(writes.targets, known, held)
         pairs = []
         for word, aim in aims:
-            inference_id = aim.key if aim.kind == "inference" else named.get(aim, "")
-            if inference_id in known:
-                pairs.append((word, inference_id))
+            about = known.get(aim.key) if aim.kind == "inference" else newest.get(aim)
+            if about is not None:
+                pairs.append((word, about.id))
             else:
                 writes.orphans.append((word.id, aim))
         return pairs
 
     def _release(self, project_id: str, inferences: Sequence[Inference], writes: Writes) -> list[tuple[Feedback, str]]:
         """Pair new inferences with the orphans that waited for them."""
-        found = {Target("inference", inference.id): inference.id for inference in inferences}
-        for target, inference_id in writes.targets:
-            found.setdefault(target, inference_id)
+        known = {inference.id: inference for inference in inferences}
+        found = {Target("inference", inference_id): inference_id for inference_id in known}
+        found.update({target: about.id for target, about in _newest(writes.targets, known, {}).items()})
         return [(word, found[target]) for target, word in self._store.waiting(project_id, list(found))]
+
+
+def _newest(
+    targets: Sequence[tuple[Target, str]], known: dict[str, Inference], held: dict[Target, Inference]
+) -> dict[Target, Inference]:
+    """Return what each name means: of inferences that share it the latest, as the store resolves it."""
+    newest = dict(held)
+    for target, inference_id in targets:
+        inference, other = known[inference_id], newest.get(target)
+        if other is None or (other.created_at, other.id) < (inference.created_at, inference.id):
+            newest[target] = inference
+    return newest

@@ -15,7 +15,17 @@ from trimtab.errors import BodyTooLarge, InputError, InvalidField, MalformedBody
 from trimtab.ingest.explain import explained
 from trimtab.records import Event, Feedback, Inference
 
-__all__ = ["NDJSON", "Decoded", "Rejection", "decode_many", "decode_one", "decode_record", "inflate", "refusal"]
+__all__ = [
+    "NDJSON",
+    "Decoded",
+    "Rejection",
+    "counted",
+    "decode_many",
+    "decode_one",
+    "decode_record",
+    "inflate",
+    "refusal",
+]
 
 T = TypeVar("T")
 
@@ -89,11 +99,11 @@ def decode_many(body: bytes, *, content_type: str, event_bytes: int, batch_event
         except _broken:
             pass
         else:
-            _counted(events, batch_events)
+            counted(events, batch_events)
             if all(map(_is_shallow, events)):
                 return Decoded(list(enumerate(events)), [])
     items = [line for line in body.splitlines() if line.strip()] if lines else _taken_apart(body)
-    _counted(items, batch_events)
+    counted(items, batch_events)
     rejected: list[Rejection] = []
     read: list[tuple[int, Event]] = []
     for index, item in enumerate(items):
@@ -185,7 +195,8 @@ def _within(body: bytes, limit: int) -> bytes:
     return body
 
 
-def _counted(items: Sequence[object], most: int) -> None:
+def counted(items: Sequence[object], most: int) -> None:
+    """Raise BodyTooLarge for more than `most` events."""
     if len(items) > most:
         raise BodyTooLarge(
             f"expected at most {most} events in a batch, got {len(items)}; send smaller batches, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import structlog
@@ -14,8 +15,11 @@ from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
-from trimtab.ingest.decode import Decoded, Rejection, decode_many, decode_one, inflate, refusal
+from trimtab.ingest.decode import Decoded, Rejection, counted, decode_many, decode_one, inflate, refusal
 from trimtab.ingest.journal import IN_FLIGHT_BYTES, Journal
+from trimtab.ingest.otlp.answer import TracesAnswer
+from trimtab.ingest.otlp.mapping import Found, inferences
+from trimtab.ingest.otlp.wire import decode_spans, encoding_of
 from trimtab.records import Event, Redacted
 from trimtab.redact.wall import Cleaner, seal, seal_all
 from trimtab.store.ports import Arrival, HotStore
@@ -23,6 +27,7 @@ from trimtab.store.ports import Arrival, HotStore
 __all__ = ["Intake", "Receipt", "Tally"]
 
 _BODY_BYTES = 8 << 20
+_SMALL_BYTES = 64 << 10
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -80,12 +85,39 @@ class Intake:
         """
         self.journal.reserve(len(body))
         try:
-            decoded = self._decoded(body, content_type, content_encoding)
-            await self._learn(project_id, decoded, may_declare=True)
-            clean = self._cleaned(project_id, decoded)
-            return self._receipt(clean, await self.journal.append(clean.arrivals))
+            return await self._take(project_id, self._decoded(body, content_type, content_encoding))
         finally:
             self.journal.release(len(body))
+
+    async def accept_traces(
+        self,
+        project_id: str,
+        body: bytes,
+        *,
+        content_type: str = "application/x-protobuf",
+        content_encoding: str = "",
+    ) -> TracesAnswer:
+        """Take an OTLP ExportTraceServiceRequest: its model calls become inferences, durable when this returns.
+
+        A call that makes no valid inference is rejected by its span's place and the rest are kept. Raises what `accept`
+        raises, for the same reasons.
+        """
+        self.journal.reserve(len(body))
+        try:
+            # Reading spans is plain Python, a second of it for the largest body: not in the way of other requests.
+            read = partial(self._traces, project_id, body, content_type, content_encoding)
+            small = len(body) <= _SMALL_BYTES and not content_encoding
+            found = read() if small else await asyncio.to_thread(read)
+            receipt = await self._take(project_id, Decoded(found.events, found.rejected))
+        finally:
+            self.journal.release(len(body))
+        return TracesAnswer(
+            spans=len(found.events) + len(found.rejected) + found.ignored,
+            accepted=receipt.accepted,
+            duplicates=receipt.duplicates,
+            ignored=found.ignored,
+            rejected=receipt.rejected,
+        )
 
     async def accept_one(
         self,
@@ -136,6 +168,22 @@ class Intake:
         except InputError as error:
             self.tally.rejected[error.code] += 1
             raise
+
+    def _traces(self, project_id: str, body: bytes, content_type: str, content_encoding: str) -> Found:
+        try:
+            encoding = encoding_of(content_type)
+            spans = decode_spans(inflate(body, content_encoding, self._body_bytes), encoding)
+            found = inferences(project_id, spans, event_bytes=self._settings.event_bytes)
+            counted(found.events, self._settings.batch_events)
+        except InputError as error:
+            self.tally.rejected[error.code] += 1
+            raise
+        return found
+
+    async def _take(self, project_id: str, decoded: Decoded) -> Receipt:
+        await self._learn(project_id, decoded, may_declare=True)
+        clean = self._cleaned(project_id, decoded)
+        return self._receipt(clean, await self.journal.append(clean.arrivals))
 
     async def _learn(self, project_id: str, decoded: Decoded, *, may_declare: bool) -> None:
         unknown = self._admission.unknown(project_id, (event for _, event in decoded.events))

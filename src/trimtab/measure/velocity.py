@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct
 
 from trimtab.records import Change, Incident
@@ -83,7 +84,9 @@ def velocity(
     """Compute the velocity of one project, or of one of its features, from incidents and changes."""
     span = Query(feature=feature, since=since, until=until, limit=_ALL, newest=False)
     incidents = [row.record for row in store.incidents(project_id, span).rows]
-    changes = [row.record for row in store.changes(project_id, Query(feature=feature, limit=_ALL, newest=False)).rows]
+    told = store.changes(project_id, Query(feature=feature, limit=_ALL, newest=False)).rows
+    incidents = [_incident_as_of(incident, until) for incident in incidents]
+    changes = [_change_as_of(row.record, until) for row in told if row.record.created_at < until]
     each = [_times(incident, changes, until) for incident in incidents]
     counted = [times for times in each if times.resolution != "manual"]
     exposed = [change for change in changes if change.exposed_at and since <= change.exposed_at < until]
@@ -107,7 +110,7 @@ def velocity(
         verified_per_week=verified / weeks,
         changes_exposed=len(exposed),
         changes_failed=sum(_failed(change, incidents) for change in exposed),
-        changes_blocked=sum(change.state == "blocked" and since <= change.created_at < until for change in changes),
+        changes_blocked=sum(change.state == "blocked" and since <= change.created_at for change in changes),
         each=each,
     )
 
@@ -117,7 +120,6 @@ def _times(incident: Incident, changes: Iterable[Change], until: datetime) -> In
     exposed = min((change.exposed_at for change in mine if change.exposed_at), default=None)
     verifying = next((change for change in mine if change.verified_at is not None), None)
     verified = verifying.verified_at if verifying else None
-    superseded = incident.resolution == "superseded"
     tried = verifying.exposed_at if verifying else exposed
     return IncidentTimes(
         incident_id=incident.id,
@@ -131,8 +133,22 @@ def _times(incident: Incident, changes: Iterable[Change], until: datetime) -> In
         to_verify=_seconds(tried, verified) if tried and verified else None,
         to_verified_fix=_seconds(incident.first_signal_at, verified) if verified else None,
         # What another version overtook was never proven: it stays open in the medians, up to that moment.
-        age=_seconds(incident.first_signal_at, incident.resolved_at if superseded and incident.resolved_at else until),
+        age=_seconds(incident.first_signal_at, incident.resolved_at or until),
     )
+
+
+def _incident_as_of(incident: Incident, until: datetime) -> Incident:
+    """Return the incident without what had not happened yet."""
+    if incident.resolved_at is None or incident.resolved_at < until:
+        return incident
+    return msgspec.structs.replace(incident, state="firing", resolution=None, resolved_at=None)
+
+
+def _change_as_of(change: Change, until: datetime) -> Change:
+    """Return the change with the times before `until` only."""
+    times = ("exposed_at", "promoted_at", "rolled_back_at", "verified_at")
+    later = {name: None for name in times if (at := getattr(change, name)) is not None and at >= until}
+    return msgspec.structs.replace(change, **later) if later else change
 
 
 def _failed(change: Change, incidents: Iterable[Incident]) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from stdnum import isbn
 
-__all__ = ["DATE", "is_counted", "is_measure", "is_stamp", "names_thing"]
+__all__ = ["DATE", "is_counted", "is_stamp"]
 
 # A date or date and time, wherever it stands in a run of digits; it separates what is on either side.
 DATE: Final = re.compile(
@@ -17,31 +17,6 @@ DATE: Final = re.compile(
     r"|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?=[T_-]?(?:[01][0-9]|2[0-3])[0-5][0-9])[T_-]?"
     r"[0-9]{4}(?:[0-5][0-9])?)(?![0-9])"
 )
-_THING: Final = re.compile(
-    r"(?:\b(?:order|invoice|ticket|case|ref|reference|booking|reservation|confirmation|isbn|issn|ean|upc|gtin|asin|doi"
-    r"|sku|item|product|part|model|serial|batch|lot|build|commit|revision|rev|version|ver|release|tracking|parcel"
-    r"|shipment|issue|bug|pull request|pr|job|run|task|request|trace|transaction|row|line|page|port|pid|seed|size"
-    r"|bytes|population|total|amount|sum|price|cost|bestellung|rechnung|auftrag|commande|facture|pedido|factura"
-    r"|ordine|fattura|user|session|event|object|message|thread|post|video|chat)(?:s|nummer)?"
-    r"(?:[ _-]?(?:number|num|nr|no|id|ids|code|is|was|of|:|=|#)){0,3}[\s\"'.:=#()№-]{0,5}"
-    r"|\bid[\"']?\s?[:=]\s?\"?"
-    r"|[#№=*<>^%]\s?|\b[vr]|[$€£¥₹]\s?(?:-\s?)?|\b(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|try|kr|rs)\.?\s?)$"
-)
-_UNIT: Final = re.compile(
-    r"\s?(?:[$€£¥₹%°]|(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|kr|euros?|dollars?|pounds?|rupees|yen|zł|km|m|cm|mm|kg|g|mb|gb"
-    r"|kb|tb|bytes|ms|ns|us|s|sec|seconds|px|rows|records|users|people|items|inhabitants|habitants|einwohner|habitantes"
-    r"|abitanti|tokens|lines|times|million|steps|hz|mhz|ghz)\b|\s?[*/^=<>%]\s)"
-)
-
-
-def names_thing(before: str) -> bool:
-    """Return whether the words just before a number say that it counts or names a thing."""
-    return _THING.search(before) is not None
-
-
-def is_measure(after: str) -> bool:
-    """Return whether a unit or currency follows a number."""
-    return _UNIT.match(after) is not None
 
 
 def is_stamp(digits: str) -> bool:
@@ -63,9 +38,10 @@ def is_counted(groups: list[str], gaps: list[str]) -> bool:
     values = [int(group) for group in groups]
     if all(len(group) == 4 and 1900 <= value <= 2100 for group, value in zip(groups, values, strict=True)):
         return True
-    if len(values) > 2 and len({after - before for before, after in pairwise(values)}) == 1:
+    if len(values) > 3 and len({after - before for before, after in pairwise(values)}) == 1:
         return True
-    if all(value % 10 == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
+    round_to = 10 if max(values) < 100 else 100
+    if all(value % round_to == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
         return True
     if all(value and value & (value - 1) == 0 and group[0] != "0" for group, value in zip(groups, values, strict=True)):
         return True

@@ -35,7 +35,7 @@ def is_card(digits: str) -> bool:
 def looks_grouped(sizes: tuple[int, ...]) -> bool:
     """Return whether groups of these sizes are how people write a card number, split by a line break included."""
     if len(sizes) <= 2:
-        return True
+        return len(sizes) == 1 or min(sizes) >= 4
     if sizes in {(4, 6, 5), (4, 6, 4)}:
         return True
     first = sizes[0]

@@ -100,33 +100,37 @@ class Redactor:
         plains = [text if (seen := view.plain(text)) is None else seen.text for text in texts]
         starts = list(accumulate((len(text) + 1 for text in plains), initial=0))
         hit = {bisect_right(starts, end - 1) - 1 for end in gate.ends("\n".join(plains))}
-        return hit | {index for index, text in enumerate(texts) if len(text) > self.policy.max_chars}
+        # The scan stands in for extra patterns in ASCII only.
+        unsure = bool(self.policy.extra)
+        limit = self.policy.max_chars
+        return hit | {index for index, text in enumerate(texts) if len(text) > limit or (unsure and not text.isascii())}
 
     def _redact(self, text: str, known: Sequence[KnownValue]) -> str:
         # What is left of a replaced finding can look different to the next look, so the text is done when one
         # whole pass changes nothing; that makes redacting twice the same as once.
         if len(text) > self.policy.max_chars:
             return self._failed()
+        memo: number.Memo = {}
         for _ in range(_MAX_PASSES):
-            clean = self._pass(text, known)
+            clean = self._pass(text, known, memo)
             if clean == text:
                 return clean
             text = clean
         return self._failed()
 
-    def _pass(self, text: str, known: Sequence[KnownValue]) -> str:
+    def _pass(self, text: str, known: Sequence[KnownValue], memo: number.Memo) -> str:
         if "<" not in text:
-            return self._piece(text, known)
+            return self._piece(text, known, memo)
         parts: list[str] = []
         position = 0
         for token in TOKEN.finditer(text):
-            parts += (self._piece(text[position : token.start()], known), token.group())
+            parts += (self._piece(text[position : token.start()], known, memo), token.group())
             position = token.end()
-        parts.append(self._piece(text[position:], known))
+        parts.append(self._piece(text[position:], known, memo))
         return "".join(parts)
 
-    def _piece(self, text: str, known: Sequence[KnownValue]) -> str:
-        spans = self._matcher.find(text, known)
+    def _piece(self, text: str, known: Sequence[KnownValue], memo: number.Memo) -> str:
+        spans = self._matcher.find(text, known, memo=memo)
         if not spans:
             return text
         parts: list[str] = []

@@ -10,14 +10,16 @@ import threading
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from trimtab.redact import account, opaque, secret, vendor
 
+hyperscan: Any
 try:
-    import hyperscan
+    hyperscan = import_module("hyperscan")
 except ImportError:  # no wheel for this platform: the matchers look everywhere themselves
-    hyperscan = None  # type: ignore[assignment, unused-ignore]
+    hyperscan = None
 
 __all__ = ["EVERYWHERE", "Family", "Gate", "Hits", "opened"]
 
@@ -70,7 +72,12 @@ class _Pattern(NamedTuple):
 
 _PATTERNS: Final[tuple[_Pattern, ...]] = (
     _Pattern(Family.AT, "@", caseless=False, back=0),
-    _Pattern(Family.SPELLED, r"\bdot\b", caseless=True, back=0),
+    _Pattern(
+        Family.SPELLED,
+        r"\bat[ \t\n]{1,2}[^ \t\n]{1,200}[ \t\n]{0,2}(?:[\[({<][ \t]?)?dot\b",
+        caseless=True,
+        back=0,
+    ),
     _Pattern(Family.SPELLED, r"[\[({<][ \t]?at[ \t]?[\])}>]", caseless=True, back=0),
     _Pattern(Family.NUMBER, r"[0-9](?:[ .()/\t\r\n-]{0,4}[0-9]){5}", caseless=False, back=0),
     _Pattern(Family.IPV4, r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", caseless=False, back=0),

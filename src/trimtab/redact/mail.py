@@ -10,6 +10,8 @@ from trimtab.redact.span import Span
 __all__ = ["find", "find_spelled"]
 
 _MAX_LOCAL: Final = 64
+_MAX_SPELLED: Final = 140
+_ARTICLES: Final = frozenset({"the", "a", "an", "this", "that", "any", "each", "every"})
 # The local part is read backwards from the @. `=`, `&`, `?` and `/` are legal there but far more often end a
 # URL parameter, so an address stops at them.
 _LOCAL_BACKWARDS: Final = re.compile(r"[\w.+\-'%!#$*^`{|}~]{1,64}")
@@ -27,12 +29,13 @@ _SPACED_DOMAIN: Final = re.compile(
 # `icon@2x.png`, `logo@main.svg`: a file or asset name, and no top-level domain.
 _ASSETS: Final = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "avif", "ico"})
 
+_DOTS: Final = r"(?:[ \t\n]{0,2}(?:[\[({<][ \t]?dot[ \t]?[\])}>]|\bdot\b)[ \t\n]{0,2}|\.)"
 _SPELLED: Final = re.compile(
-    r"(?:[\[({<]\s?at\s?[\])}>]|\bat\b)\s{0,2}"
-    r"(?P<domain>[^\W_][\w-]{0,62}(?:\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}[^\W_][\w-]{0,62}){1,4})",
+    r"(?:[\[({<][ \t]?at[ \t]?[\])}>][ \t\n]{0,2}|\bat[ \t\n]{1,2})"
+    rf"(?P<domain>[^\W_][\w-]{{0,62}}(?:{_DOTS}[^\W_][\w-]{{0,62}}){{1,4}})",
     re.IGNORECASE,
 )
-_DOT: Final = re.compile(r"\s{0,2}(?:[\[({<]\s?dot\s?[\])}>]|\bdot\b|\.)\s{0,2}", re.IGNORECASE)
+_DOT: Final = re.compile(_DOTS, re.IGNORECASE)
 _SPELLED_LOCAL_BACKWARDS: Final = re.compile(
     r"\s{0,2}(?P<local>[\w+-]{1,64}(?:\s{0,2}(?:[\])}>]\s?tod\s?[\[({<]|\btod\b|\.)\s{0,2}[\w+-]{1,64}){0,3})",
     re.IGNORECASE,
@@ -132,21 +135,33 @@ def find_spelled(text: str) -> list[Span]:
     spans: list[Span] = []
     done = 0
     for found in _SPELLED.finditer(text):
-        if found.start() < done:
+        host, end = _host(found)
+        if not host or found.start() < done:
             continue
-        separators = _DOT.findall(found["domain"])
-        labels = _DOT.split(found["domain"])
-        bracketed = not found.group()[0].isalpha()
-        if not bracketed and all("dot" not in one.lower() for one in separators):
-            continue
-        if labels[-1].lower() not in _TOP_LEVEL or labels[0].lower() in {"the", "a", "this", "that"}:
-            continue
-        local = _SPELLED_LOCAL_BACKWARDS.match(text[max(found.start() - 140, done) : found.start()][::-1])
+        local = _SPELLED_LOCAL_BACKWARDS.match(text[max(found.start() - _MAX_SPELLED, done) : found.start()][::-1])
         if local is None:
             continue
         name = ".".join(_DOT.split(local["local"][::-1]))
-        host = ".".join(labels)
-        start = found.start() - local.end("local")
-        spans.append(Span(start, found.end(), "EMAIL", f"{name}@{host}".lower()))
-        done = found.end()
+        spans.append(Span(found.start() - local.end("local"), end, "EMAIL", f"{name}@{host}".lower()))
+        done = end
     return spans
+
+
+def _host(found: re.Match[str]) -> tuple[str, int]:
+    """Return the longest host in a spelled match that ends in a top-level domain, and its end; empty for none."""
+    start = found.start("domain")
+    domain = found["domain"]
+    bracketed = not found.group()[0].isalpha()
+    host, end = "", start
+    labels: list[str] = []
+    dotted = bracketed
+    position = 0
+    for dot in (*_DOT.finditer(domain), None):
+        labels.append(domain[position : dot.start() if dot else len(domain)])
+        stop = start + (dot.start() if dot else len(domain))
+        if len(labels) > 1 and labels[-1].lower() in _TOP_LEVEL and dotted and labels[0].lower() not in _ARTICLES:
+            host, end = ".".join(labels), stop
+        if dot is not None:
+            position = dot.end()
+            dotted = dotted or "dot" in dot.group().lower()
+    return host, end

@@ -17,7 +17,6 @@ __all__ = ["Matcher"]
 
 _MAX_DEPTH: Final = 1
 _BY_FLAG: Final[tuple[tuple[Family, Callable[[str], list[Span]]], ...]] = (
-    (Family.AT, mail.find),
     (Family.SCHEME, secret.find_userinfo),
     (Family.SPELLED, mail.find_spelled),
     (Family.IPV4, network.find_ipv4),
@@ -35,7 +34,9 @@ class Matcher:
         self._allow = [re.compile(pattern) for pattern in policy.allow]
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
-    def find(self, text: str, known: Sequence[KnownValue] = (), *, depth: int = 0) -> list[Span]:
+    def find(
+        self, text: str, known: Sequence[KnownValue] = (), *, memo: number.Memo | None = None, depth: int = 0
+    ) -> list[Span]:
         """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
         if not text:
             return []
@@ -47,8 +48,8 @@ class Matcher:
             if Family.ESCAPE in hits.families and (decoded := view.decoded(seen)) is not None:
                 inner = self._scan(decoded.text)
                 if inner is not None:
-                    spans += _moved(self._matched(decoded.text, inner, depth), decoded)
-            spans += self._matched(seen, hits, depth)
+                    spans += _moved(self._matched(decoded.text, inner, memo, depth), decoded)
+            spans += self._matched(seen, hits, memo, depth)
         if self._extra and (self._gate is None or not self._gate.certain or not text.isascii() or _has_extra(hits)):
             spans += [
                 Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
@@ -64,15 +65,17 @@ class Matcher:
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
 
-    def _matched(self, text: str, hits: Hits, depth: int) -> list[Span]:
+    def _matched(self, text: str, hits: Hits, memo: number.Memo | None, depth: int) -> list[Span]:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []
+        if Family.AT in families:
+            spans += secret.without_userinfo(text, mail.find(text)) if Family.SCHEME in families else mail.find(text)
         for family, find in _BY_FLAG:
             if family in families:
                 spans += find(text)
         if Family.NUMBER in families:
-            spans += number.find(text, strict=strict)
+            spans += number.find(text, strict=strict, memo=memo)
         if Family.VENDOR in families:
             spans += vendor.find(text, hits.at(Family.VENDOR))
         if Family.KEYED in families:

@@ -12,7 +12,7 @@ __all__ = ["find_ipv4", "find_ipv6", "find_mac"]
 
 _IPV4: Final = re.compile(r"(?<![0-9A-Za-z_])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_])(?!\.[0-9])")
 _VERSION: Final = re.compile(
-    r"\b(?:v|ver|version|release|build|chrome|firefox|safari|edge|firmware|oid|section)[ :=/]{0,2}$"
+    r"\b(?:v|ver|version|release|build|chrome|firefox|safari|edge|firmware|oid|section)[ :=/]{0,2}\Z"
 )
 _COLON: Final = re.compile(r":[0-9a-fA-F]{0,4}:")
 _BACKWARDS: Final = re.compile(r"[0-9a-fA-F:.]{1,48}")

@@ -7,23 +7,31 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from trimtab.redact import benign, card, national, phone
+from trimtab.redact import benign, card, context, national, phone
 from trimtab.redact.span import Span
 
-__all__ = ["find", "whole"]
+__all__ = ["Memo", "find", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
 )
-_HASH: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]+(?![0-9A-Za-z])")
+_UUID_CHARS: Final = 36
+_WORD: Final = re.compile(r"[0-9A-Za-z]+")
+_HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
-_GLUED_ID: Final = re.compile(r"[a-z][_\-/.]$|[a-z]$")
 _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
+_DECIMAL: Final = re.compile(r"[1-9]?[0-9]\.[0-9]+")
+_NEAR: Final = 48  # nothing farther away bears on what a run of digits is
+_FAR: Final = 128  # or this far, where it may be part of a hash or UUID
+_MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
 _BARE: Final = 9
+
+
+Memo = dict[tuple[str, int], list[Span]]
 
 
 class _Group(NamedTuple):
@@ -32,14 +40,38 @@ class _Group(NamedTuple):
     digits: str
 
 
-def find(text: str, *, strict: bool) -> list[Span]:
-    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them."""
+def find(text: str, *, strict: bool, memo: Memo | None = None) -> list[Span]:
+    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them.
+
+    `memo` keeps what was found for a run of digits in the same surroundings: the next look at a text sees most again.
+    """
     spans: list[Span] = []
     for run in _RUN.finditer(text):
-        for start, end in _without_things(text, run.start(), run.end()):
-            groups = [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, start, end)]
-            if sum(len(group.digits) for group in groups) >= _MIN_DIGITS:
-                spans += _in_run(text, groups, strict=strict)
+        start, end = run.span()
+        if memo is None:
+            spans += _in_text(text, start, end, strict=strict)
+            continue
+        wide = end - start >= _UUID_CHARS or text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+        low = max(start - (_FAR if wide else _NEAR), 0)
+        key = (text[low : end + (_FAR if wide else _NEAR)], start - low)
+        found = memo.get(key)
+        if found is None:
+            found = memo[key] = [
+                Span(span.start - start, span.end - start, span.entity, span.canonical)
+                for span in _in_text(text, start, end, strict=strict)
+            ]
+        spans += [Span(span.start + start, span.end + start, span.entity, span.canonical) for span in found]
+    return spans
+
+
+def _in_text(text: str, start: int, end: int, *, strict: bool) -> list[Span]:
+    if _DECIMAL.fullmatch(text, start, end):
+        return []
+    spans: list[Span] = []
+    for first, last in _without_things(text, start, end):
+        groups = [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, first, last)]
+        if sum(len(group.digits) for group in groups) >= _MIN_DIGITS:
+            spans += _in_run(text, groups, strict=strict)
     return spans
 
 
@@ -54,15 +86,18 @@ def whole(text: str) -> str | None:
 def _without_things(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
     things: list[tuple[int, int]] = []
-    before, after = text[start - 1 : start], text[end : end + 1]
-    if before.isalnum() or after.isalnum() or "-" in text[start:end]:
+    run = text[start:end]
+    glued = text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+    if glued or (len(run) >= _UUID_CHARS and "-" in run):
         low, high = max(start - 36, 0), min(end + 36, len(text))
         things += [found.span() for found in _UUID.finditer(text, low, high)]
-    if before.isalnum() or after.isalnum():
-        low, high = max(start - 128, 0), min(end + 128, len(text))
-        things += [found.span() for found in _HASH.finditer(text, low, high) if _is_hash(found.group())]
-    if text[start - 1 : start] != "+":
+    if glued:
+        things += [span for span in (_word_at(text, start), _word_at(text, end - 1)) if _is_hash(text[slice(*span)])]
+    if ("20" in run or "19" in run) and text[start - 1 : start] != "+":
         things += [found.span() for found in benign.DATE.finditer(text, start, end)]
+    if not things:
+        yield start, end
+        return
     position = start
     for first, last in sorted(things):
         if first >= end:
@@ -74,15 +109,36 @@ def _without_things(text: str, start: int, end: int) -> Iterator[tuple[int, int]
         yield position, end
 
 
+def _word_at(text: str, place: int) -> tuple[int, int]:
+    """Return the extent of the ASCII letters and digits around a place, up to 128 characters each way."""
+    left = _WORD.match(text[max(place - _FAR, 0) : place][::-1])
+    right = _WORD.match(text, place, place + _FAR)
+    return place - (left.end() if left else 0), right.end() if right else place
+
+
 def _is_hash(token: str) -> bool:
-    return len(token) in _HASH_SIZES and sum(letter.isalpha() for letter in token) >= len(token) // 8
+    return (
+        len(token) in _HASH_SIZES
+        and _HEX.fullmatch(token) is not None
+        and sum(letter.isalpha() for letter in token) >= len(token) // 8
+    )
 
 
 def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
+    if sum(len(group.digits) for group in groups) < _MIN_CARD:
+        yield from _in_stretches(text, groups, strict=strict)
+        return
     rest: list[_Group] = []
-    index = 0
+    index = listed = 0
     while index < len(groups):
+        if index >= listed:
+            listed = index + _small_groups(groups, index)
+        # A card in groups of one to three digits fills its row; in a longer row they are a list of numbers.
+        if listed - index > _MAX_CARD:
+            rest += groups[index:listed]
+            index = listed
+            continue
         count = _card_at(groups, index)
         if count:
             yield from _in_stretches(text, rest, strict=strict)
@@ -95,8 +151,18 @@ def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     yield from _in_stretches(text, rest, strict=strict)
 
 
+def _small_groups(groups: list[_Group], index: int) -> int:
+    """Return how many groups from `index` on have fewer than four digits."""
+    count = 0
+    while index + count < len(groups) and len(groups[index + count].digits) < 4:
+        count += 1
+    return count
+
+
 def _card_at(groups: list[_Group], index: int) -> int:
     """Return how many groups from `index` on make a card number; 0 for none."""
+    if groups[index].digits[0] in "07":
+        return 0
     digits = ""
     sizes: tuple[int, ...] = ()
     best = 0
@@ -108,7 +174,7 @@ def _card_at(groups: list[_Group], index: int) -> int:
         if len(digits) > _MAX_CARD:
             break
         sizes += (len(group.digits),)
-        if len(digits) >= 12 and card.looks_grouped(sizes) and card.is_card(digits):
+        if len(digits) >= _MIN_CARD and card.looks_grouped(sizes) and card.is_card(digits):
             best = len(sizes)
     return best
 
@@ -128,19 +194,19 @@ def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
     gap = text[stretch[-1].end : group.start]
     if len(gap) == 1 and gap in " -./":
         return False
-    if len(gap) > 4 or "\t" in gap or gap.startswith(". "):
+    if len(gap) > 4 or "\t" in gap or ". " in gap:
         return True
     if "\n" in gap or "\r" in gap:
         # A number split by a line break goes on when it had a hyphen there, or began with + and is far too short.
         plus = text[stretch[0].start - 1 : stretch[0].start] == "+"
         return not (gap[0] in "-." or (plus and sum(len(one.digits) for one in stretch) < 8))
-    return gap == "  "
+    return gap.isspace() and len(gap) > 1
 
 
 def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     if not groups or sum(len(group.digits) for group in groups) < _MIN_DIGITS:
         return
-    start = _opening(text, groups[0].start)
+    start = _opening(text, groups[0].start, groups[-1].end)
     if text[start:].startswith(("+", "(+")) and not text[start - 1 : start].isdigit():
         yield from _after_plus(text, start, groups, strict=strict)
         return
@@ -158,11 +224,14 @@ def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Sp
                 part = []
 
 
-def _opening(text: str, start: int) -> int:
-    """Return where a number begins whose first digit is at `start`: with its brackets and plus sign."""
-    while start > 0 and text[start - 1] in "(+":
+def _opening(text: str, start: int, end: int) -> int:
+    """Return where a number begins whose digits are `text[start:end]`: with its plus sign and a bracket it closes."""
+    closes = text.count(")", start, end) > text.count("(", start, end)
+    if closes and text[start - 1 : start] == "(":
         start -= 1
-    return start
+    elif closes and text[max(start - 2, 0) : start] == "(+":
+        return start - 2
+    return start - 1 if start > 0 and text[start - 1] == "+" else start
 
 
 def _after_plus(text: str, start: int, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
@@ -186,16 +255,16 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], *,
     first, end = groups[0].start, groups[-1].end
     digits = "".join(group.digits for group in groups)
     sizes = tuple(len(group.digits) for group in groups)
-    before = text[max(start - 40, 0) : start].lower()
-    entity = national.classify(digits, sizes, gaps, before)
+    words = context.words_before(text, start)
+    entity = national.classify(digits, sizes, gaps, words)
     if entity is not None:
         return Span(first, end, entity)
     after = text[end : end + 16].lower()
-    if 6 <= len(digits) <= 15 and phone.is_told(before, after) and not _is_fraction(text, first, end):
+    if 6 <= len(digits) <= 15 and context.names_phone(words, after) and not _is_fraction(text, first, end):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if _is_thing(text, first, groups, gaps, before, after):
+    if _is_thing(text, start, groups, gaps, words, after):
         return None
-    if _is_phone(text[start:end], digits, sizes, gaps, before, strict=strict):
+    if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], strict=strict):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
     if strict and _is_long(digits, sizes, gaps):
         return Span(first, end, "NUMBER")
@@ -208,20 +277,30 @@ def _is_fraction(text: str, first: int, end: int) -> bool:
     )
 
 
-def _is_thing(text: str, first: int, groups: list[_Group], gaps: list[str], before: str, after: str) -> bool:
-    if _is_fraction(text, first, groups[-1].end):
+def _is_thing(text: str, start: int, groups: list[_Group], gaps: list[str], words: list[str], after: str) -> bool:
+    if _is_fraction(text, groups[0].start, groups[-1].end):
         return True
     sizes = tuple(len(group.digits) for group in groups)
-    named = benign.names_thing(before) or benign.is_measure(after) or _GLUED_ID.search(before) is not None
+    named = context.names_thing(words) or context.is_measure(after) or _is_glued(text, start)
     if not gaps:
-        return benign.is_stamp(groups[0].digits) or (named and not (sizes == (10,) and before[-1:].isalpha()))
+        return benign.is_stamp(groups[0].digits) or (
+            named and not (sizes == (10,) and text[start - 1 : start].isalpha())
+        )
+    if sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
+        return False
     if named and sizes not in _PHONE_ANYWHERE and not (groups[0].digits[0] == "0" and len(sizes) > 2):
         return True
     return benign.is_counted([group.digits for group in groups], gaps)
 
 
+def _is_glued(text: str, start: int) -> bool:
+    """Return whether a letter stands right before a number, or one and a joining mark, as in `INV-2024`."""
+    before = text[max(start - 2, 0) : start]
+    return before[-1:].isalpha() or (before[-1:] in {"_", "-", "/", "."} and before[:1].isalpha())
+
+
 def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, *, strict: bool) -> bool:
-    if found[0] == "(" and before[-1:].isalnum():
+    if found[0] == "(" and before.isalnum():
         return False
     if strict and phone.is_shape(found, sizes, gaps):
         return True

@@ -19,7 +19,7 @@ _MIN_RANDOM: Final = 20
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _RUNS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
 _HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
-_CONTENT: Final = re.compile(r"(?:base64,|\bsha(?:1|256|384|512)[-:]|\bintegrity=\"?|\bmd5[-:])$")
+_CONTENT: Final = re.compile(r"(?:base64,|\bsha(?:1|256|384|512)[-:]|\bintegrity=\"?|\bmd5[-:])\Z")
 
 
 def find(text: str, starts: Iterable[int] | None, hides: Callable[[str], bool], *, strict: bool) -> list[Span]:

@@ -7,18 +7,11 @@ from typing import Final
 
 import phonenumbers
 
-__all__ = ["EXTENSION", "canonical", "is_plan", "is_shape", "is_told", "is_valid_plus", "split_plus"]
+__all__ = ["EXTENSION", "canonical", "is_plan", "is_shape", "is_valid_plus", "split_plus"]
 
 EXTENSION: Final = re.compile(
     r"\s?(?:x|ext\.?|extension|#|poste|durchwahl|dw)\s?\.?:?\s?[0-9]{1,6}(?![0-9])", re.IGNORECASE
 )
-_BEFORE: Final = re.compile(
-    r"(?:phone|\btel|\bmobile?|\bcell|\bfax|whatsapp|\bsms\b|\btext(?:ed)? (?:me|him|her|us)|\bdial|\bring\b|hotline"
-    r"|\bdesk|\bcall(?:ed|ing)? (?:me|us|him|her|them|at|on|back)|\breach(?:able|ed)?\b|answering|\bcontact|pager|handy"
-    r"|rufnummer|teléfono|telefon|móvil|celular|portable|numéro|cellulare|komórk|\bregistered\b"
-    r"|\b(?:my|her|his) number|电话|手机|電話|携帯|телефон|тел)[^0-9]{0,24}$"
-)
-_AFTER: Final = re.compile(r"[\s\-(\[/,]{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b")
 # Sizes of digit groups that people write telephone numbers in, where neither a prefix nor a word says so.
 _SHAPES: Final = frozenset(
     {
@@ -44,14 +37,11 @@ _SHAPES: Final = frozenset(
 _DOTTED: Final = frozenset({(3, 3, 4), (3, 3, 3), (3, 3, 2, 2), (3, 4), (1, 3, 3, 4)})
 
 
-def is_told(before: str, after: str) -> bool:
-    """Return whether the words around a number, in lower case, say that it is a telephone number."""
-    return _BEFORE.search(before) is not None or _AFTER.match(after) is not None
-
-
 def is_shape(text: str, sizes: tuple[int, ...], gaps: list[str]) -> bool:
     """Return whether a number without a `+` is written like a telephone number."""
     count = sum(sizes)
+    if any(len(gap) > 3 for gap in gaps):
+        return False
     if text.startswith("(") and ")" in text:
         return 7 <= count <= 13 and sizes[0] <= 5
     if text.startswith("00") and count >= 10:
@@ -61,7 +51,7 @@ def is_shape(text: str, sizes: tuple[int, ...], gaps: list[str]) -> bool:
     if text[0] == "1" and len(sizes) == 1:
         return False
     marks = {gap.strip() for gap in gaps}
-    if not gaps or "/" in marks or any(len(gap) > 3 for gap in gaps):
+    if not gaps or "/" in marks:
         return False
     if "." in marks:
         return marks == {"."} and sizes in _DOTTED

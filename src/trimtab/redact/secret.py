@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from typing import Final
 
 from trimtab.redact.span import Span
 
-__all__ = ["KEYED_GATES", "PARAMETER_GATE", "find_assigned", "find_parameter", "find_userinfo"]
+__all__ = ["KEYED_GATES", "PARAMETER_GATE", "find_assigned", "find_parameter", "find_userinfo", "without_userinfo"]
 
 # What names a secret, in the languages of the people who paste theirs into a chat.
 _WORDS: Final[tuple[str, ...]] = (
@@ -48,16 +49,16 @@ KEYED_GATES: Final[tuple[str, ...]] = tuple(
     )
 )
 _KEYED_END: Final = re.compile(_KEYED + r"\Z", re.IGNORECASE)
-_MAX_KEYED: Final = 40
+_MAX_KEYED: Final = 48
 _VALUE: Final = re.compile(
     r"(?P<lead>[=>:]{0,2}[ \t]{0,3}(?:bearer |basic )?)"
     r"(?:(?P<quote>\\?[\"'`])(?P<quoted>[^\"'`\r\n\\]{1,400})(?=\\?(?P=quote))|(?P<bare>[^\s\"'`<>,;|\\]{1,400}))",
     re.IGNORECASE,
 )
 _PLACEHOLDER: Final = re.compile(
-    r"(?:none|null|nil|undefined|true|false|str|string|bool|int|bytes|any|optional|required|missing|invalid|wrong|empty"
+    r"(?:bearer|basic|none|null|nil|undefined|true|false|str|string|bool|int|bytes|any|optional|required|missing|invalid|wrong|empty"
     r"|incorrect|expired|changed|reset|changeme|password|secret|token|your[\w-]*|my[\w-]{0,20}|example|xxx+|\*+|\.{3,}|_+|-+"
-    r"|\$\{?\w+\}?|%\w+%|\{\{?[^}]*\}?\}?|\[[^\]]*\]|<[^>]*>|n/a|todo|tbd|[a-z_]{1,24}\(.*|(?:self|os|this|process|config"
+    r"|\$\{?\w+\}?|%\w+%|\{\{?[^}]*\}?\}?|\[[^\]]*\]|<[^>]*>|[a-z_-]{0,24}(?:password|passwd|secret|token|key)[a-z_-]{0,24}|n/a|todo|tbd|[a-z_]{1,24}\(.*|(?:self|os|this|process|config"
     r"|settings|env|request|args|kwargs|data|user|form|req|ctx|params|options|opts|row|state|props)[.\[].*)[.!?]?",
     re.IGNORECASE,
 )
@@ -71,6 +72,8 @@ PARAMETER_GATE: Final = (
     r"|sessionid|credential|jwt|otp|assertion|x-amz-signature|x-amz-security-token|x-goog-signature)="
 )
 _PARAMETER: Final = re.compile(PARAMETER_GATE, re.IGNORECASE)
+_PARAMETER_END: Final = re.compile(PARAMETER_GATE + r"\Z", re.IGNORECASE)
+_IN_URL: Final = re.compile(r"[?&][\w-]{0,40}=\Z")
 _PARAMETER_VALUE: Final = re.compile(r"[^\s&#\"'<>()\[\]{}]{4,2000}")
 _USERINFO: Final = re.compile(r"[^\s/?#@\"'<>]{0,128}:[^\s/?#\"'<>]{1,128}@(?=[\w\[])")
 _TOKEN_USERINFO: Final = re.compile(r"[\w-]{16,128}@(?=[\w\[])")
@@ -79,7 +82,7 @@ _TOKEN_USERINFO: Final = re.compile(r"[\w-]{16,128}@(?=[\w\[])")
 def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> list[Span]:
     """Return the values after a word that names a secret; `ends` are where such a word and its mark end."""
     spans: list[Span] = []
-    for end in _ends(text, ends):
+    for end in _ends(text, ends, _KEYED_ANY, _KEYED_END):
         before = text[max(end - 24, 0) : end]
         value = _VALUE.match(text, end)
         if value is None:
@@ -87,19 +90,24 @@ def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> lis
         group = "quoted" if value["quoted"] else "bare"
         found = value[group]
         stop = value.end(group)
+        parameter = _IN_URL.search(before) is not None
         if group == "bare":
-            kept = found.rstrip(".!?)]}:")
+            kept = (found.partition("&")[0] if parameter else found).rstrip(".!?)]}:")
             stop -= len(found) - len(kept)
             found = kept
         if _is_secret(found, before.lower(), quoted=group == "quoted", strict=strict):
-            spans.append(Span(value.start(group), stop, "SECRET"))
+            spans.append(Span(value.start(group), stop, "URL_SECRET" if parameter else "SECRET"))
     return spans
 
 
-def _ends(text: str, ends: Iterable[int] | None) -> list[int]:
+def _ends(text: str, ends: Iterable[int] | None, anywhere: re.Pattern[str], ending: re.Pattern[str]) -> list[int]:
+    """Return where matches of `anywhere` end: the gate's `ends`, looked at again where it took letters for `?`."""
     if ends is None:
-        return [found.end() for found in _KEYED_ANY.finditer(text)]
-    return [end for end in sorted(set(ends)) if _KEYED_END.search(text, max(end - _MAX_KEYED, 0), end)]
+        return [found.end() for found in anywhere.finditer(text)]
+    places = sorted(set(ends))
+    if text.isascii():
+        return places
+    return [end for end in places if ending.search(text, max(end - _MAX_KEYED, 0), end)]
 
 
 def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
@@ -107,8 +115,10 @@ def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
         return False
     mixed = any(char.isdigit() for char in value) or not value.isalnum()
     spoken = not before.rstrip(" ").endswith((":", "="))
-    if before.endswith(("bearer ", "basic ")):
-        return len(value) >= 8 and any(char.isdigit() or char.isupper() for char in value)
+    if before.endswith("bearer "):
+        return len(value) >= 8 and any(char.isdigit() for char in value)
+    if before.endswith("basic "):
+        return _is_basic(value)
     if not quoted and _CODE.fullmatch(value):
         return False
     if spoken or "token" in before or "key" in before or "clave" in before:
@@ -121,14 +131,29 @@ def _is_secret(value: str, before: str, *, quoted: bool, strict: bool) -> bool:
     return (" " not in value or len(value) <= 64) and not (not quoted and value.isdigit() and len(value) < _MIN_VALUE)
 
 
+def _is_basic(value: str) -> bool:
+    """Return whether a value is what HTTP calls basic credentials: the base64 of `user:password`."""
+    try:
+        plain = base64.b64decode(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4), validate=True)
+        return b":" in plain and plain.decode().isprintable()
+    except ValueError:  # no base64, or of no text
+        return False
+
+
 def find_parameter(text: str, ends: Iterable[int] | None) -> list[Span]:
     """Return the values of URL parameters that carry credentials; `ends` are where `?token=` and the like end."""
     spans: list[Span] = []
-    for end in sorted(set(ends) if ends is not None else {found.end() for found in _PARAMETER.finditer(text)}):
+    for end in _ends(text, ends, _PARAMETER, _PARAMETER_END):
         value = _PARAMETER_VALUE.match(text, end)
         if value is not None and not _PLACEHOLDER.fullmatch(value.group()):
             spans.append(Span(end, value.end(), "URL_SECRET"))
     return spans
+
+
+def without_userinfo(text: str, addresses: list[Span]) -> list[Span]:
+    """Return the addresses that are not `password@host` of a URL, which `find_userinfo` takes without the host."""
+    signs = {span.end for span in find_userinfo(text)}
+    return [span for span in addresses if not any(text.find("@", span.start) == sign for sign in signs)]
 
 
 def find_userinfo(text: str) -> list[Span]:

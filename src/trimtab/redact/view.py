@@ -63,19 +63,36 @@ def _single() -> dict[str, str]:
     table.update(dict.fromkeys("\u202f\u205f\u3000", " "))
     table.update(dict.fromkeys("＠﹫", "@") | dict.fromkeys("．｡․‧∙·", ".") | {"＋": "+", "／": "/", "⁄": "/"})
     table.update({"（": "(", "）": ")", "：": ":", "＿": "_", "＝": "=", "％": "%", "＃": "#", "＆": "&", "，": ","})
-    table.update({"\u017f": "s", "\u212a": "K", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
+    table.update(
+        {"\u017f": "s", "\u212a": "K", "\u0130": "I", "\u0131": "i", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"}
+    )
     return table
 
 
 _SINGLE: Final = _single()
-_SINGLE_CLASS: Final = re.compile("[" + re.escape("".join(_SINGLE)) + "]")
-_INVISIBLE: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
-    "\u20e3\ufe00-\ufe0f\ufeff\U000e0020-\U000e007f]+"
+
+
+def _class(characters: str) -> str:
+    """Return the inside of a character class, in ranges: outside the first plane `re` tries them one by one."""
+    codes = sorted(map(ord, characters))
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
+
+
+_SINGLES: Final = _class("".join(_SINGLE))
+_SINGLE_CLASS: Final = re.compile(f"[{_SINGLES}]")
+_INVISIBLES: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\u20e3\ufe00-\ufe0f\ufeff\U000e0020-\U000e007f"
 )
-_UNPLAIN: Final = re.compile(
-    _SINGLE_CLASS.pattern[:-1] + _INVISIBLE.pattern[1:-2] + "\u0370-\u04ff]"
-)  # anything below, or a script with letters that look Latin
+_INVISIBLE: Final = re.compile(f"[{_INVISIBLES}]+")
+# Either of these, or a script with letters that look Latin.
+_UNPLAIN: Final = re.compile(f"[{_SINGLES}{_INVISIBLES}\u0370-\u04ff]")
 _MIXED: Final = re.compile("[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff][A-Za-z]")
 _LOOKALIKES: Final = str.maketrans(
     "АВЕЅІЈКМНОРСТХУаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαν",

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ WORKFLOWS = "workflows.db"
 KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
+_KEY_BYTES = 32
 
 
 class Stage(Protocol):
@@ -133,23 +135,24 @@ def assemble(
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
-        playbook = ExemplarPlaybook(store, redactor, settings, answering)
+        playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         rows = settings.engine.batch_rows
+        turn = threading.RLock()  # people's decisions and the act stage change the same rows
         engine = Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
             intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
-            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0]),
+            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
             stages=[
                 EnrichStage(store, batch_rows=rows),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
-                ActStage(store, settings, playbook, runs),
+                ActStage(store, settings, playbook, runs, turn=turn),
             ],
             lock=lock,
         )
@@ -188,16 +191,19 @@ def _locked(folder: Path) -> int:
 def _redaction_key(folder: Path) -> bytes:
     """Return the key of pseudonyms, made on first use. It lies beside the database, never in it."""
     file = folder / KEY_FILE
+    if not file.exists():
+        fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+            out.write(secrets.token_bytes(_KEY_BYTES).hex())
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
         key = bytes.fromhex(file.read_text(encoding="ascii").strip())
-        if len(key) != 32:
-            raise ConfigError(f"{str(file)!r} is damaged: expected 32 bytes in hexadecimal; restore it") from None
-        return key
-    key = secrets.token_bytes(32)
-    with os.fdopen(handle, "w", encoding="ascii") as out:
-        out.write(key.hex())
-        out.flush()
-        os.fsync(out.fileno())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(
+            f"{str(file)!r} is damaged: expected {_KEY_BYTES} bytes in hexadecimal; restore it from a backup"
+        )
     return key

@@ -16,7 +16,7 @@ from trimtab.server.auth import Keyring, guard
 from trimtab.server.envelope import Envelope
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations
+from trimtab.server.routes import events, features, keys, loop, operations, traces
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -25,6 +25,7 @@ API_VERSION = "1"
 
 ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
+    *traces.ROUTES,
     *features.ROUTES,
     *read_side.ROUTES,
     *loop.ROUTES,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from trimtab.errors import InputError
 from trimtab.study.data import Labelled, Table
 
-__all__ = ["START", "Ask", "Dials", "Drift", "Reaction", "World", "build", "react"]
+__all__ = ["PILOT_WEEKS", "START", "Ask", "Dials", "Drift", "Reaction", "World", "build", "react"]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-_PILOT_WEEKS = 4
+PILOT_WEEKS = 13
 _WEEK_S = 7 * 86_400
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -76,7 +76,7 @@ class Reaction(NamedTuple):
 
 
 class World(NamedTuple):
-    """A whole stream. `pilot` is the calm month before the first week; `fresh` texts are never asked in the stream."""
+    """A whole stream. `pilot` is the calm time before the first week; `fresh` texts are never asked in the stream."""
 
     dials: Dials
     launch: list[Labelled]
@@ -194,7 +194,7 @@ def _draw_weeks(
                 if drift.kind == "appears":
                     alive.append(drift.label)
         weights = np.exp([mix[label] for label in alive])
-        count = dials.per_week * (_PILOT_WEEKS if week < 0 else 1)
+        count = dials.per_week * (PILOT_WEEKS if week < 0 else 1)
         drawn = random.choice(len(alive), count, p=weights / weights.sum())
         said: list[tuple[str, str]] = []
         for index in drawn:
@@ -202,7 +202,7 @@ def _draw_weeks(
             if not queues[label]:
                 queues[label] = [pools[label][i] for i in random.permutation(len(pools[label]))]
             said.append((queues[label].pop(), answers[label]))
-        span = (-_PILOT_WEEKS, 0) if week < 0 else (week, week + 1)
+        span = (-PILOT_WEEKS, 0) if week < 0 else (week, week + 1)
         weeks.append(_asks(said, span, activity, random))
         if week >= 0:
             for label in mix:
@@ -261,5 +261,5 @@ def _replayed(
             if label not in seen:
                 seen.add(label)
                 drifts.append(Drift(week, "appears", label, label))
-    calm = _asks([(row.text, row.label) for row in pilot], (-_PILOT_WEEKS, 0), activity, random)
+    calm = _asks([(row.text, row.label) for row in pilot], (-PILOT_WEEKS, 0), activity, random)
     return World(dials, launch, calm, weeks, drifts, held, sorted(held), injected=False)

@@ -1,0 +1,209 @@
+"""The enrich stage over a real store: no order, split into ticks or crash changes what it concludes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.enrich.stage import EnrichStage
+from trimtab.errors import Unavailable
+from trimtab.ids import derived_id
+from trimtab.records import Feedback, Inference, Project
+from trimtab.redact.engine import Redactor
+from trimtab.redact.wall import seal
+from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.ports import Arrival, HotStore, Query, Target, Writes
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+REDACTOR = Redactor(key=bytes(32))
+PROJECTS = ("p", "q")
+
+
+class Event(NamedTuple):
+    project_id: str
+    record: Inference | Feedback
+
+
+def inference(place: int, **more: Any) -> Inference:
+    """Return an answer that can be named in every way."""
+    named = {
+        "external_id": f"message-{place}",
+        "trace_id": f"{place + 1:032x}",
+        "span_id": f"{place + 1:016x}",
+        "user_id": f"asker-{place}",
+    }
+    return Inference(
+        id=derived_id("inference", str(place)),
+        feature="support",
+        created_at=NOW + timedelta(minutes=place),
+        input="Where is it?",
+        **{**named, **more},
+    )
+
+
+def feedback(place: int, name: str, about: int, **more: Any) -> Feedback:
+    """Return a word on answer `about`, which it names by `name`."""
+    answer = inference(about)
+    names: dict[str, dict[str, str | None]] = {
+        "id": {"inference_id": answer.id},
+        "external": {"external_id": answer.external_id},
+        "trace": {"trace_id": answer.trace_id},
+        "span": {"trace_id": answer.trace_id, "span_id": answer.span_id},
+        "session": {"session_id": "afternoon"},
+    }
+    told: dict[str, Any] = {"kind": "thumb", "value": 0.0, "user_id": "ada", "created_at": NOW, **names[name], **more}
+    return Feedback(id=derived_id("feedback", str(place)), **told)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Event]:
+    """Draw what could be said: few people and answers, so that words collide; some answers never arrive."""
+    answers = draw(st.lists(st.integers(0, 4), unique=True, max_size=5))
+    events = [Event(draw(st.sampled_from(PROJECTS)), inference(place)) for place in answers]
+    for place in range(draw(st.integers(1, 10))):
+        kind = draw(st.sampled_from(["thumb", "thumb", "correction", "comment", "accept"]))
+        word = feedback(
+            place,
+            draw(st.sampled_from(["id", "external", "trace", "span", "session"])),
+            draw(st.integers(0, 4)),
+            kind=kind,
+            value=float(draw(st.booleans())) if kind == "thumb" else None,
+            text="Over there." if kind in ("correction", "comment") else None,
+            user_id=draw(st.sampled_from(["ada", "ben", None])),
+            source=draw(st.sampled_from(["user", "user", "reviewer"])),
+            created_at=NOW + timedelta(minutes=draw(st.integers(0, 3))),
+            retracted=draw(st.integers(0, 5)) == 0,
+        )
+        events.append(Event(draw(st.sampled_from(PROJECTS)), word))
+    return events
+
+
+@contextmanager
+def store_in(folder: str) -> Iterator[HotStore]:
+    store = open_sqlite(Path(folder) / "trimtab.db")
+    try:
+        if not store.projects():
+            store.commit({name: Writes(projects=[Project(id=name, created_at=NOW)]) for name in PROJECTS})
+        yield store
+    finally:
+        store.close()
+
+
+def append(store: HotStore, *events: Event) -> None:
+    store.append([Arrival(project_id, seal(REDACTOR, record), NOW) for project_id, record in events])
+
+
+def finish(store: HotStore, *, rows: int = 5000) -> None:
+    stage = EnrichStage(store, batch_rows=rows)
+    while stage.tick(NOW):
+        pass
+
+
+def concluded(store: HotStore) -> dict[str, Any]:
+    """Return everything the stage left behind, in a form that can be compared."""
+    ids = [inference(place).id for place in range(5)]
+    left: dict[str, Any] = {}
+    for project_id in PROJECTS:
+        outcomes = store.outcomes(project_id, ids)
+        orphans = [row.record.id for row in store.orphans(project_id, Query()).rows]
+        corrections = [row.record.feedback_id for row in store.corrections(project_id, Query()).rows]
+        left[project_id] = (store.opinions(project_id, ids), outcomes, sorted(orphans), sorted(corrections))
+    return left
+
+
+class FailsSometimes:
+    """A store whose commit raises when told to, as a full disk would: before anything is written."""
+
+    def __init__(self, store: HotStore, fails: list[bool]) -> None:
+        self._store = store
+        self._fails = fails
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
+        if self._fails and self._fails.pop():
+            raise Unavailable("the disk is full")
+        self._store.commit(writes, cursors=cursors)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), events=histories())
+def test_no_order_split_or_crash_changes_what_is_concluded(data: st.DataObject, events: list[Event]) -> None:
+    with tempfile.TemporaryDirectory() as folder, store_in(folder) as store:
+        append(store, *events)
+        finish(store)
+        straight = concluded(store)
+    shuffled = data.draw(st.permutations(events))
+    repeated = data.draw(st.lists(st.sampled_from(events), max_size=3))
+    arriving = [*shuffled, *repeated]
+    fails = data.draw(st.lists(st.booleans(), max_size=6))
+    with tempfile.TemporaryDirectory() as folder:
+        while True:
+            with store_in(folder) as store:  # opened again after each crash
+                stage = EnrichStage(FailsSometimes(store, fails), batch_rows=data.draw(st.integers(1, 4)))
+                try:
+                    while arriving:
+                        lot = data.draw(st.integers(1, len(arriving)))
+                        append(store, *arriving[:lot])
+                        del arriving[:lot]
+                        stage.tick(NOW)
+                    while stage.tick(NOW):
+                        pass
+                except Unavailable:
+                    continue
+                assert concluded(store) == straight
+                break
+
+
+@pytest.mark.parametrize("name", ["id", "external", "trace", "span"])
+def test_orphan_is_kept_and_joined_when_its_answer_comes(tmp_path: Path, name: str) -> None:
+    word = feedback(0, name, 2)
+    with store_in(str(tmp_path)) as store:
+        append(store, Event("p", word))
+        finish(store)
+        assert [row.record.id for row in store.orphans("p", Query()).rows] == [word.id]
+        append(store, Event("p", inference(1)), Event("q", inference(2)))
+        finish(store)
+        assert [row.record.id for row in store.orphans("p", Query()).rows] == [word.id]
+    with store_in(str(tmp_path)) as store:
+        append(store, Event("p", inference(2)))
+        finish(store)
+        assert not store.orphans("p", Query()).rows
+        outcome = store.outcomes("p", [inference(2).id])[inference(2).id]
+        assert (outcome.vote, outcome.voter_id) == (1.0, "ada")
+        assert not store.outcomes("q", [inference(2).id])
+
+
+def test_shared_name_means_the_latest_answer_that_had_arrived(tmp_path: Path) -> None:
+    shared = {"trace_id": "f" * 32, "span_id": None}
+    with store_in(str(tmp_path)) as store:
+        early, late = inference(1, **shared), inference(3, **shared)
+        append(store, Event("p", late))
+        finish(store)
+        word = msgspec.structs.replace(feedback(0, "trace", 1), trace_id="f" * 32)
+        append(store, Event("p", early), Event("p", word))
+        finish(store)
+        assert list(store.outcomes("p", [early.id, late.id])) == [late.id]
+        assert store.resolve("p", [Target("trace", "f" * 32)]) == {Target("trace", "f" * 32): late.id}
+    with store_in(str(tmp_path / "one")) as store:
+        append(store, Event("p", early), Event("p", late), Event("p", word))
+        finish(store)
+        assert list(store.outcomes("p", [early.id, late.id])) == [late.id]
+
+
+def test_own_id_of_the_answer_counts_before_the_trace_of_the_vote(tmp_path: Path) -> None:
+    word = msgspec.structs.replace(feedback(0, "external", 2), trace_id=inference(1).trace_id)
+    with store_in(str(tmp_path)) as store:
+        append(store, Event("p", inference(1)), Event("p", inference(2)), Event("p", word))
+        finish(store)
+        assert list(store.outcomes("p", [inference(1).id, inference(2).id])) == [inference(2).id]
