@@ -293,7 +293,7 @@ class Client(Verbs):
         """Start an inference with what is told and what the context knows; what cannot be used is left out."""
         try:
             return self._started(feature, dict(known), measure=measure)
-        except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
+        except Exception as error:
             if self._strict:
                 raise
             self._ledger.warn("told", f"what was told of an inference is left out ({type(error).__name__})")

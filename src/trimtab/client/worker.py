@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.client.delivery import Verdict
-    from trimtab.client.spool import Spool
+    from trimtab.client.spool import Segment, Spool
     from trimtab.client.transport import Transport
 
 __all__ = ["Limits", "Worker"]
@@ -85,7 +86,7 @@ class Worker:
             self._ledger.lose("too_large", 1, f"an event may have {self._limits.event_bytes} bytes")
             return
         if self._closed:
-            self._ledger.lose("closed", 1, "the client is closed; record before close()")
+            self._put_late(event)
             return
         if not (self._durable and self._put_on_disk(event)) and not self._put_in_memory(event):
             return
@@ -116,6 +117,13 @@ class Worker:
         self._ledger.warn("not_durable", "the spool takes no more; events are kept in memory only")
         return False
 
+    def _put_late(self, event: bytes) -> None:
+        """Leave an event that comes after the end, from another exit handler perhaps, to the next process."""
+        if self._spool is not None and self._append([event]):
+            self._spool.seal()
+        else:
+            self._ledger.lose("closed", 1, "the client is closed; record before close()")
+
     def flush(self, timeout_s: float) -> bool:
         """Send everything taken so far; say whether the server answered for all of it within `timeout_s`."""
         if self._pid != os.getpid():
@@ -138,7 +146,6 @@ class Worker:
         """Flush, stop the thread, and put what is left on disk. Returns what flush returned."""
         deadline = time.monotonic() + timeout_s
         self._closed = True
-        atexit.unregister(self.close_at_exit)
         clean = self.flush(timeout_s)
         self._quit = True
         self._hurry.set()
@@ -151,7 +158,7 @@ class Worker:
 
     def close_at_exit(self) -> None:
         """Do at the end of the process what close() does, within the exit deadline."""
-        if self._pid == os.getpid():
+        if not self._closed:
             self.close(self._limits.exit_s)
 
     def _empty(self) -> bool:
@@ -176,10 +183,9 @@ class Worker:
 
     def forget(self) -> None:
         """Start over in a forked child: what the parent holds, the parent delivers."""
-        atexit.unregister(self.close_at_exit)
         self._fresh()
         self._ledger.forget()
-        self._transport.close()
+        self._transport.abandon()
         if self._spool:
             self._spool.forget()
 
@@ -196,7 +202,7 @@ class Worker:
                 self._leave_nothing()
                 return
             self._thread = thread
-            atexit.register(self.close_at_exit)
+        _close_with_multiprocessing()
 
     def _run(self) -> None:
         while not self._quit:
@@ -237,7 +243,10 @@ class Worker:
                 self._settled.notify_all()
 
     def _send_queue(self) -> bool:
-        while batch := self._take():
+        """Deliver what is queued now; what comes meanwhile has its turn in the next cycle."""
+        left = len(self._queue)
+        while left > 0 and (batch := self._take()):
+            left -= len(batch)
             if not self._deliver(batch):
                 self._put_back()
                 self._spill()
@@ -249,19 +258,23 @@ class Worker:
         if self._spool is None:
             return True
         self._spool.seal()
-        while (segment := self._spool.take()) is not None:
+        for segment in self._spool.segments():
             try:
-                lines = segment.lines()
-                if segment.torn:
-                    self._ledger.lose("torn", segment.torn, "a crash cut off what was being written")
-                batches = self._batches(lines)
-                if not all(self._deliver(batch) for batch in batches):
+                if not self._send_segment(segment):
                     return False
-                segment.done()
             finally:
                 segment.release()
             if not self._send_queue():
                 return False
+        return True
+
+    def _send_segment(self, segment: Segment) -> bool:
+        lines = segment.lines()
+        if segment.torn:
+            self._ledger.lose("torn", segment.torn, "a crash cut off what was being written")
+        if not all(self._deliver(batch) for batch in self._batches(lines)):
+            return False
+        segment.done()
         return True
 
     def _deliver(self, batch: Sequence[bytes]) -> bool:
@@ -379,10 +392,24 @@ def _cure(cause: str) -> str:
     return cures.get(cause, "the server refuses the request")
 
 
+def _close_all() -> None:
+    for worker in list(_WORKERS):
+        worker.close_at_exit()
+
+
+def _close_with_multiprocessing() -> None:
+    """Have a child of multiprocessing deliver at its end: it leaves without running exit handlers."""
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _close_all, exitpriority=10)
+
+
 def _after_fork_in_child() -> None:
     for worker in list(_WORKERS):
         worker.forget()
 
 
+# Registered when the SDK is loaded, so that it runs after the exit handlers of the app, which come later and run first.
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

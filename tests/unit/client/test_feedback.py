@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -85,8 +86,6 @@ def test_session_user_and_feature_flow_from_the_context(make: Make, wire: WireSe
 
 
 def test_a_session_left_in_another_context_breaks_nothing(make: Make) -> None:
-    import contextvars
-
     client = make()
     block = client.session("s-1")
     contextvars.copy_context().run(block.__enter__)

@@ -94,14 +94,29 @@ def test_messages_are_rendered_as_the_engine_judged_them(template: list[tuple[st
 
 @pytest.mark.parametrize(
     "output",
-    ["text", ["a", 1], {"a": [None, True]}, 7, ("x", "y"), float("nan"), {1: float("inf")}, b"bytes", {"s": {1}}, "\ud800"],
+    [
+        "text",
+        ["a", 1],
+        {"a": [None, True]},
+        7,
+        ("x", "y"),
+        float("nan"),
+        {1: float("inf")},
+        b"bytes",
+        {"s": {1}},
+        "\ud800",
+    ],
 )
 def test_whatever_an_app_returns_becomes_an_event_that_the_engine_reads(output: Any) -> None:
     told: dict[str, Any] = dict.fromkeys(
         ("version_id", "arm", "model", "session_id", "external_id", "trace_id", "span_id", "error"), None
     )
     told |= {"id": new_id(wall()), "feature": "answer", "created_at": wall(), "input": None, "output": output}
-    told |= {"tags": {"n": 1, "none": None}, "context": ["doc-1", {"id": 2, "text": "t"}, {"text": "no id"}], "user_id": 9}
+    told |= {
+        "tags": {"n": 1, "none": None},
+        "context": ["doc-1", {"id": 2, "text": "t"}, {"text": "no id"}],
+        "user_id": 9,
+    }
     event = msgspec.json.decode(encode(inference_event(told)), type=records.Event)
     assert isinstance(event, records.Inference)
     assert event.user_id == "9"
@@ -116,13 +131,18 @@ def test_a_circle_and_a_hostile_object_do_not_stop_an_event() -> None:
 
     circle: list[Any] = [1]
     circle.append(circle)
-    assert json.loads(encode({"a": circle, "b": Hostile()})) == {"a": [1, "<...>"], "b": "<" + Hostile.__qualname__ + ">"}
+    assert json.loads(encode({"a": circle, "b": Hostile()})) == {
+        "a": [1, "<...>"],
+        "b": "<" + Hostile.__qualname__ + ">",
+    }
 
 
 def test_a_version_of_the_sdk_reads_a_newer_servers_answer() -> None:
     body = {
         "rollout": {"id": "r", "revision": 3, "stable_version_id": "v1", "new_field": 1},
-        "versions": {"v1": {"feature": "f", "knowledge": ["new"], "rules": [{"id": "r1", "text": "Be brief.", "new": 1}]}},
+        "versions": {
+            "v1": {"feature": "f", "knowledge": ["new"], "rules": [{"id": "r1", "text": "Be brief.", "new": 1}]}
+        },
         "new": True,
     }
     assert served_from(body).to(None).version == Version(id="v1", feature="f", rules=("Be brief.",))

@@ -241,7 +241,7 @@ def test_nothing_logged_holds_words_of_users_or_the_key(
         client.record(input=text, output=text)
         client.flush(0.5)
     client.feedback("private words", "correction", text="private words")
-    client.record(input="private words", tags=RuntimeError("private words"))  # type: ignore[typeddict-item]
+    client.record(input="private words", tags=RuntimeError("private words"))  # type: ignore[arg-type]
     client.flush(2)
     assert caplog.records
     assert "private" not in caplog.text
@@ -270,8 +270,19 @@ def test_recording_from_inside_the_encoder_does_not_deadlock(make: Make, wire: W
     assert encode({"x": 1}) == b'{"x":1}'
 
 
-def test_after_close_events_are_counted_as_lost_and_nothing_breaks(make: Make, wire: WireServer) -> None:
+def test_what_comes_after_close_is_left_to_the_next_process(make: Make, wire: WireServer) -> None:
     client = make()
+    before = client.record(input="before")
+    assert client.close()
+    after = client.record(input="after")
+    assert set(wire.events) == {before}
+    assert not client.stats().lost
+    assert make().flush()
+    assert set(wire.events) == {before, after}
+
+
+def test_after_close_without_a_spool_events_are_counted_as_lost(make: Make, wire: WireServer) -> None:
+    client = make(spool_bytes=0)
     client.record(input="before")
     assert client.close()
     client.record(input="after")
