@@ -319,11 +319,10 @@ class Client(Verbs):
 
     def _report(self, handle: Handle) -> None:
         try:
-            told = handle.event()
             if not handle.feature:
                 self._refuse("expected a feature, got none; name it in the call, in session() or in Client()")
             elif self._on:
-                self._worker.put(encode(inference_event(told)))
+                self._worker.put(encode(inference_event(handle)))
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
 

@@ -94,7 +94,7 @@ class Worker:
             self._start()
         if not self._wake.is_set():
             self._wake.set()
-        elif len(self._queue) >= self._limits.batch_events and not self._hurry.is_set():
+        elif len(self._queue) >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
             self._hurry.set()
 
     def _put_in_memory(self, event: bytes) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from trimtab import ids, records
 from trimtab.act.render import render as engine_render
-from trimtab.client import Version
+from trimtab.client import Client, Handle, Version
 from trimtab.client.assignment import bucket, in_candidate
 from trimtab.client.clock import micros_of, rfc3339, wall
 from trimtab.client.encode import encode
@@ -108,16 +108,11 @@ def test_messages_are_rendered_as_the_engine_judged_them(template: list[tuple[st
     ],
 )
 def test_whatever_an_app_returns_becomes_an_event_that_the_engine_reads(output: Any) -> None:
-    told: dict[str, Any] = dict.fromkeys(
-        ("version_id", "arm", "model", "session_id", "external_id", "trace_id", "span_id", "error"), None
-    )
-    told |= {"id": new_id(wall()), "feature": "answer", "created_at": wall(), "input": None, "output": output}
-    told |= {
-        "tags": {"n": 1, "none": None},
-        "context": ["doc-1", {"id": 2, "text": "t"}, {"text": "no id"}],
-        "user_id": 9,
-    }
-    event = msgspec.json.decode(encode(inference_event(told)), type=records.Event)
+    handle = Handle(Client("http://127.0.0.1:9", "k"), "answer", id=new_id(wall()), started_at=wall(), measure=False)
+    handle.output, handle.user = output, 9  # type: ignore[assignment]
+    handle.tags |= {"n": 1, "none": None}
+    handle.context += ["doc-1", {"id": 2, "text": "t"}, {"text": "no id"}]
+    event = msgspec.json.decode(encode(inference_event(handle)), type=records.Event)
     assert isinstance(event, records.Inference)
     assert event.user_id == "9"
     assert event.tags == {"n": "1"}
