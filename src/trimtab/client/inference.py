@@ -19,25 +19,10 @@ __all__ = ["Capture", "Handle"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _ERROR_CHARS = 10_000
-_TELLABLE = frozenset(
-    [
-        "input",
-        "output",
-        "user",
-        "session",
-        "model",
-        "external_id",
-        "trace_id",
-        "span_id",
-        "latency_ms",
-        "input_tokens",
-        "output_tokens",
-        "cost_usd",
-        "error",
-        "tags",
-        "context",
-    ]
-)
+_TELLABLE = frozenset({
+    "context", "cost_usd", "error", "external_id", "input", "input_tokens", "latency_ms", "model", "output",
+    "output_tokens", "session", "span_id", "tags", "trace_id", "user",
+})  # fmt: skip
 
 
 class Handle:

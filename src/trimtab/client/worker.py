@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from trimtab.client.delivery import deliver
+from trimtab.client.delivery import cure, deliver, parted
 from trimtab.client.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
@@ -272,7 +272,9 @@ class Worker:
         lines = segment.lines()
         if segment.torn:
             self._ledger.lose("torn", segment.torn, "a crash cut off what was being written")
-        if not all(self._deliver(batch) for batch in self._batches(lines)):
+        if not all(
+            self._deliver(batch) for batch in parted(lines, self._limits.batch_events, self._limits.batch_bytes)
+        ):
             return False
         segment.done()
         return True
@@ -297,7 +299,7 @@ class Worker:
             half = len(batch) // 2
             return self._deliver(batch[:half]) and self._deliver(batch[half:])
         else:
-            self._ledger.lose(verdict.cause, len(batch), _cure(verdict.cause))
+            self._ledger.lose(verdict.cause, len(batch), cure(verdict.cause))
         return True
 
     def _back_off(self, asked_s: float | None) -> None:
@@ -321,17 +323,6 @@ class Worker:
                 batch.append(self._queue.popleft())
             self._in_flight = batch
         return batch
-
-    def _batches(self, lines: list[bytes]) -> list[list[bytes]]:
-        batches: list[list[bytes]] = []
-        size = self._limits.batch_bytes
-        for line in lines:
-            size += len(line)
-            if size > self._limits.batch_bytes or len(batches[-1]) >= self._limits.batch_events:
-                batches.append([])
-                size = len(line)
-            batches[-1].append(line)
-        return batches
 
     def _settle(self) -> None:
         with self._lock:
@@ -380,16 +371,6 @@ class Worker:
 def _jitter() -> float:
     """Return a random factor from 0.5 to 1, so that a thousand clients do not knock at once."""
     return 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
-
-
-def _cure(cause: str) -> str:
-    cures = {
-        "http_401": "the server does not know this key; check TRIMTAB_KEY",
-        "http_403": "this key may not write events; use an ingest key",
-        "http_404": "nothing takes events at this URL; check TRIMTAB_URL",
-        "http_413": "the server takes no event this large",
-    }
-    return cures.get(cause, "the server refuses the request")
 
 
 def _close_all() -> None:
