@@ -1,6 +1,16 @@
-"""What a documentation page may ask for.
+"""What a documentation page may ask for."""
 
-`running_server` (session scope) belongs here: the environment of a real server on loopback, as
-`{"TRIMTAB_URL": ..., "TRIMTAB_KEY": ...}`. A page that says `<!-- server -->` at its top asks for it by this name, and
-fails for as long as nothing provides it.
-"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.live import live
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The environment of a real server on loopback; a page that says `<!-- server -->` at its top is given it."""
+    with live(tmp_path_factory.mktemp("docs-server")) as server:
+        yield {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["ingest"]}
