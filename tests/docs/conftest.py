@@ -1,8 +1,12 @@
 """What a documentation page may ask for."""
 
+`running_server` is the environment of a real server on loopback, as `{"TRIMTAB_URL": ..., "TRIMTAB_KEY": ...}`. A page
+that says `<!-- server -->` at its top asks for it by this name.
+"""
+
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +14,6 @@ from tests.live import live
 
 
 @pytest.fixture(scope="session")
-def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """The environment of a real server on loopback; a page that says `<!-- server -->` at its top is given it."""
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with live(tmp_path_factory.mktemp("docs-server")) as server:
-        yield {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["ingest"]}
+        yield {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["admin"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -39,8 +39,8 @@ def explained(error: msgspec.ValidationError, value: Any, kind: Any) -> InvalidF
     if found and found["key"]:
         said += " as a key"
     where = f"{path}: " if path else ""
-    told = _told(said)
-    return InvalidField(f"{where}{told}{_got(told, path, value)}", param=param)
+    expected, advice = _told(said, path, value, kind)
+    return InvalidField(f"{where}{expected}{_got(expected, path, value)}{advice}", param=param)
 
 
 def field_names(kind: Any, tag: object = None) -> Sequence[str]:
@@ -62,18 +62,44 @@ def _nearest(unknown: str, path: str, value: Any, kind: Any) -> str:
     return f"known fields are {', '.join(names)}" if names else "remove it"
 
 
-def _told(said: str) -> str:
+def _told(said: str, path: str, value: Any, kind: Any) -> tuple[str, str]:
+    """Return what was expected, and what to do, for what msgspec says."""
     if "matching regex" in said:
         for mark, grammar, advice in _HINTS:
             if mark in said:
-                return f"expected {grammar}; {advice}"
+                return f"expected {grammar}", f"; {advice}"
     if "`datetime" in said or "RFC3339" in said:
-        return "expected a time with its zone such as '2026-01-31T12:00:00Z'"
+        return "expected a time with its zone such as '2026-01-31T12:00:00Z'", ""
     if said.startswith("Invalid enum value"):
-        return "expected one of the values the API reference lists for this field"
+        return f"expected one of {', '.join(_choices(path, value, kind)) or 'a fixed set of values'}", ""
     if said.startswith("Invalid value"):
-        return "expected 'inference' or 'feedback'"
-    return said[:1].lower() + said[1:]
+        return "expected 'inference' or 'feedback'", ""
+    return said[:1].lower() + said[1:], ""
+
+
+def _choices(path: str, value: Any, kind: Any) -> list[str]:
+    """Return the values that the field at `path` may have, where it has a fixed set."""
+    tag = value.get("type") if isinstance(value, dict) else None
+    at = next((part for part in _members(kind) if part.__struct_config__.tag in (None, tag)), None) or kind
+    for name in re.findall(r"[A-Za-z_]\w*", path):
+        owner = next(iter(_members(at)), None)
+        if owner is None:
+            return []
+        at = get_type_hints(owner).get(name)
+    return [repr(choice) for choice in _literals(at)]
+
+
+def _members(kind: Any) -> list[Any]:
+    """Return the structs that a type is made of, lists and unions opened."""
+    if hasattr(kind, "__struct_config__"):
+        return [kind]
+    return [member for part in get_args(kind) for member in _members(part)]
+
+
+def _literals(kind: Any) -> tuple[Any, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((found for part in get_args(kind) if (found := _literals(part))), ())
 
 
 def _got(told: str, path: str, value: Any) -> str:
