@@ -74,7 +74,7 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
         if json is not None:
             write_json(result, json)
     except TrimtabError as error:
-        Console(stderr=True).print(f"[red]error[/red] {error.code}: ", error.message, sep="", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"error {error.code}: {error.message}", markup=False, style="red")
         raise typer.Exit(2) from error
     console.print(render(result))
     if json is not None:
