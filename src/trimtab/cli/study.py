@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trimtab.errors import InputError, TrimtabError
+from trimtab.cli.failure import told_plainly
+from trimtab.errors import InputError
 from trimtab.study.arms import ARMS, ArmName, Labour
 from trimtab.study.data import read
 from trimtab.study.report import render, write_json
@@ -44,7 +45,7 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
 ) -> None:
     """Run a drifting stream of labelled texts through the engine, one arm per way of working, and compare them."""
     console = Console()
-    try:
+    with told_plainly():
         chosen = _arms(arms)
         if json is not None and not json.absolute().parent.is_dir():
             raise InputError(f"cannot write {str(json)!r}: no such folder; make it first", param="json")
@@ -73,9 +74,6 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
             )
         if json is not None:
             write_json(result, json)
-    except TrimtabError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error {error.code}: {error.message}", markup=False, style="red")
-        raise typer.Exit(2) from error
     console.print(render(result))
     if json is not None:
         console.print(f"Written to {json}")
