@@ -20,6 +20,8 @@ from trimtab.study.world import Dials
 
 __all__ = ["study"]
 
+_USUAL = Labour()
+
 
 def study(  # noqa: PLR0917  one parameter per option, all given by name on the command line
     data: Annotated[Path, typer.Option(help="Labelled texts: CSV, TSV, JSON, JSON lines, or CLINC150's own file.")],
@@ -36,10 +38,10 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
     votes_if_good: Annotated[float, typer.Option(min=0, max=1, help="Share of good answers that get a vote.")] = 0.02,
     corrects: Annotated[float, typer.Option(min=0, max=1, help="Share of negative votes with a correction.")] = 0.15,
     correction_wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong corrections.")] = 0.10,
-    human_labels: Annotated[int, typer.Option(min=0, help="Labels a month in the human arm.")] = 160,
-    reviews: Annotated[
-        int, typer.Option(min=0, help="Reviews a week in the closed arm, while an incident is open.")
-    ] = (36),
+    human_labels: Annotated[
+        int, typer.Option(min=0, help="Labels a month in the human arm.")
+    ] = _USUAL.human_labels_a_month,
+    reviews: Annotated[int, typer.Option(min=0, help="Reviews a week, closed arm, while an incident is open.")] = (36),
     processes: Annotated[int | None, typer.Option(min=1, help="Processes at a time; default: one per core.")] = None,
     shuffled: Annotated[bool, typer.Option("--shuffled", help="Negative control: feedback at random.")] = False,  # noqa: FBT002
 ) -> None:
