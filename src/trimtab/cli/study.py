@@ -41,7 +41,9 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
     human_labels: Annotated[
         int, typer.Option(min=0, help="Labels a month in the human arm.")
     ] = _USUAL.human_labels_a_month,
-    reviews: Annotated[int, typer.Option(min=0, help="Reviews a week, closed arm, while an incident is open.")] = (36),
+    reviews: Annotated[
+        int, typer.Option(min=0, help="Reviews a week, closed arm, while an incident is open.")
+    ] = _USUAL.closed_labels_a_week,
     processes: Annotated[int | None, typer.Option(min=1, help="Processes at a time; default: one per core.")] = None,
     shuffled: Annotated[bool, typer.Option("--shuffled", help="Negative control: feedback at random.")] = False,  # noqa: FBT002
 ) -> None:
