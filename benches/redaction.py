@@ -24,7 +24,6 @@ from pathlib import Path
 
 from benches.redaction_corpus import Dirty, dirty_texts, left_over
 from benches.redaction_samples import SENTENCES, hostile_texts, number_chat, number_heavy, one_item, prose
-
 from trimtab.redact import Redactor
 
 KEY = b"a key for measuring, 32 bytes..."

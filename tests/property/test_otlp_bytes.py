@@ -21,15 +21,52 @@ from trimtab.ingest.otlp.mapping import inferences
 from trimtab.ingest.otlp.wire import decode_spans
 
 KEYS = st.sampled_from(
-    """gen_ai.operation.name gen_ai.request.model gen_ai.input.messages gen_ai.output.messages gen_ai.prompt
-    gen_ai.system_instructions gen_ai.completion gen_ai.prompt.0.content gen_ai.prompt.0 gen_ai.prompt.x.y
-    gen_ai.completion.0.message.content gen_ai.completion.0.tool_calls.0.name gen_ai.usage.input_tokens
-    gen_ai.response.finish_reasons gen_ai.retrieval.documents openinference.span.kind llm.input_messages.0.message.role
-    llm.input_messages.0.message retrieval.documents.0.document.content retrieval.documents.0 metadata input.value
-    output.value tag.tags langfuse.observation.type langfuse.observation.input langfuse.observation.output
-    langfuse.observation.usage_details langfuse.observation.cost_details langsmith.span.kind langsmith.usage_metadata
-    ai.operationId ai.prompt.messages ai.response.toolCalls events request_data response_data logfire.span_type duration
-    trimtab.feature trimtab.arm trimtab.tags.x trimtab.user_id error.type""".split()
+    [
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.prompt",
+        "gen_ai.system_instructions",
+        "gen_ai.completion",
+        "gen_ai.prompt.0.content",
+        "gen_ai.prompt.0",
+        "gen_ai.prompt.x.y",
+        "gen_ai.completion.0.message.content",
+        "gen_ai.completion.0.tool_calls.0.name",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.response.finish_reasons",
+        "gen_ai.retrieval.documents",
+        "openinference.span.kind",
+        "llm.input_messages.0.message.role",
+        "llm.input_messages.0.message",
+        "retrieval.documents.0.document.content",
+        "retrieval.documents.0",
+        "metadata",
+        "input.value",
+        "output.value",
+        "tag.tags",
+        "langfuse.observation.type",
+        "langfuse.observation.input",
+        "langfuse.observation.output",
+        "langfuse.observation.usage_details",
+        "langfuse.observation.cost_details",
+        "langsmith.span.kind",
+        "langsmith.usage_metadata",
+        "ai.operationId",
+        "ai.prompt.messages",
+        "ai.response.toolCalls",
+        "events",
+        "request_data",
+        "response_data",
+        "logfire.span_type",
+        "duration",
+        "trimtab.feature",
+        "trimtab.arm",
+        "trimtab.tags.x",
+        "trimtab.user_id",
+        "error.type",
+    ]
 )
 PLAIN = st.one_of(
     st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False, allow_infinity=False),
@@ -37,7 +74,21 @@ PLAIN = st.one_of(
     st.sampled_from(["chat", "llm", "LLM", "generation", "retriever", "RETRIEVER", "ai.generateText.doGenerate", "log"]),
 )  # fmt: skip
 WORDS = st.sampled_from(
-    "role content parts type text tool_calls message kwargs id name arguments result output".split()
+    [
+        "role",
+        "content",
+        "parts",
+        "type",
+        "text",
+        "tool_calls",
+        "message",
+        "kwargs",
+        "id",
+        "name",
+        "arguments",
+        "result",
+        "output",
+    ]
 )
 TREES = st.recursive(
     PLAIN, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=4)), max_leaves=8

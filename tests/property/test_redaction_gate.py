@@ -6,10 +6,10 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from benches.redaction_corpus import dirty_texts, left_over
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benches.redaction_corpus import dirty_texts, left_over
 from trimtab.redact import FAILED, LENIENT, ExtraPattern, KnownValue, Policy, Redactor, gate
 
 KEY = b"a test key of 32 bytes, not real"

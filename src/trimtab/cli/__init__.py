@@ -12,6 +12,7 @@ from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.report import report
 from trimtab.cli.serve import serve
+from trimtab.cli.study import study
 from trimtab.server.app import installed_version
 
 __all__ = ["app"]
@@ -46,5 +47,6 @@ app.command()(init)
 app.command()(doctor)
 app.command()(serve)
 app.add_typer(key, name="key")
+app.command()(study)
 app.command()(demo)
 app.command()(report)

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trimtab.errors import InputError, TrimtabError
+from trimtab.cli.failure import told_plainly
+from trimtab.errors import InputError
 from trimtab.study.arms import ARMS, ArmName, Labour
 from trimtab.study.data import read
 from trimtab.study.report import render, write_json
@@ -18,6 +19,8 @@ from trimtab.study.run import run
 from trimtab.study.world import Dials
 
 __all__ = ["study"]
+
+_USUAL = Labour()
 
 
 def study(  # noqa: PLR0917  one parameter per option, all given by name on the command line
@@ -35,16 +38,18 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
     votes_if_good: Annotated[float, typer.Option(min=0, max=1, help="Share of good answers that get a vote.")] = 0.02,
     corrects: Annotated[float, typer.Option(min=0, max=1, help="Share of negative votes with a correction.")] = 0.15,
     correction_wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong corrections.")] = 0.10,
-    human_labels: Annotated[int, typer.Option(min=0, help="Labels a month in the human arm.")] = 160,
+    human_labels: Annotated[
+        int, typer.Option(min=0, help="Labels a month in the human arm.")
+    ] = _USUAL.human_labels_a_month,
     reviews: Annotated[
-        int, typer.Option(min=0, help="Reviews a week in the closed arm, while an incident is open.")
-    ] = (36),
+        int, typer.Option(min=0, help="Reviews a week, closed arm, while an incident is open.")
+    ] = _USUAL.closed_labels_a_week,
     processes: Annotated[int | None, typer.Option(min=1, help="Processes at a time; default: one per core.")] = None,
     shuffled: Annotated[bool, typer.Option("--shuffled", help="Negative control: feedback at random.")] = False,  # noqa: FBT002
 ) -> None:
     """Run a drifting stream of labelled texts through the engine, one arm per way of working, and compare them."""
     console = Console()
-    try:
+    with told_plainly():
         chosen = _arms(arms)
         if json is not None and not json.absolute().parent.is_dir():
             raise InputError(f"cannot write {str(json)!r}: no such folder; make it first", param="json")
@@ -73,9 +78,6 @@ def study(  # noqa: PLR0917  one parameter per option, all given by name on the 
             )
         if json is not None:
             write_json(result, json)
-    except TrimtabError as error:
-        Console(stderr=True).print(f"[red]error[/red] {error.code}: ", error.message, sep="", highlight=False)
-        raise typer.Exit(2) from error
     console.print(render(result))
     if json is not None:
         console.print(f"Written to {json}")

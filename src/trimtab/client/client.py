@@ -290,7 +290,18 @@ class Client(Verbs):
     # ------------------------------------------------------------ within
 
     def _begin(self, feature: str | None, known: dict[str, Any], *, measure: bool = True) -> Handle:
-        """Start an inference with what is told and what the context knows."""
+        """Start an inference with what is told and what the context knows; what cannot be used is left out."""
+        try:
+            return self._started(feature, dict(known), measure=measure)
+        except Exception as error:
+            if self._strict:
+                raise
+            self._ledger.warn("told", f"what was told of an inference is left out ({type(error).__name__})")
+            now = wall()
+            rest = {name: known.get(name) for name in ("input", "output")}
+            return Handle(self, feature or self._feature or "", id=new_id(now), started_at=now, measure=measure, **rest)
+
+    def _started(self, feature: str | None, known: dict[str, Any], *, measure: bool) -> Handle:
         scope = SCOPE.get()
         created_at = known.pop("created_at", None)
         started = micros_of(lambda: created_at)() if created_at is not None else self._now()
@@ -308,11 +319,10 @@ class Client(Verbs):
 
     def _report(self, handle: Handle) -> None:
         try:
-            told = handle.event()
             if not handle.feature:
                 self._refuse("expected a feature, got none; name it in the call, in session() or in Client()")
             elif self._on:
-                self._worker.put(encode(inference_event(told)))
+                self._worker.put(encode(inference_event(handle)))
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
 

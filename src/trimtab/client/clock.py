@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,5 +32,10 @@ def micros_of(clock: Callable[[], datetime]) -> Callable[[], Micros]:
 def rfc3339(micros: Micros) -> str:
     """Return `micros` as the UTC time the wire carries: 2026-01-31T12:00:00.000001Z."""
     seconds, rest = divmod(micros, 1_000_000)
+    return f"{_second(seconds)}.{rest:06}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
     at = time.gmtime(seconds)
-    return f"{at[0]:04}-{at[1]:02}-{at[2]:02}T{at[3]:02}:{at[4]:02}:{at[5]:02}.{rest:06}Z"
+    return f"{at[0]:04}-{at[1]:02}-{at[2]:02}T{at[3]:02}:{at[4]:02}:{at[5]:02}"

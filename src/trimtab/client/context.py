@@ -1,4 +1,4 @@
-"""Session, user and feature of the request at hand; they flow through threads of control by contextvars."""
+"""Session, user and feature of the request at hand; each thread and task has its own."""
 
 from __future__ import annotations
 

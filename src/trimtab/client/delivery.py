@@ -12,10 +12,16 @@ from trimtab.client.transport import Answer, Transport, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Verdict", "deliver"]
+__all__ = ["Verdict", "cure", "deliver", "parted"]
 
 _GZIP_FROM = 1024
 _LONGEST_WAIT_S = 3600.0
+_CURES = {
+    "http_401": "the server does not know this key; check TRIMTAB_KEY",
+    "http_403": "this key may not write events; use an ingest key",
+    "http_404": "nothing takes events at this URL; check TRIMTAB_URL",
+    "http_413": "the server takes no event this large",
+}
 
 
 class Verdict(NamedTuple):
@@ -45,6 +51,24 @@ def deliver(transport: Transport, events: Sequence[bytes], losses: Mapping[str, 
     except Unreachable as error:
         return Verdict("again", error.cause)
     return _read(answer)
+
+
+def cure(cause: str) -> str:
+    """Return what would help against a refusal."""
+    return _CURES.get(cause, "the server refuses the request")
+
+
+def parted(lines: Sequence[bytes], most_events: int, most_bytes: int) -> list[list[bytes]]:
+    """Return `lines` in order as batches within both bounds; a line over the bytes has a batch of its own."""
+    batches: list[list[bytes]] = []
+    size = most_bytes
+    for line in lines:
+        size += len(line)
+        if size > most_bytes or len(batches[-1]) >= most_events:
+            batches.append([])
+            size = len(line)
+        batches[-1].append(line)
+    return batches
 
 
 def _read(answer: Answer) -> Verdict:

@@ -19,6 +19,10 @@ __all__ = ["Capture", "Handle"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _ERROR_CHARS = 10_000
+_TELLABLE = frozenset({
+    "context", "cost_usd", "error", "external_id", "input", "input_tokens", "latency_ms", "model", "output",
+    "output_tokens", "session", "span_id", "tags", "trace_id", "user",
+})  # fmt: skip
 
 
 class Handle:
@@ -26,8 +30,28 @@ class Handle:
 
     Every attribute may be set at any time before that: `output` (text, list or object), `model`, `input_tokens`,
     `output_tokens`, `cost_usd`, `external_id`, `trace_id`, `span_id`, `error`; `tags` and `context` are filled in place
-    (`chunk` adds a retrieved document). The latency is measured.
+    (`chunk` adds a retrieved document). The latency is measured. `id` is the inference id to give feedback on.
     """
+
+    id: str
+    feature: str
+    input: Any = None
+    output: Any = None
+    user: str | None = None
+    session: str | None = None
+    model: str | None = None
+    external_id: str | None = None
+    trace_id: str | int | None = None
+    span_id: str | int | None = None
+    latency_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    error: str | None = None
+    version_id: str | None = None
+    _arm: Arm | None = None
+    _resolved: Resolved | None = None
+    _reported = False
 
     def __init__(
         self,
@@ -39,30 +63,16 @@ class Handle:
         measure: bool,
         **known: Any,
     ) -> None:
-        self._client, self._started_at = client, started_at
+        self._client, self.started_at = client, started_at
         self._clock = time.perf_counter() if measure else None
-        self._resolved: Resolved | None = None
-        self._version_id: str | None = None
-        self._arm: Arm | None = None
-        self._reported = False
         self.id = id
-        """The inference id to give feedback on; a UUIDv7 made here."""
         self.feature = feature
-        self.input: Any = known.pop("input", None)
-        self.output: Any = known.pop("output", None)
-        self.user: str | None = known.pop("user", None)
-        self.session: str | None = known.pop("session", None)
-        self.model: str | None = known.pop("model", None)
-        self.external_id: str | None = known.pop("external_id", None)
-        self.trace_id: str | int | None = known.pop("trace_id", None)
-        self.span_id: str | int | None = known.pop("span_id", None)
-        self.tags: dict[str, Any] = dict(known.pop("tags", None) or {})
-        self.context: list[Any] = list(known.pop("context", None) or [])
-        self.input_tokens: int | None = known.pop("input_tokens", None)
-        self.output_tokens: int | None = known.pop("output_tokens", None)
-        self.cost_usd: float | None = known.pop("cost_usd", None)
-        self.latency_ms: float | None = known.pop("latency_ms", None)
-        self.error: str | None = known.pop("error", None)
+        if not known.keys() <= _TELLABLE:
+            raise TypeError(f"unknown keywords {sorted(known.keys() - _TELLABLE)}; known are {sorted(_TELLABLE)}")
+        tags, context = known.pop("tags", None), known.pop("context", None)
+        self.__dict__.update(known)
+        self.tags: dict[str, Any] = dict(tags) if tags else {}
+        self.context: list[Any] = list(context) if context else []
 
     @property
     def version(self) -> Version | None:
@@ -74,6 +84,11 @@ class Handle:
         """The arm this user is in: stable, candidate or holdback; None when nothing is known."""
         return self._arm or self.resolve().arm
 
+    @property
+    def pinned_arm(self) -> Arm | None:
+        """The arm to report: None when nobody asked which version to serve."""
+        return self._arm
+
     def resolve(self) -> Resolved:
         """Return what this user is served; the same answer for the whole inference, even if a rollout moves on."""
         if self._resolved is None or self._resolved.version is None:
@@ -84,9 +99,9 @@ class Handle:
         """Say which Version made this response; without it, the one that `resolve` or `prompt` gave is reported."""
         if isinstance(served, Resolved):
             self._resolved = served
-            self._version_id, self._arm = (served.version.id if served.version else None), served.arm
+            self.version_id, self._arm = (served.version.id if served.version else None), served.arm
         elif served is not None:
-            self._version_id, self._arm = (served.id if isinstance(served, Version) else str(served)), arm
+            self.version_id, self._arm = (served.id if isinstance(served, Version) else str(served)), arm
 
     def serves(self, feature: str, unit: str | None) -> Resolved | None:
         """Return what was pinned, if this inference is about `feature` and `unit`."""
@@ -108,31 +123,6 @@ class Handle:
         if error is not None and self.error is None:
             self.error = _words_of(error)
         self._client._report(self)  # noqa: SLF001 the two halves of one recording
-
-    def event(self) -> dict[str, Any]:
-        """Return what is reported, in the wire's own names, before it is made fit for it."""
-        return {
-            "id": self.id,
-            "feature": self.feature,
-            "created_at": self._started_at,
-            "input": self.input,
-            "output": self.output,
-            "version_id": self._version_id,
-            "arm": self._arm,
-            "model": self.model,
-            "session_id": self.session,
-            "user_id": self.user,
-            "external_id": self.external_id,
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "context": self.context,
-            "tags": self.tags,
-            "latency_ms": self.latency_ms,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost_usd": self.cost_usd,
-            "error": self.error,
-        }
 
 
 class Capture:

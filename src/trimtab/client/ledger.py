@@ -6,6 +6,8 @@ import threading
 import time
 from typing import NamedTuple
 
+from trimtab.client.loading import LOADING
+
 __all__ = ["Ledger", "Stats"]
 
 _AGAIN_AFTER_S = 3600.0
@@ -92,6 +94,7 @@ class Ledger:
             if now - self._logged.get(cause, -_AGAIN_AFTER_S) < _AGAIN_AFTER_S:
                 return
             self._logged[cause] = now
-        import logging  # noqa: PLC0415 an app that has no trouble does not pay for it
+        with LOADING:
+            import logging  # noqa: PLC0415 an app that has no trouble does not pay for it
 
         logging.getLogger("trimtab.client").warning("trimtab: %s", message)

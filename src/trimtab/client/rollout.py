@@ -95,7 +95,7 @@ class Rollouts:
         self._fresh()
         if closed:
             self._closed.set()
-        self._transport.close()
+        self._transport.abandon()
 
     def _start(self) -> None:
         if self._thread is not None or self._closed.is_set():

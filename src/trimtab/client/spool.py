@@ -21,7 +21,7 @@ except ImportError:  # pragma: no cover - Windows has no flock
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["Segment", "Spool"]
@@ -41,9 +41,12 @@ class Segment:
 
     def lines(self) -> list[bytes]:
         """Return the events. A line cut off by a crash was never acknowledged to anyone, and is passed over."""
-        with os.fdopen(os.dup(self._handle), "rb") as file:
-            file.seek(0)
-            lines = file.read().split(b"\n")
+        pieces: list[bytes] = []
+        size = 0
+        while piece := os.pread(self._handle, _SEGMENT_BYTES, size):
+            pieces.append(piece)
+            size += len(piece)
+        lines = b"".join(pieces).split(b"\n")
         whole = [line for line in lines[:-1] if line.startswith(b'{"') and line.endswith(b"}")]
         self.torn = len(lines) - 1 - len(whole) + bool(lines[-1])
         return whole
@@ -106,21 +109,25 @@ class Spool:
             if handle >= 0:
                 os.close(handle)
 
-    def take(self) -> Segment | None:
-        """Return the oldest file that nobody holds, None when there is none."""
+    def segments(self) -> Iterator[Segment]:
+        """Yield, oldest first, the files of now that nobody holds; each is held until `done` or `release`."""
         for path in self._paths():
-            try:
-                handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
-                continue  # another process has just delivered it
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(handle)
-                continue
+            segment = self._claim(path)
+            if segment is not None:
+                yield segment
+
+    def _claim(self, path: Path) -> Segment | None:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None  # another process has just delivered it
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle).st_nlink:
                 return Segment(path, handle, self._held)
-            os.close(handle)
+        except OSError:
+            pass  # another process is at it
+        os.close(handle)
         return None
 
     def used_bytes(self) -> int:

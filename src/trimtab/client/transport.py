@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from trimtab.client.loading import load_http
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +16,7 @@ __all__ = ["Answer", "Transport", "Unreachable", "check_address"]
 
 _ANSWER_BYTES = 32 << 20
 _PIECE = 1 << 16
+_ABANDONED: list[HTTPConnection] = []
 
 
 class Unreachable(OSError):
@@ -68,12 +72,25 @@ class Transport:
         return self._exchange(method, path, body, headers or {})
 
     def close(self) -> None:
-        """Close the connection; the next request opens a new one. In a forked child this leaves the parent's alone."""
+        """Close the connection; the next request opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connection without a word to the server.
+
+        The parent's thread may have been reading, with a lock held that nobody here will ever release; so nothing of
+        the connection is closed or freed but its descriptor.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _ABANDONED.append(connection)
+            if connection.sock is not None:
+                os.close(connection.sock.detach())
+
     def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        load_http()
         from http.client import HTTPException  # noqa: PLC0415 the app's own imports stay light
 
         deadline = time.monotonic() + self._timeout_s

@@ -6,6 +6,7 @@ import os
 
 __all__ = ["is_uuid", "new_id"]
 
+_RANDOM, _VARIANT = (1 << 62) - 1, 0b10 << 62
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -16,10 +17,9 @@ def new_id(micros: int) -> str:
     random bits. It keeps no state, so it needs no lock that a fork or a signal handler could find held.
     """
     millis, rest = divmod(micros, 1000)
-    random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
-    value = (millis << 80) | (0x7 << 76) | (rest << 66) | (0b10 << 62) | random
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    high = f"{millis:012x}"
+    low = f"{int.from_bytes(os.urandom(8), 'big') & _RANDOM | _VARIANT:016x}"
+    return f"{high[:8]}-{high[8:]}-7{rest << 2:03x}-{low[:4]}-{low[4:]}"
 
 
 def is_uuid(text: str) -> bool:

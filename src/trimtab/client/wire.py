@@ -8,27 +8,57 @@ from trimtab.client.clock import rfc3339
 from trimtab.client.encode import payload_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from trimtab.client.inference import Handle
 
 __all__ = ["feedback_event", "identifier", "inference_event"]
 
-_NUMBERS = ("latency_ms", "input_tokens", "output_tokens", "cost_usd", "value", "best")
-_NAMES = ("model", "version_id", "arm", "error", "label", "text")
-_IDENTIFIERS = ("session_id", "user_id", "external_id")
+
+def identifier(value: object) -> str | None:
+    """Return an id of the app's own as text; None for none and for the empty one, which the wire does not take."""
+    return (str(value) or None) if value is not None else None
 
 
-def inference_event(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event for what a handle tells; `created_at` comes in microseconds."""
-    event = {"type": "inference", "id": told["id"], "feature": told["feature"]}
-    event["created_at"] = rfc3339(told["created_at"])
-    event["input"] = payload_of(told["input"]) if told["input"] is not None else ""
-    if told["output"] is not None:
-        event["output"] = payload_of(told["output"])
+def _hex(digits: int) -> Callable[[Any], str | None]:
+    """Return what writes a trace or span id: tracing tools hand them out as numbers or as hex digits."""
+    return lambda value: f"{value:0{digits}x}" if isinstance(value, int) else identifier(str(value).lower())
+
+
+_FORMS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(
+        ("latency_ms", "input_tokens", "output_tokens", "cost_usd", "value", "best"), lambda number: number
+    ),
+    **dict.fromkeys(("model", "version_id", "error", "label", "text"), identifier),
+    **dict.fromkeys(("session_id", "user_id", "external_id"), identifier),
+    "trace_id": _hex(32),
+    "span_id": _hex(16),
+}
+
+
+def inference_event(handle: Handle) -> dict[str, Any]:
+    """Return the event for an inference."""
+    told = handle.__dict__
+    event: dict[str, Any] = {
+        "type": "inference",
+        "id": handle.id,
+        "feature": handle.feature,
+        "created_at": rfc3339(handle.started_at),
+        "input": payload_of(handle.input) if handle.input is not None else "",
+    }
+    if handle.output is not None:
+        event["output"] = payload_of(handle.output)
+    if handle.user:
+        event["user_id"] = str(handle.user)
+    if handle.session:
+        event["session_id"] = str(handle.session)
+    if handle.pinned_arm:
+        event["arm"] = handle.pinned_arm
     _copy(event, told)
-    if told["tags"]:
-        event["tags"] = {str(key): str(value) for key, value in told["tags"].items() if value is not None}
-    if told["context"]:
-        event["context"] = [chunk for chunk in map(_chunk, told["context"]) if chunk]
+    if handle.tags:
+        event["tags"] = {str(key): str(value) for key, value in handle.tags.items() if value is not None}
+    if handle.context:
+        event["context"] = [chunk for chunk in map(_chunk, handle.context) if chunk]
     return event
 
 
@@ -44,25 +74,11 @@ def feedback_event(told: Mapping[str, Any]) -> dict[str, Any]:
     return event
 
 
-def identifier(value: object) -> str | None:
-    """Return an id of the app's own as text; None for none and for the empty one, which the wire does not take."""
-    return (str(value) or None) if value is not None else None
-
-
 def _copy(event: dict[str, Any], told: Mapping[str, Any]) -> None:
-    """Copy the fields that both kinds of event treat alike and that are known."""
-    for name in _NUMBERS:
-        if (value := told.get(name)) is not None:
-            event[name] = value
-    for name in _NAMES:
-        if value := told.get(name):
-            event[name] = str(value)
-    for name in _IDENTIFIERS:
-        if value := identifier(told.get(name)):
-            event[name] = value
-    for name, digits in (("trace_id", 32), ("span_id", 16)):
-        if value := told.get(name):
-            event[name] = f"{value:0{digits}x}" if isinstance(value, int) else str(value).lower()
+    """Copy the fields that both kinds of event treat alike, in their wire form."""
+    for name, value in told.items():
+        if value is not None and (form := _FORMS.get(name)) is not None and (formed := form(value)) is not None:
+            event[name] = formed
 
 
 def _chunk(chunk: Any) -> dict[str, Any] | None:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from trimtab.client.delivery import deliver
+from trimtab.client.delivery import cure, deliver, parted
 from trimtab.client.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.client.delivery import Verdict
-    from trimtab.client.spool import Spool
+    from trimtab.client.spool import Segment, Spool
     from trimtab.client.transport import Transport
 
 __all__ = ["Limits", "Worker"]
@@ -85,7 +86,7 @@ class Worker:
             self._ledger.lose("too_large", 1, f"an event may have {self._limits.event_bytes} bytes")
             return
         if self._closed:
-            self._ledger.lose("closed", 1, "the client is closed; record before close()")
+            self._put_late(event)
             return
         if not (self._durable and self._put_on_disk(event)) and not self._put_in_memory(event):
             return
@@ -93,7 +94,7 @@ class Worker:
             self._start()
         if not self._wake.is_set():
             self._wake.set()
-        elif len(self._queue) >= self._limits.batch_events and not self._hurry.is_set():
+        elif len(self._queue) >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
             self._hurry.set()
 
     def _put_in_memory(self, event: bytes) -> bool:
@@ -115,6 +116,13 @@ class Worker:
             return True
         self._ledger.warn("not_durable", "the spool takes no more; events are kept in memory only")
         return False
+
+    def _put_late(self, event: bytes) -> None:
+        """Leave an event that comes after the end, from another exit handler perhaps, to the next process."""
+        if self._spool is not None and self._append([event]):
+            self._spool.seal()
+        else:
+            self._ledger.lose("closed", 1, "the client is closed; record before close()")
 
     def flush(self, timeout_s: float) -> bool:
         """Send everything taken so far; say whether the server answered for all of it within `timeout_s`."""
@@ -138,7 +146,6 @@ class Worker:
         """Flush, stop the thread, and put what is left on disk. Returns what flush returned."""
         deadline = time.monotonic() + timeout_s
         self._closed = True
-        atexit.unregister(self.close_at_exit)
         clean = self.flush(timeout_s)
         self._quit = True
         self._hurry.set()
@@ -151,7 +158,7 @@ class Worker:
 
     def close_at_exit(self) -> None:
         """Do at the end of the process what close() does, within the exit deadline."""
-        if self._pid == os.getpid():
+        if not self._closed:
             self.close(self._limits.exit_s)
 
     def _empty(self) -> bool:
@@ -176,10 +183,9 @@ class Worker:
 
     def forget(self) -> None:
         """Start over in a forked child: what the parent holds, the parent delivers."""
-        atexit.unregister(self.close_at_exit)
         self._fresh()
         self._ledger.forget()
-        self._transport.close()
+        self._transport.abandon()
         if self._spool:
             self._spool.forget()
 
@@ -196,7 +202,7 @@ class Worker:
                 self._leave_nothing()
                 return
             self._thread = thread
-            atexit.register(self.close_at_exit)
+        _close_with_multiprocessing()
 
     def _run(self) -> None:
         while not self._quit:
@@ -237,7 +243,10 @@ class Worker:
                 self._settled.notify_all()
 
     def _send_queue(self) -> bool:
-        while batch := self._take():
+        """Deliver what is queued now; what comes meanwhile has its turn in the next cycle."""
+        left = len(self._queue)
+        while left > 0 and (batch := self._take()):
+            left -= len(batch)
             if not self._deliver(batch):
                 self._put_back()
                 self._spill()
@@ -249,19 +258,25 @@ class Worker:
         if self._spool is None:
             return True
         self._spool.seal()
-        while (segment := self._spool.take()) is not None:
+        for segment in self._spool.segments():
             try:
-                lines = segment.lines()
-                if segment.torn:
-                    self._ledger.lose("torn", segment.torn, "a crash cut off what was being written")
-                batches = self._batches(lines)
-                if not all(self._deliver(batch) for batch in batches):
+                if not self._send_segment(segment):
                     return False
-                segment.done()
             finally:
                 segment.release()
             if not self._send_queue():
                 return False
+        return True
+
+    def _send_segment(self, segment: Segment) -> bool:
+        lines = segment.lines()
+        if segment.torn:
+            self._ledger.lose("torn", segment.torn, "a crash cut off what was being written")
+        if not all(
+            self._deliver(batch) for batch in parted(lines, self._limits.batch_events, self._limits.batch_bytes)
+        ):
+            return False
+        segment.done()
         return True
 
     def _deliver(self, batch: Sequence[bytes]) -> bool:
@@ -284,7 +299,7 @@ class Worker:
             half = len(batch) // 2
             return self._deliver(batch[:half]) and self._deliver(batch[half:])
         else:
-            self._ledger.lose(verdict.cause, len(batch), _cure(verdict.cause))
+            self._ledger.lose(verdict.cause, len(batch), cure(verdict.cause))
         return True
 
     def _back_off(self, asked_s: float | None) -> None:
@@ -308,17 +323,6 @@ class Worker:
                 batch.append(self._queue.popleft())
             self._in_flight = batch
         return batch
-
-    def _batches(self, lines: list[bytes]) -> list[list[bytes]]:
-        batches: list[list[bytes]] = []
-        size = self._limits.batch_bytes
-        for line in lines:
-            size += len(line)
-            if size > self._limits.batch_bytes or len(batches[-1]) >= self._limits.batch_events:
-                batches.append([])
-                size = len(line)
-            batches[-1].append(line)
-        return batches
 
     def _settle(self) -> None:
         with self._lock:
@@ -369,14 +373,16 @@ def _jitter() -> float:
     return 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
 
 
-def _cure(cause: str) -> str:
-    cures = {
-        "http_401": "the server does not know this key; check TRIMTAB_KEY",
-        "http_403": "this key may not write events; use an ingest key",
-        "http_404": "nothing takes events at this URL; check TRIMTAB_URL",
-        "http_413": "the server takes no event this large",
-    }
-    return cures.get(cause, "the server refuses the request")
+def _close_all() -> None:
+    for worker in list(_WORKERS):
+        worker.close_at_exit()
+
+
+def _close_with_multiprocessing() -> None:
+    """Have a child of multiprocessing deliver at its end: it leaves without running exit handlers."""
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _close_all, exitpriority=10)
 
 
 def _after_fork_in_child() -> None:
@@ -384,5 +390,7 @@ def _after_fork_in_child() -> None:
         worker.forget()
 
 
+# Registered when the SDK is loaded, so that it runs after the exit handlers of the app, which come later and run first.
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -52,15 +52,13 @@ def _months(study: Study) -> Table:
 
 
 def _ends(study: Study) -> Table:
-    table = Table(title="After it all (loss in percentage points against the arm's own start)", title_justify="left")
-    for column in ("arm", "what people do"):
-        table.add_column(column)
-    for column in ("live loss", "fresh loss", "labels", "hours (assumed)", "incidents", "changes promoted"):
+    table = Table(title="After it all (loss in points against the arm's own start)", title_justify="left")
+    table.add_column("arm")
+    for column in ("live loss", "fresh loss", "labels", "hours (assumed)", "incidents", "promoted"):
         table.add_column(column, justify="right")
     for name, arm in study.arms.items():
         table.add_row(
             name,
-            _TOLD[name],
             f"{arm.live_loss:+.1f}",
             f"{arm.fresh_loss:+.1f}",
             str(arm.labels),
@@ -96,6 +94,7 @@ def _assumed(study: Study) -> Text:
         "learner": f"{told['learner']}; the same for every arm",
         "loss": told["loss"],
     }
+    told_of = {name: _TOLD[name] for name in study.arms} | told_of
     lines = ["Assumed", *(f"  {name:<9} {line}" for name, line in told_of.items())]
     if dials["shuffled"]:
         lines.append("  SHUFFLED  votes, corrections and reviews were given to answers at random (negative control)")

@@ -116,7 +116,7 @@ def test_a_single_event_of_the_other_kind_is_refused() -> None:
 
 
 def test_gzip_is_undone() -> None:
-    assert inflate(gzip.compress(b"[]"), "gzip", 10) == b"[]"
+    assert inflate(gzip.compress(b"[]", mtime=0), "gzip", 10) == b"[]"
     assert inflate(b"[]", "identity", 10) == b"[]"
 
 
@@ -127,12 +127,8 @@ def test_a_gzip_bomb_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "encoding"),
-    [
-        (b"plain", "gzip"),
-        (gzip.compress(b"[]" * 99, mtime=0)[:-9], "gzip"),
-        (gzip.compress(b"", mtime=0) + b"x", "gzip"),
-        (b"[]", "br"),
-    ],
+    [(b"plain", "gzip"), (gzip.compress(b"[]" * 99)[:-9], "gzip"), (gzip.compress(b"") + b"x", "gzip"), (b"[]", "br")],
+    ids=["plain", "cut", "trailing", "unknown"],  # the bytes hold the time they were made
 )
 def test_damaged_or_unknown_encodings_are_refused(raw: bytes, encoding: str) -> None:
     with pytest.raises(MalformedBody, match="expected"):
