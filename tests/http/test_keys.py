@@ -15,6 +15,7 @@ DECIDED = {
     "POST /v1/events": "ingest admin",
     "POST /v1/inferences": "ingest admin",
     "POST /v1/feedback": "public ingest admin",
+    "POST /v1/traces": "ingest admin",
     "GET /v1/features": "read ingest admin",
     "PUT /v1/features/{feature}": "admin",
     "GET /v1/features/{feature}/rollout": "ingest read admin",
