@@ -45,8 +45,9 @@ let early: Signal[] = [];
 
 /** Start, or start again with other options. Signals given before wait in memory until now. */
 export const init = safely((options: Options): void => {
+  const next = start(options);
   client?.stop();
-  client = start(options);
+  client = next;
   early.splice(0).forEach(client.report);
 });
 

@@ -81,7 +81,7 @@ export function eventOf(signal: Signal, id: string, time: number): FeedbackEvent
     text,
     retracted: signal.retracted || undefined,
   };
-  const given = Object.entries(fields).filter(([, field]) => field !== undefined && field !== "");
+  const given = Object.entries(fields).filter(([, field]) => field != null && field !== "");
   return Object.fromEntries(given) as unknown as FeedbackEvent;
 }
 

@@ -2,7 +2,6 @@
 
 export { close, feedback, flush, init, stats } from "./client";
 export type { Host, Kind, Options, Signal, Stats, Target, Watch } from "./client";
-export { distance } from "./distance";
 export {
   accept, comment, correction, edit, label, outcome, rating, reject, retract, thumb, type About,
 } from "./opinion";

@@ -2,6 +2,7 @@
 
 import { feedback, type Kind, type Signal, type Target } from "./client";
 import { distance } from "./distance";
+import { safely } from "./guard";
 
 export type About = string | Target;
 
@@ -30,8 +31,9 @@ export const accept = (about: About) => say(about, "accept");
 export const reject = (about: About) => say(about, "reject");
 
 /** The text was used after a change: what was shown, what was kept. */
-export const edit = (about: About, shown: string, kept: string) =>
-  say(about, "edit", { value: distance(shown, kept), text: kept });
+export const edit = safely((about: About, shown: string, kept: string) =>
+  say(about, "edit", { value: distance(shown, kept), text: kept }),
+);
 
 /** What the person wanted was reached, or missed. */
 export const outcome = (about: About, reached: boolean) => say(about, "outcome", { value: reached ? 1 : 0 });

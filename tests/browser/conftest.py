@@ -81,12 +81,12 @@ class App:
         self.console: list[str] = []
         self.thrown: list[str] = []
 
-    def open(self, body: str = "", *, signals: str = "", path: str = "/", **options: Any) -> Page:
+    def open(self, body: str = "", *, signals: str = "", path: str = "/", head: str = "", **options: Any) -> Page:
         """Open a page of `body` that starts the SDK with `options`, watching `signals` (names, separated by spaces)."""
         told = {"key": self.server.key, "origin": self.server.origin, "feature": "answers", **options}
         watched = ",".join(f"trimtab.watch{name.title()}" for name in signals.split())
         self.site.pages[path] = (
-            f"<!doctype html><meta charset=utf-8><title>app</title><body>{body}"
+            f"<!doctype html><meta charset=utf-8><title>app</title>{head}<body>{body}"
             f"<script src='{self.server.origin}/sdk.js'></script>"
             f"<script>trimtab.init({{...{json.dumps(told)}, signals: [{watched}]}})</script>"
         )

@@ -63,7 +63,7 @@ class Site(_Listener):
     """The app's own web site, on another origin than the server."""
 
     def __init__(self) -> None:
-        pages: dict[str, str] = {}
+        pages = {"/favicon.ico": ""}
         self.pages = pages
 
         class Handler(BaseHTTPRequestHandler):
