@@ -15,7 +15,9 @@ from tests.browser.package import PACKAGE, npm
 
 CORE_BYTES = 5 * 1024
 SCRIPT_BYTES = 7 * 1024
-CORE = "export {init, feedback, thumb, rating, label, correction, comment, accept, reject, retract, flush, close, stats}"
+CORE = (
+    "export {init, feedback, thumb, rating, label, correction, comment, accept, reject, retract, flush, close, stats}"
+)
 
 
 def zipped(data: bytes) -> int:
