@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -49,7 +49,7 @@ class _Listener:
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05})
         self.origin = f"http://{host}:{self._http.server_port}"
 
-    def __enter__(self) -> _Listener:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -122,7 +122,7 @@ class Recorder:
         self._listener = _Listener(Handler, "127.0.0.1")
         self.origin = self._listener.origin
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         self._listener.__enter__()
         return self
 

@@ -1,4 +1,4 @@
-"""An event reaches the server once, whatever happens to the page, the network or the server; and the page never feels it."""
+"""An event reaches the server once, whatever happens to page, network or server; and the page never feels it."""
 
 from __future__ import annotations
 
@@ -192,7 +192,8 @@ def test_a_closing_tab_sends_what_fits_and_keeps_the_rest_for_the_next_visit(app
 
 def test_a_token_for_one_answer_stands_instead_of_a_key(app: App) -> None:
     page = app.open(
-        f"<div data-trimtab-inference={ANSWER} data-trimtab-token={app.server.token}><trimtab-thumbs></trimtab-thumbs></div>",
+        f"<div data-trimtab-inference={ANSWER} data-trimtab-token={app.server.token}>"
+        "<trimtab-thumbs></trimtab-thumbs></div>",
         key=None,
     )
     page.get_by_role("button", name="Not helpful").click()
