@@ -1,0 +1,71 @@
+"""The application: routes, guard, errors and envelope put together over an engine."""
+
+from __future__ import annotations
+
+from copy import copy
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from trimtab.runtime.assemble import Engine
+from trimtab.runtime.workers import Workers
+from trimtab.server import openapi
+from trimtab.server.auth import Keyring, guard
+from trimtab.server.envelope import Envelope
+from trimtab.server.metrics import Metrics
+from trimtab.server.problems import HANDLERS
+from trimtab.server.routes import events, features, keys, loop, operations
+from trimtab.server.routes import read as read_side
+
+__all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
+
+API_VERSION = "1"
+
+ROUTES: list[HTTPRouteHandler] = [
+    *events.ROUTES,
+    *features.ROUTES,
+    *read_side.ROUTES,
+    *loop.ROUTES,
+    *keys.ROUTES,
+    *operations.ROUTES,
+]
+
+
+def installed_version() -> str:
+    """Return the version of this distribution, or 0 where it runs from a bare checkout."""
+    try:
+        return version("trimtab")
+    except PackageNotFoundError:
+        return "0"
+
+
+def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
+    """Return the ASGI application over `engine`; `workers`, where given, are woken by new events and watched.
+
+    The application neither starts nor closes either of them.
+    """
+    metrics = Metrics(engine)
+    state = {
+        "engine": engine,
+        "workers": workers,
+        "keyring": Keyring(engine.store),
+        "metrics": metrics,
+        "openapi": openapi.encoded(ROUTES, API_VERSION),
+    }
+    app = Litestar(
+        # A handler remembers the limits of the first application it joins: each application gets its own.
+        route_handlers=[copy(route) for route in ROUTES],
+        guards=[guard],
+        exception_handlers=HANDLERS,
+        state=State(state),
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=engine.settings.server.body_bytes,
+        on_shutdown=[engine.intake.journal.drain],
+    )
+    if workers is not None:
+        engine.intake.on_stored = workers.wake
+    app.asgi_handler = Envelope(app.asgi_handler, engine.clock, metrics.observe)
+    return app

@@ -1,0 +1,92 @@
+"""What Prometheus reads. The numbers belong to one application: two in a process do not mix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from trimtab.runtime.assemble import Engine
+from trimtab.store.ports import Page, Query
+
+__all__ = ["Metrics"]
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
+
+
+class Metrics:
+    """Counts requests, and reads the engine's own counts whenever it is asked for all of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_EngineCounts(engine))
+        labels = ("method", "route")
+        self._seconds = Histogram(
+            "trimtab_http_request_seconds", "Time to answer", labels, buckets=_BUCKETS, registry=self._registry
+        )
+        self._requests = Counter(
+            "trimtab_http_requests", "Requests answered", (*labels, "status"), registry=self._registry
+        )
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request; `route` is the path's template, so that no id becomes a label."""
+        known = method if method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH") else "other"
+        self._seconds.labels(known, route).observe(seconds)
+        self._requests.labels(known, route, str(status)).inc()
+
+    def text(self) -> bytes:
+        """Return everything in the Prometheus text format. Asks the store, so it may block."""
+        return generate_latest(self._registry)
+
+
+class _EngineCounts(Collector):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> list[Metric]:
+        """Say nothing beforehand: the registry would otherwise read everything once to learn the names."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the counts as they are now."""
+        tally, journal = self._engine.intake.tally, self._engine.intake.journal
+        events = CounterMetricFamily("trimtab_ingest_events", "Events answered as durable", labels=["result"])
+        events.add_metric(["accepted"], tally.accepted)
+        events.add_metric(["duplicate"], tally.duplicates)
+        yield events
+        rejected = CounterMetricFamily("trimtab_ingest_rejected", "Events and bodies refused", labels=["code"])
+        for code, count in sorted(tally.rejected.items()):
+            rejected.add_metric([code], count)
+        yield rejected
+        yield GaugeMetricFamily(
+            "trimtab_ingest_queue_bytes", "Bodies taken and not yet durable", journal.in_flight_bytes
+        )
+        yield CounterMetricFamily("trimtab_ingest_groups", "Transactions that stored events", journal.groups)
+        yield CounterMetricFamily(
+            "trimtab_redaction_failures", "Texts replaced whole, not cleaned", self._engine.redactor.failures
+        )
+        yield self._lag()
+
+    def _lag(self) -> Metric:
+        """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""
+        store = self._engine.store
+        last = dict.fromkeys(_CURSORS, 0)
+        for project in store.projects():
+            newest = Query(limit=1)
+            inferences = _newest(store.list_inferences(project.id, newest))
+            feedback = _newest(store.list_feedback(project.id, newest))
+            outcomes = _newest(store.list_outcomes(project.id, newest))
+            for cursor, seq in zip(_CURSORS, (inferences, feedback, outcomes, outcomes), strict=True):
+                last[cursor] = max(last[cursor], seq)
+        lag = GaugeMetricFamily("trimtab_stage_lag_rows", "Rows a stage has not read yet", labels=["cursor"])
+        for cursor in _CURSORS:
+            lag.add_metric([cursor], max(0, last[cursor] - store.cursor(cursor)))
+        return lag
+
+
+def _newest(page: Page[Any]) -> int:
+    return page.rows[0].seq if page.rows else 0

@@ -1,0 +1,113 @@
+"""The query parameters of lists, read strictly: an unknown or malformed one is an error that names it."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from trimtab.errors import InvalidField
+from trimtab.records import Name, Time
+from trimtab.server.contract import Call, Contract
+from trimtab.store.ports import Query
+
+__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of"]
+
+T = TypeVar("T")
+
+PARAMETERS: dict[str, tuple[Any, str]] = {
+    "feature": (Name, "only of this feature"),
+    "version_id": (Name, "only of this version"),
+    "since": (Time, "from this time on (RFC 3339, inclusive)"),
+    "until": (Time, "before this time (RFC 3339, exclusive)"),
+    "state": (str, "only in one of these states, separated by commas"),
+    "after": (str, "the `next` of the page before"),
+    "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
+    "order": (Literal["newest", "oldest"], "by arrival; newest first unless told"),
+}
+LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
+_MOST = 1000
+_GOT = 60
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """The query parameters of a request, read."""
+
+    feature: str | None = None
+    version_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    state: tuple[str, ...] = ()
+    after: int | None = None
+    limit: int = 100
+    newest: bool = True
+
+
+def asked(request: Call) -> Asked:
+    """Read the request's query parameters. Raises InvalidField for one its route does not have, or a bad value."""
+    told: Contract = request.route_handler.opt["contract"]
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in told.query:
+            raise _unknown(name, told.query)
+        if name in found:
+            raise InvalidField(f"expected the parameter {name!r} once, got it twice", param=name)
+        found[name] = value
+    limit = _whole(found, "limit") if "limit" in found else 100
+    if not 1 <= limit <= _MOST:
+        raise InvalidField(f"limit: expected 1 to {_MOST}, got {limit}", param="limit")
+    order = found.get("order", "newest")
+    if order not in ("newest", "oldest"):
+        raise InvalidField(f"order: expected 'newest' or 'oldest', got {order[:_GOT]!r}", param="order")
+    return Asked(
+        feature=_read(found, "feature"),
+        version_id=_read(found, "version_id"),
+        since=_read(found, "since"),
+        until=_read(found, "until"),
+        state=tuple(part for part in found.get("state", "").split(",") if part),
+        after=_whole(found, "after") if "after" in found else None,
+        limit=limit,
+        newest=order == "newest",
+    )
+
+
+def query_of(told: Asked) -> Query:
+    """Return what a list asks of the store."""
+    return Query(
+        feature=told.feature,
+        version_id=told.version_id,
+        since=told.since,
+        until=told.until,
+        after=told.after,
+        limit=told.limit,
+        newest=told.newest,
+    )
+
+
+def _read(found: dict[str, str], name: str) -> Any:
+    if name not in found:
+        return None
+    kind, _ = PARAMETERS[name]
+    try:
+        return msgspec.convert(found[name], kind)
+    except msgspec.ValidationError:
+        expected = "a time with its zone such as 2026-01-31T12:00:00Z" if kind is Time else "a name"
+        hint = "; a + in a URL is a blank, write %2B" if kind is Time and " " in found[name] else ""
+        raise InvalidField(f"{name}: expected {expected}, got {found[name][:_GOT]!r}{hint}", param=name) from None
+
+
+def _whole(found: dict[str, str], name: str) -> int:
+    text = found[name]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        expected = "the `next` of the page before" if name == "after" else "a whole number"
+        raise InvalidField(f"{name}: expected {expected}, got {text[:_GOT]!r}", param=name)
+    return int(text)
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> InvalidField:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known) or 'none'}"
+    return InvalidField(f"unknown parameter {name[:_GOT]!r}; {hint}", param=name[:_GOT])

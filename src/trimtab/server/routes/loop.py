@@ -1,0 +1,181 @@
+"""The loop at work: incidents, changes and runs, and what a person may decide about them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from litestar import get, post
+from litestar.params import FromPath
+from msgspec import Struct
+
+from trimtab.act.playbook import PLAYBOOK, Order
+from trimtab.errors import Conflict, InvalidField, NotFound
+from trimtab.ids import derived_id
+from trimtab.records import Change, ChangeState, Incident, IncidentState, Run
+from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
+from trimtab.server.query import LIST, asked, query_of
+from trimtab.store.ports import Query
+
+__all__ = ["ROUTES", "Started"]
+
+_STATED = (*LIST, "state")
+_UNDER_WAY = ("building", "awaiting", "canary", "paused")
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """A run that was started; GET /v1/runs/{id} follows it."""
+
+    run_id: str
+
+
+def _states(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    for state in told:
+        if state not in known:
+            raise InvalidField(f"state: expected one of {', '.join(known)}, got {state[:60]!r}", param="state")
+    return told
+
+
+@get("/v1/incidents", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Incident], query=_STATED))
+def list_incidents(request: Call) -> Listing[Incident]:
+    """List incidents; times are compared with `detected_at`."""
+    told = asked(request)
+    states = _states(told.state, get_args(IncidentState))
+    return listing(engine_of(request).store.incidents(request.auth.project_id, query_of(told), states))
+
+
+@get("/v1/incidents/{incident_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Incident))
+def get_incident(request: Call, incident_id: FromPath[str]) -> Incident:
+    """Return one incident."""
+    found = engine_of(request).store.incident(request.auth.project_id, id_in_path(incident_id, "incident"))
+    if found is None:
+        raise NotFound(f"no incident {incident_id!r}", param="incident_id")
+    return found
+
+
+@post(
+    "/v1/incidents/{incident_id:str}/resolve",
+    sync_to_thread=True,
+    status_code=200,
+    opt=contract("admin", answer=Incident),
+)
+def resolve_incident(request: Call, incident_id: FromPath[str]) -> Incident:
+    """Close an incident by hand: not a problem, or mended elsewhere."""
+    engine = engine_of(request)
+    return engine.decisions.resolve(request.auth.project_id, id_in_path(incident_id, "incident"), engine.clock.now())
+
+
+@post(
+    "/v1/incidents/{incident_id:str}/run",
+    sync_to_thread=True,
+    status_code=202,
+    opt=contract("admin", answer=Started, status=202),
+)
+def run_playbook(request: Call, incident_id: FromPath[str]) -> Started:
+    """Start the playbook for an incident now, without waiting for its cooldown or the feature's mode."""
+    engine, project_id = engine_of(request), request.auth.project_id
+    incident = engine.store.incident(project_id, id_in_path(incident_id, "incident"))
+    if incident is None:
+        raise NotFound(f"no incident {incident_id!r}", param="incident_id")
+    if incident.state == "resolved":
+        raise Conflict(f"incident {incident_id!r} is resolved; a run would have nothing to mend")
+    query = Query(feature=incident.feature, limit=1000)
+    runs = [row.record for row in engine.store.runs(project_id, query).rows]
+    changes = [row.record for row in engine.store.changes(project_id, query).rows]
+    if any(run.state == "running" for run in runs) or any(change.state in _UNDER_WAY for change in changes):
+        raise Conflict(f"a run or a change of {incident.feature!r} is under way; let it end, or roll it back first")
+    # The id the stage itself would give the next run: started by both in the same moment, it runs once.
+    count = sum(run.incident_id == incident.id for run in runs)
+    run_id = derived_id("run", incident.id, PLAYBOOK, str(count))
+    now = engine.clock.now()
+    engine.runs.start(
+        Order(project_id=project_id, run_id=run_id, feature=incident.feature, incident_id=incident.id, now=now)
+    )
+    return Started(run_id=run_id)
+
+
+@get("/v1/changes", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Change], query=_STATED))
+def list_changes(request: Call) -> Listing[Change]:
+    """List changes with their gate, canary and verification."""
+    told = asked(request)
+    states = _states(told.state, get_args(ChangeState))
+    return listing(
+        engine_of(request).store.changes(request.auth.project_id, query_of(told), states)  # type: ignore[arg-type]
+    )
+
+
+@get("/v1/changes/{change_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Change))
+def get_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Return one change."""
+    found = engine_of(request).store.change(request.auth.project_id, id_in_path(change_id, "change"))
+    if found is None:
+        raise NotFound(f"no change {change_id!r}", param="change_id")
+    return found
+
+
+@post("/v1/changes/{change_id:str}/approve", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
+def approve_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Start the canary of a change that waits for approval."""
+    engine = engine_of(request)
+    return engine.decisions.approve(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
+
+
+@post("/v1/changes/{change_id:str}/promote", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
+def promote_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Serve a candidate on trial to everyone."""
+    engine = engine_of(request)
+    return engine.decisions.promote(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
+
+
+@post("/v1/changes/{change_id:str}/pause", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
+def pause_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Keep the share of a canary where it is; harm still rolls it back."""
+    engine = engine_of(request)
+    return engine.decisions.pause(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
+
+
+@post("/v1/changes/{change_id:str}/resume", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change))
+def resume_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Let a paused canary go on."""
+    engine = engine_of(request)
+    return engine.decisions.resume(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
+
+
+@post(
+    "/v1/changes/{change_id:str}/rollback", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Change)
+)
+def roll_back_change(request: Call, change_id: FromPath[str]) -> Change:
+    """Take a candidate or a promoted version back: what was served before is served again."""
+    engine = engine_of(request)
+    return engine.decisions.roll_back(request.auth.project_id, id_in_path(change_id, "change"), engine.clock.now())
+
+
+@get("/v1/runs", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Run], query=LIST))
+def list_runs(request: Call) -> Listing[Run]:
+    """List runs without their steps; times are compared with `started_at`."""
+    return listing(engine_of(request).store.runs(request.auth.project_id, query_of(asked(request))))
+
+
+@get("/v1/runs/{run_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=Run))
+def get_run(request: Call, run_id: FromPath[str]) -> Run:
+    """Return one run with its steps."""
+    found = engine_of(request).store.run(request.auth.project_id, id_in_path(run_id, "run"))
+    if found is None:
+        raise NotFound(f"no run {run_id!r}", param="run_id")
+    return found
+
+
+ROUTES = [
+    list_incidents,
+    get_incident,
+    resolve_incident,
+    run_playbook,
+    list_changes,
+    get_change,
+    approve_change,
+    promote_change,
+    pause_change,
+    resume_change,
+    roll_back_change,
+    list_runs,
+    get_run,
+]

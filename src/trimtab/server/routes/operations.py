@@ -1,0 +1,105 @@
+"""Running it: is it alive, is it ready, what do its numbers say; the API described; a clock that can be set."""
+
+from __future__ import annotations
+
+import threading
+
+from litestar import Response, get, post, put
+from litestar.params import RawBody
+from msgspec import Struct
+
+from trimtab.clock import SetClock
+from trimtab.errors import Conflict, InvalidField, Unavailable
+from trimtab.records import Time
+from trimtab.runtime.workers import Workers
+from trimtab.server.contract import Call, contract, engine_of, read
+from trimtab.server.metrics import Metrics
+
+__all__ = ["ROUTES", "ClockSetting", "ClockTime", "Health", "Ticked"]
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ticking = threading.Lock()
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """That it is well."""
+
+    status: str
+
+
+class ClockSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The time it shall be."""
+
+    now: Time
+
+
+class ClockTime(Struct, frozen=True, kw_only=True):
+    """The time it is."""
+
+    now: Time
+
+
+class Ticked(Struct, frozen=True, kw_only=True):
+    """How many rows the stages handled; 0 when there was nothing to do."""
+
+    rows: int
+
+
+@get("/healthz", sync_to_thread=False, opt=contract(answer=Health))
+def health() -> Health:
+    """Say that the process answers."""
+    return Health(status="ok")
+
+
+@get("/readyz", sync_to_thread=True, opt=contract(answer=Health))
+def ready(request: Call) -> Health:
+    """Say that events can be stored and the stages run; else 503 with what is wrong."""
+    engine_of(request).store.check()
+    workers: Workers | None = request.app.state.workers
+    if workers is not None:
+        if not workers.alive:
+            raise Unavailable("the thread of the stages has ended; restart the server, and report what its log says")
+        if workers.last_error is not None:
+            raise Unavailable(f"a stage fails and is tried again: {workers.last_error}")
+    return Health(status="ready")
+
+
+@get("/metrics", sync_to_thread=True, opt=contract(answer=str, answer_type="text/plain"))
+def metrics(request: Call) -> Response[bytes]:
+    """Return all metrics in the Prometheus text format."""
+    found: Metrics = request.app.state.metrics
+    return Response(found.text(), media_type=_METRICS_TYPE)
+
+
+@get("/schema", sync_to_thread=False, opt=contract(answer=dict))
+def schema(request: Call) -> Response[bytes]:
+    """Return this API as an OpenAPI document."""
+    return Response(request.app.state.openapi, media_type="application/json")
+
+
+@put("/v1/clock", sync_to_thread=True, opt=contract("admin", body=ClockSetting, answer=ClockTime))
+def set_clock(request: Call, body: RawBody) -> ClockTime:
+    """Set the clock, forward only; possible where `server.clock` is "set"."""
+    told = read(body, ClockSetting)
+    try:
+        return ClockTime(now=_set_clock_of(request).set(told.now))
+    except ValueError as error:
+        raise InvalidField(f"now: {error}", param="now") from None
+
+
+@post("/v1/tick", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Ticked))
+def tick(request: Call) -> Ticked:
+    """Let each stage do one bounded piece of work; possible where `server.clock` is "set"."""
+    _set_clock_of(request)
+    with _ticking:
+        return Ticked(rows=engine_of(request).tick())
+
+
+def _set_clock_of(request: Call) -> SetClock:
+    clock = engine_of(request).clock
+    if not isinstance(clock, SetClock):
+        raise Conflict('this server runs on the machine\'s clock; start it with server.clock = "set" to set it')
+    return clock
+
+
+ROUTES = [health, ready, metrics, schema, set_clock, tick]

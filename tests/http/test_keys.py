@@ -1,0 +1,119 @@
+"""Who may call what. The matrix is made from the application's own routes, so a new route needs a decision here."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests.live import KINDS, Live
+from trimtab.server.app import ROUTES
+
+# The decision for every route, apart from the code: who may call it. "" needs no key.
+DECIDED = {
+    "POST /v1/events": "ingest admin",
+    "POST /v1/inferences": "ingest admin",
+    "POST /v1/feedback": "public ingest admin",
+    "GET /v1/features": "read ingest admin",
+    "PUT /v1/features/{feature}": "admin",
+    "GET /v1/features/{feature}/rollout": "ingest read admin",
+    "GET /v1/features/{feature}/versions": "read admin",
+    "POST /v1/features/{feature}/versions": "admin",
+    "POST /v1/features/{feature}/rollback": "admin",
+    "GET /v1/features/{feature}/cases": "read admin",
+    "POST /v1/features/{feature}/cases": "admin",
+    "GET /v1/inferences": "read admin",
+    "GET /v1/feedback": "read admin",
+    "GET /v1/feedback/orphans": "read admin",
+    "GET /v1/outcomes": "read admin",
+    "GET /v1/outcomes/summary": "read admin",
+    "GET /v1/velocity": "read admin",
+    "GET /v1/incidents": "read admin",
+    "GET /v1/incidents/{incident_id}": "read admin",
+    "POST /v1/incidents/{incident_id}/resolve": "admin",
+    "POST /v1/incidents/{incident_id}/run": "admin",
+    "GET /v1/changes": "read admin",
+    "GET /v1/changes/{change_id}": "read admin",
+    "POST /v1/changes/{change_id}/approve": "admin",
+    "POST /v1/changes/{change_id}/promote": "admin",
+    "POST /v1/changes/{change_id}/pause": "admin",
+    "POST /v1/changes/{change_id}/resume": "admin",
+    "POST /v1/changes/{change_id}/rollback": "admin",
+    "GET /v1/runs": "read admin",
+    "GET /v1/runs/{run_id}": "read admin",
+    "GET /v1/keys": "admin",
+    "POST /v1/keys": "admin",
+    "DELETE /v1/keys/{key_id}": "admin",
+    "PUT /v1/clock": "admin",
+    "POST /v1/tick": "admin",
+    "GET /healthz": "",
+    "GET /readyz": "",
+    "GET /metrics": "",
+    "GET /schema": "",
+}
+
+
+def served() -> dict[str, str]:
+    """Return method and path, as they are told to people, of every route of the application."""
+    return {
+        f"{method} {re.sub(r':str', '', path)}": path
+        for route in ROUTES
+        for path in route.paths
+        for method in route.http_methods
+    }
+
+
+def test_there_is_a_decision_for_every_route_and_a_route_for_every_decision() -> None:
+    assert set(served()) == set(DECIDED)
+
+
+@pytest.mark.parametrize("route", sorted(DECIDED))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_opens_exactly_the_routes_of_its_kind(server: Live, route: str, kind: str) -> None:
+    method, _, path = route.partition(" ")
+    with server.client(kind) as client:
+        answer = client.request(method, re.sub(r"\{\w+\}", "x", path), content=b"{")
+    may = not DECIDED[route] or kind in DECIDED[route].split()
+    if may:
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "forbidden_key"
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Basic abc", "Bearer tt_admin_guess", "Bearer " + "x" * 5000, "tt_admin_x"]
+)
+def test_what_is_not_a_key_opens_nothing(server: Live, header: str) -> None:
+    with server.client(None) as client:
+        answer = client.get("/v1/features", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(server: Live, admin: httpx.Client) -> None:
+    made = admin.post("/v1/keys", json={"kind": "read", "label": "dashboard"})
+    assert made.status_code == 201
+    secret, key_id = made.json()["key"], made.json()["id"]
+    assert secret.startswith("tt_read_")
+    listed = admin.get("/v1/keys")
+    assert secret not in listed.text
+    assert "sha256" not in listed.text
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {secret}"}) as reader:
+        assert reader.get("/v1/incidents").status_code == 200
+        assert admin.delete(f"/v1/keys/{key_id}").json()["revoked_at"] is not None
+        assert reader.get("/v1/incidents").status_code == 401
+    assert admin.delete(f"/v1/keys/{key_id}").status_code == 200
+
+
+def test_a_key_revoked_elsewhere_is_refused_once_it_is_asked_for_again(server: Live, admin: httpx.Client) -> None:
+    made = admin.post("/v1/keys", json={"kind": "read"}).json()
+    app_keys = {key.id: key for key in server.engine.store.keys("default")}
+    assert app_keys[made["id"]].sha256 not in made["key"]
+
+
+def test_the_last_admin_key_stays(server: Live, admin: httpx.Client) -> None:
+    (mine,) = [item for item in admin.get("/v1/keys").json()["items"] if item["kind"] == "admin"]
+    answer = admin.delete(f"/v1/keys/{mine['id']}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    assert admin.get("/v1/keys").status_code == 200

@@ -1,0 +1,76 @@
+"""A real server for tests: the whole engine behind uvicorn, on a free port of loopback, in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import httpx
+import msgspec
+import uvicorn
+
+from trimtab.clock import Clock
+from trimtab.config import Settings, Storage
+from trimtab.records import KeyKind
+from trimtab.redact.wall import seal
+from trimtab.runtime.assemble import Engine, assemble
+from trimtab.server.app import create_app
+from trimtab.server.auth import mint
+from trimtab.store.ports import Writes
+
+__all__ = ["KINDS", "NOW", "Live", "live"]
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KINDS: tuple[KeyKind, ...] = get_args(KeyKind)
+
+
+@dataclass
+class Live:
+    """Where it listens, a key of each kind, and the engine behind it."""
+
+    url: str
+    keys: dict[str, str]
+    engine: Engine
+
+    def client(self, kind: str | None = "admin") -> httpx.Client:
+        """Return an HTTP client with a key of this kind, or with none."""
+        headers = {"Authorization": f"Bearer {self.keys[kind]}"} if kind else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+
+class _Announced(uvicorn.Server):
+    """Says when it listens, so that nobody has to poll."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        self.listening.set()
+
+
+@contextmanager
+def live(folder: Path, settings: Settings | None = None, *, clock: Clock | None = None) -> Iterator[Live]:
+    """Run a server on a store in `folder`, with one key of each kind in project `default`; its stages do not run."""
+    settings = msgspec.structs.replace(settings or Settings(), storage=Storage(path=str(folder)))
+    with assemble(settings, clock=clock, inline_runs=True) as engine:
+        minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now()) for kind in KINDS}
+        sealed = [seal(engine.redactor, one.key) for one in minted.values()]
+        engine.store.commit({"default": Writes(keys=sealed)})
+        config = uvicorn.Config(create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False)
+        server = _Announced(config)
+        thread = threading.Thread(target=server.run, name="test-server")
+        thread.start()
+        try:
+            assert server.listening.wait(30)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            yield Live(f"http://127.0.0.1:{port}", {kind: one.secret for kind, one in minted.items()}, engine)
+        finally:
+            server.should_exit = True
+            thread.join(30)
