@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
-from trimtab.errors import InputError, RedactionFailed, TrimtabError
+from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
 from trimtab.ingest.decode import Decoded, Rejection, decode_many, decode_one, inflate, refusal
 from trimtab.ingest.journal import IN_FLIGHT_BYTES, Journal
-from trimtab.records import Event, Redacted
+from trimtab.records import Event, Feedback, Redacted
 from trimtab.redact.wall import Cleaner, seal, seal_all
 from trimtab.store.ports import Arrival, HotStore
 
@@ -71,17 +71,26 @@ class Intake:
         self.on_stored: Callable[[], None] | None = None
 
     async def accept(
-        self, project_id: str, body: bytes, *, content_type: str = "application/json", content_encoding: str = ""
+        self,
+        project_id: str,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        content_encoding: str = "",
+        public: bool = False,
     ) -> Receipt:
         """Take a batch (JSON array or NDJSON, gzip allowed); when this returns, the accepted events are durable.
 
         One bad event is rejected by its index and the rest are kept. Raises MalformedBody or BodyTooLarge when the
-        whole body cannot be read, Unavailable when nothing was stored and it may be sent again.
+        whole body cannot be read, Unavailable when nothing was stored and it may be sent again. From a `public` sender
+        only feedback is taken, and only of features that are declared.
         """
         self.journal.reserve(len(body))
         try:
             decoded = self._decoded(body, content_type, content_encoding)
-            await self._learn(project_id, decoded, may_declare=True)
+            if public:
+                decoded = _feedback_alone(decoded)
+            await self._learn(project_id, decoded, may_declare=not public)
             clean = self._cleaned(project_id, decoded)
             return self._receipt(clean, await self.journal.append(clean.arrivals))
         finally:
@@ -187,3 +196,11 @@ class Intake:
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt
+
+
+def _feedback_alone(decoded: Decoded) -> Decoded:
+    """Refuse what is not feedback: anyone can read a public key in a page."""
+    error = ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
+    refused = [refusal(index, error) for index, event in decoded.events if not isinstance(event, Feedback)]
+    kept = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
+    return Decoded(kept, decoded.rejected + refused)
