@@ -1,22 +1,21 @@
-"""A real Chromium, an app's page on one origin and a server on another.
-
-`server` is the one fixture to change for another server: it has `origin`, `key`, `token`, and `feedback(count, kind)`,
-which waits for what was stored.
-"""
+"""A real Chromium, an app's page on one origin, a real Trimtab server on another, or a recorder that fails on demand."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.package import PACKAGE, npm
-from tests.browser.recorder import Recorder, Site
+from tests.browser.recorder import WAIT_S, Recorder, Site
+from tests.live import Live, live
 
 FLAGS = [
     "--no-sandbox",
@@ -60,8 +59,56 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
+class Server(Protocol):
+    """Where events go."""
+
+    origin: str
+    key: str
+
+    def feedback(self, count: int = 1, kind: str | None = None) -> list[dict[str, Any]]:
+        """Wait until `count` events (of `kind`) are stored and return them in their own order of time."""
+        ...
+
+
+class Trimtab:
+    """A real Trimtab server; what it stored is read over HTTP."""
+
+    def __init__(self, running: Live) -> None:
+        self.origin, self.key = running.url, running.keys["public"]
+        self._admin = running.client("admin")
+        self._stored = threading.Event()
+        running.engine.intake.on_stored = self._stored.set
+        for feature in ("answers", "search"):
+            self._admin.put(f"/v1/features/{feature}", json={}).raise_for_status()
+
+    def feedback(self, count: int = 1, kind: str | None = None) -> list[dict[str, Any]]:
+        """Wait until `count` events (of `kind`) are stored and return them in their own order of time."""
+        while True:
+            self._stored.clear()
+            items = self._admin.get("/v1/feedback", params={"limit": 200}).raise_for_status().json()["items"]
+            found = [item for item in items if kind in (None, item["kind"])]
+            if len(found) >= count:
+                return sorted(found, key=lambda event: str(event["id"]))
+            if not self._stored.wait(WAIT_S):
+                raise AssertionError(f"waited {WAIT_S} s for {count} {kind}; stored {items}")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._admin.close()
+
+
 @pytest.fixture
-def server(script: bytes) -> Iterator[Recorder]:
+def server(script: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trimtab]:
+    """A real server that serves the script as it is now."""
+    monkeypatch.setattr("trimtab.server.app.built_script", lambda: script)
+    with live(tmp_path) as running:
+        trimtab = Trimtab(running)
+        yield trimtab
+        trimtab.close()
+
+
+@pytest.fixture
+def recorder(script: bytes) -> Iterator[Recorder]:
     with Recorder(script) as recorder:
         yield recorder
 
@@ -73,10 +120,13 @@ def site() -> Iterator[Site]:
         yield site
 
 
-class App:
+S = TypeVar("S", bound=Server)
+
+
+class App(Generic[S]):
     """The app: its page, opened in a tab, with what the tab wrote to its console and what it threw."""
 
-    def __init__(self, context: BrowserContext, server: Recorder, site: Site) -> None:
+    def __init__(self, context: BrowserContext, server: S, site: Site) -> None:
         self.context, self.server, self.site = context, server, site
         self.console: list[str] = []
         self.thrown: list[str] = []
@@ -98,5 +148,6 @@ class App:
 
 
 @pytest.fixture
-def app(context: BrowserContext, server: Recorder, site: Site) -> App:
+def app(context: BrowserContext, server: Trimtab, site: Site) -> App[Trimtab]:
+    """The app with a real server."""
     return App(context, server, site)

@@ -9,9 +9,17 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import ANSWER, OTHER, App
+from tests.browser.recorder import Recorder, Site
 from trimtab.clock import SystemClock
 
+Wired = App[Recorder]
 SECRET = "my card number is 4111"
+
+
+@pytest.fixture
+def app(context: BrowserContext, recorder: Recorder, site: Site) -> Wired:
+    """The app with a server that tells each request and fails on demand."""
+    return App(context, recorder, site)
 
 
 def say(page: Page, *answers: str) -> None:
@@ -37,11 +45,11 @@ def shelved(page: Page, count: int) -> None:
     )
 
 
-def opened(app: App, **options: Any) -> Page:
+def opened(app: Wired, **options: Any) -> Page:
     return app.open(f"<script>window.collector = '{app.server.origin}'</script>", **options)
 
 
-def test_an_open_page_sends_by_itself_in_one_batch_with_the_key_in_the_header(app: App) -> None:
+def test_an_open_page_sends_by_itself_in_one_batch_with_the_key_in_the_header(app: Wired) -> None:
     page = opened(app)
     say(page, ANSWER, OTHER, ANSWER)
     app.server.feedback(3)
@@ -55,7 +63,7 @@ def test_an_open_page_sends_by_itself_in_one_batch_with_the_key_in_the_header(ap
     shelved(page, 0)
 
 
-def test_what_was_said_the_moment_before_the_tab_closed_arrives_without_a_preflight(app: App) -> None:
+def test_what_was_said_the_moment_before_the_tab_closed_arrives_without_a_preflight(app: Wired) -> None:
     page = opened(app)
     say(page, ANSWER)
     page.close()
@@ -67,13 +75,13 @@ def test_what_was_said_the_moment_before_the_tab_closed_arrives_without_a_prefli
     assert request.headers["origin"] == app.site.origin
 
 
-def test_what_was_said_the_moment_before_following_a_link_arrives(app: App) -> None:
+def test_what_was_said_the_moment_before_following_a_link_arrives(app: Wired) -> None:
     page = app.open("<a href='/elsewhere' onclick='trimtab.accept(\"" + ANSWER + "\")'>away</a>")
     page.get_by_role("link").click()
     assert app.server.feedback()[0]["kind"] == "accept"
 
 
-def test_offline_events_wait_and_arrive_when_the_network_is_back(app: App, context: BrowserContext) -> None:
+def test_offline_events_wait_and_arrive_when_the_network_is_back(app: Wired, context: BrowserContext) -> None:
     page = opened(app)
     context.set_offline(True)
     say(page, ANSWER, OTHER)
@@ -87,7 +95,7 @@ def test_offline_events_wait_and_arrive_when_the_network_is_back(app: App, conte
     shelved(page, 0)
 
 
-def test_a_tab_closed_offline_delivers_on_the_next_visit_with_the_same_ids(app: App, context: BrowserContext) -> None:
+def test_a_tab_closed_offline_delivers_on_the_next_visit_with_the_same_ids(app: Wired, context: BrowserContext) -> None:
     page = opened(app)
     context.set_offline(True)
     made = [page.evaluate(f"trimtab.accept('{answer}')") for answer in (ANSWER, OTHER)]
@@ -100,7 +108,7 @@ def test_a_tab_closed_offline_delivers_on_the_next_visit_with_the_same_ids(app: 
     shelved(page, 0)
 
 
-def test_a_failing_server_is_asked_again_and_stores_each_event_once(app: App) -> None:
+def test_a_failing_server_is_asked_again_and_stores_each_event_once(app: Wired) -> None:
     app.server.status = 503
     page = opened(app)
     say(page, ANSWER, OTHER)
@@ -114,7 +122,7 @@ def test_a_failing_server_is_asked_again_and_stores_each_event_once(app: App) ->
     assert page.evaluate("trimtab.stats().sent") == 2
 
 
-def test_a_server_that_says_when_is_asked_then_and_not_before(app: App) -> None:
+def test_a_server_that_says_when_is_asked_then_and_not_before(app: Wired) -> None:
     app.server.status, app.server.headers = 429, {"retry-after": "30"}
     page = opened(app)
     page.clock.install()
@@ -132,7 +140,7 @@ def test_a_server_that_says_when_is_asked_then_and_not_before(app: App) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413, 422])
-def test_a_refusal_is_final_counted_and_told_once(app: App, status: int) -> None:
+def test_a_refusal_is_final_counted_and_told_once(app: Wired, status: int) -> None:
     app.server.status = status
     page = opened(app)
     say(page, ANSWER)
@@ -146,7 +154,7 @@ def test_a_refusal_is_final_counted_and_told_once(app: App, status: int) -> None
     shelved(page, 0)
 
 
-def test_one_refused_event_does_not_hold_back_the_others(app: App) -> None:
+def test_one_refused_event_does_not_hold_back_the_others(app: Wired) -> None:
     page = opened(app)
     page.evaluate("answer => { trimtab.thumb(answer, true); trimtab.rating(answer, 9, 5) }", ANSWER)
     page.evaluate("trimtab.flush()")
@@ -154,7 +162,7 @@ def test_one_refused_event_does_not_hold_back_the_others(app: App) -> None:
     assert [event["kind"] for event in app.server.feedback()] == ["thumb"]
 
 
-def test_a_full_queue_drops_the_oldest_and_counts_it(app: App, context: BrowserContext) -> None:
+def test_a_full_queue_drops_the_oldest_and_counts_it(app: Wired, context: BrowserContext) -> None:
     page = opened(app)
     context.set_offline(True)
     ids = page.evaluate("answer => Array.from({length: 1003}, () => trimtab.accept(answer))", ANSWER)
@@ -165,7 +173,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(app: App, context: BrowserC
     assert all(len(request.events) <= 100 for request in app.server.requests)
 
 
-def test_an_event_older_than_a_week_is_dropped_on_the_next_visit(app: App, context: BrowserContext) -> None:
+def test_an_event_older_than_a_week_is_dropped_on_the_next_visit(app: Wired, context: BrowserContext) -> None:
     page = opened(app)
     context.set_offline(True)
     say(page, ANSWER)
@@ -179,7 +187,7 @@ def test_an_event_older_than_a_week_is_dropped_on_the_next_visit(app: App, conte
     assert app.server.stored == {}
 
 
-def test_a_closing_tab_sends_what_fits_and_keeps_the_rest_for_the_next_visit(app: App) -> None:
+def test_a_closing_tab_sends_what_fits_and_keeps_the_rest_for_the_next_visit(app: Wired) -> None:
     page = opened(app)
     page.evaluate("answer => { for (const c of 'abcd') trimtab.comment(answer, c.repeat(25000)) }", ANSWER)
     shelved(page, 4)
@@ -190,7 +198,7 @@ def test_a_closing_tab_sends_what_fits_and_keeps_the_rest_for_the_next_visit(app
     assert [event["text"][0] for event in app.server.feedback(4)] == list("abcd")
 
 
-def test_a_token_for_one_answer_stands_instead_of_a_key(app: App) -> None:
+def test_a_token_for_one_answer_stands_instead_of_a_key(app: Wired) -> None:
     page = app.open(
         f"<div data-trimtab-inference={ANSWER} data-trimtab-token={app.server.token}>"
         "<trimtab-thumbs></trimtab-thumbs></div>",
@@ -204,7 +212,7 @@ def test_a_token_for_one_answer_stands_instead_of_a_key(app: App) -> None:
     assert app.server.token not in str(request.events)
 
 
-def test_events_under_different_credentials_never_share_a_request(app: App) -> None:
+def test_events_under_different_credentials_never_share_a_request(app: Wired) -> None:
     page = opened(app)
     say(page, ANSWER)
     page.evaluate(f"trimtab.accept({{inference: '{OTHER}', token: '{app.server.token}'}})")
@@ -216,13 +224,13 @@ def test_events_under_different_credentials_never_share_a_request(app: App) -> N
     }
 
 
-def test_without_key_or_token_nothing_is_sent_and_the_console_says_so(app: App) -> None:
+def test_without_key_or_token_nothing_is_sent_and_the_console_says_so(app: Wired) -> None:
     page = app.open(key=None)
     assert page.evaluate(f"trimtab.accept('{ANSWER}')") is None
     assert app.console == ["trimtab: neither a key nor a token was given"]
 
 
-def test_what_is_said_before_init_waits_for_it(app: App) -> None:
+def test_what_is_said_before_init_waits_for_it(app: Wired) -> None:
     app.site.pages["/"] = (
         f"<script src='{app.server.origin}/sdk.js'></script><script>trimtab.accept('{ANSWER}');"
         f"trimtab.init({{key: '{app.server.key}', origin: '{app.server.origin}/'}})</script>"
@@ -234,7 +242,7 @@ def test_what_is_said_before_init_waits_for_it(app: App) -> None:
 
 
 @pytest.mark.parametrize("signal", ["globalPrivacyControl: true", "doNotTrack: '1'"])
-def test_do_not_track_is_honoured_when_told_to(app: App, signal: str) -> None:
+def test_do_not_track_is_honoured_when_told_to(app: Wired, signal: str) -> None:
     name, _, value = signal.partition(": ")
     app.context.add_init_script(f"Object.defineProperty(navigator, '{name}', {{value: {value}}})")
     card = f"<p id=answer data-trimtab-inference={ANSWER}>Refunds take five days.</p>"
@@ -248,7 +256,7 @@ def test_do_not_track_is_honoured_when_told_to(app: App, signal: str) -> None:
     assert event.keys().isdisjoint({"user_id", "session_id"})
 
 
-def test_no_cookie_is_set_or_sent_and_nothing_else_is_stored(app: App) -> None:
+def test_no_cookie_is_set_or_sent_and_nothing_else_is_stored(app: Wired) -> None:
     app.server.headers = {"set-cookie": "spy=1; SameSite=None"}
     page = opened(app)
     say(page, ANSWER)
@@ -262,7 +270,7 @@ def test_no_cookie_is_set_or_sent_and_nothing_else_is_stored(app: App) -> None:
     assert [origin.get("localStorage") for origin in state.get("origins", []) if origin.get("localStorage")] == []
 
 
-def test_the_page_is_never_thrown_at_and_the_console_never_holds_what_was_said(app: App) -> None:
+def test_the_page_is_never_thrown_at_and_the_console_never_holds_what_was_said(app: Wired) -> None:
     app.server.status = 401
     page = opened(app)
     page.evaluate(
@@ -283,7 +291,7 @@ def test_the_page_is_never_thrown_at_and_the_console_never_holds_what_was_said(a
     assert SECRET not in str(app.console)
 
 
-def test_a_browser_without_indexeddb_still_sends(app: App) -> None:
+def test_a_browser_without_indexeddb_still_sends(app: Wired) -> None:
     app.context.add_init_script("Object.defineProperty(window, 'indexedDB', {get() { throw new Error('denied') }})")
     page = app.open()
     say(page, ANSWER)
