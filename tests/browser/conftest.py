@@ -1,4 +1,4 @@
-"""A real Chromium, an app's page on one origin, a real Trimtab server on another, or a recorder that fails on demand."""
+"""A real Chromium, an app's page, and on another origin a real Trimtab server, or a recorder that fails on demand."""
 
 from __future__ import annotations
 

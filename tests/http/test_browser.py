@@ -86,7 +86,7 @@ async def served(script: bytes | None, method: str = "GET", **headers: str) -> t
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def nothing(*_: Any) -> None:
+    async def nothing(*_: Any) -> Any:
         raise AssertionError("the application was asked")
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]

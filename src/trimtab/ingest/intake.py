@@ -202,5 +202,5 @@ def _feedback_alone(decoded: Decoded) -> Decoded:
     """Refuse what is not feedback: anyone can read a public key in a page."""
     error = ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
     refused = [refusal(index, error) for index, event in decoded.events if not isinstance(event, Feedback)]
-    kept = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
+    kept: list[tuple[int, Event]] = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
     return Decoded(kept, decoded.rejected + refused)
