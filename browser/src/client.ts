@@ -106,7 +106,7 @@ function start(options: Options): Client {
   const watched = quiet ? [] : (options.signals ?? []);
   const stops = [
     ...watched.map((watch) => safely(watch)(host)),
-    listen(document, "visibilitychange", () => (document.hidden ? leave() : outbox.flush())),
+    listen(document, "visibilitychange", () => document.hidden && leave()),
     listen(window, "pagehide", leave),
     listen(window, "online", outbox.flush),
     outbox.close,

@@ -37,8 +37,9 @@ def script() -> bytes:
     return (PACKAGE / "dist/sdk.js").read_bytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one module: while playwright runs it holds the thread's event loop, which other tests need."""
     path = shutil.which("chromium")
     if path is None:
         if os.environ.get("CI"):

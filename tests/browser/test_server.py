@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import BrowserContext
 
 from tests.browser.conftest import ANSWER, OTHER, App, Trimtab
+from tests.docs.page import ROOT, parse
 
 
 def test_a_vote_reaches_the_store_of_a_server_on_another_origin(app: App[Trimtab]) -> None:
@@ -51,3 +52,33 @@ def test_corrections_are_cleaned_before_they_are_stored(app: App[Trimtab]) -> No
     (event,) = app.server.feedback()
     assert "jane.doe" not in event["text"]
     assert event["text"].startswith("Write to ")
+
+
+def documented(language: str) -> list[str]:
+    """Return the blocks of one language on the browser SDK's page."""
+    return [block.code for block in parse(ROOT / "docs/browser-sdk.md").blocks if block.language == language]
+
+
+def test_the_first_snippet_of_the_documentation_works_as_it_stands(app: App[Trimtab]) -> None:
+    html = documented("html")[0].replace("https://feedback.example.com", app.server.origin)
+    app.site.pages["/"] = "<!doctype html><meta charset=utf-8>" + html.replace("tt_public_...", app.server.key)
+    page = app.context.new_page()
+    page.goto(app.site.origin)
+    page.get_by_role("button", name="Not helpful").click()
+    (event,) = app.server.feedback()
+    assert event["user_id"] == "u-17"
+    assert event["inference_id"] in html
+
+
+def test_the_calls_of_the_documentation_do_what_they_say(app: App[Trimtab]) -> None:
+    page = app.open()
+    code = next(block for block in documented("ts") if block.startswith("thumb("))
+    page.evaluate(
+        "([code, id]) => new Function('trimtab', 'id', 'shown', 'kept', `with (trimtab) { ${code} }`)"
+        "(trimtab, id, 'five days', 'nine days')",
+        [code, ANSWER],
+    )
+    page.close()
+    said = [event["kind"] for event in app.server.feedback(11)]
+    helpers = ["thumb", "rating", "label", "correction", "comment", "accept", "reject", "edit", "outcome"]
+    assert said == [*helpers, "thumb", "rating"]

@@ -1,4 +1,4 @@
-"""The browser page tells the truth: every name it shows is exported, every attribute read, every limit as in the code."""
+"""The browser page tells the truth: the names it shows are exported, the attributes read, the limits as in the code."""
 
 from __future__ import annotations
 

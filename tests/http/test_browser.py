@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -77,6 +78,22 @@ def test_a_public_key_brings_no_feature_with_it(server: Live, admin: httpx.Clien
     receipt = leave(server, server.keys["public"], [feedback(feature="made-up-by-a-page")]).json()
     assert receipt["rejected"][0]["code"] == "unknown_feature"
     assert "made-up-by-a-page" not in [one["name"] for one in admin.get("/v1/features").json()["items"]]
+
+
+def test_a_person_whose_clock_is_ahead_is_heard_in_the_right_order(server: Live, admin: httpx.Client) -> None:
+    answer = new_id(NOW)
+    first, second = NOW + timedelta(minutes=59), NOW + timedelta(hours=1)
+    votes = [
+        feedback(inference_id=answer, kind="thumb", value=1, created_at=first.isoformat()),
+        feedback(inference_id=answer, kind="thumb", value=0, created_at=second.isoformat()),
+    ]
+    assert leave(server, server.keys["public"], votes).json()["accepted"] == 2
+    items = admin.get("/v1/feedback", params={"limit": 200}).json()["items"]
+    when = {item["value"]: item["created_at"] for item in items if item["inference_id"] == answer}
+    assert {value: datetime.fromisoformat(time) for value, time in when.items()} == {
+        0: NOW,
+        1: NOW - timedelta(minutes=1),
+    }
 
 
 async def served(script: bytes | None, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:

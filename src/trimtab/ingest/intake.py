@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
@@ -83,13 +85,13 @@ class Intake:
 
         One bad event is rejected by its index and the rest are kept. Raises MalformedBody or BodyTooLarge when the
         whole body cannot be read, Unavailable when nothing was stored and it may be sent again. From a `public` sender
-        only feedback is taken, and only of features that are declared.
+        only feedback is taken, and only of features that are declared; a clock that is ahead is set right.
         """
         self.journal.reserve(len(body))
         try:
             decoded = self._decoded(body, content_type, content_encoding)
             if public:
-                decoded = _feedback_alone(decoded)
+                decoded = _feedback_alone(decoded, self._clock.now())
             await self._learn(project_id, decoded, may_declare=not public)
             clean = self._cleaned(project_id, decoded)
             return self._receipt(clean, await self.journal.append(clean.arrivals))
@@ -198,9 +200,17 @@ class Intake:
         return receipt
 
 
-def _feedback_alone(decoded: Decoded) -> Decoded:
-    """Refuse what is not feedback: anyone can read a public key in a page."""
+def _feedback_alone(decoded: Decoded, now: datetime) -> Decoded:
+    """Refuse what is not feedback, since anyone can read a public key in a page, and set a page's clock right.
+
+    People's clocks are not ours: a batch from one that is ahead is moved back as a whole, which keeps its order.
+    """
     error = ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
     refused = [refusal(index, error) for index, event in decoded.events if not isinstance(event, Feedback)]
-    kept: list[tuple[int, Event]] = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
+    said = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
+    ahead = max((event.created_at - now for _, event in said), default=timedelta())
+    kept: list[tuple[int, Event]] = [
+        (index, event if ahead <= timedelta() else replace(event, created_at=event.created_at - ahead))
+        for index, event in said
+    ]
     return Decoded(kept, decoded.rejected + refused)
