@@ -47,7 +47,7 @@ def is_counted(groups: list[str], gaps: list[str]) -> bool:
         return True
     if gaps[0] == "." and len(groups) == 2:
         return len(groups[0]) <= 3 and (groups[0] == "0" or groups[0][0] != "0")
-    if isbn.is_valid("".join(groups)) and gaps[0] == "-" and "".join(groups)[:3] in {"978", "979"}:
+    if gaps[0] == "-" and groups[0] in {"978", "979"} and isbn.is_valid("".join(groups)):
         return True
     thousands = len(groups[0]) <= 3 and groups[0][0] != "0" and all(len(group) == 3 for group in groups[1:])
     return thousands and (groups[-1] == "000" or (gaps[0] == "." and len(groups) > 2 and len(groups[0]) < 3))

@@ -16,7 +16,7 @@ from trimtab.redact.span import Span, merge
 __all__ = ["Matcher"]
 
 _MAX_DEPTH: Final = 1
-_BY_FLAG: Final[tuple[tuple[Family, Callable[[str], list[Span]]], ...]] = (
+_BY_FLAG: Final[tuple[tuple[int, Callable[[str], list[Span]]], ...]] = (
     (Family.SCHEME, secret.find_userinfo),
     (Family.SPELLED, mail.find_spelled),
     (Family.IPV4, network.find_ipv4),
@@ -45,7 +45,7 @@ class Matcher:
         hits = self._scan(seen)
         spans: list[Span] = []
         if hits is not None:
-            if Family.ESCAPE in hits.families and (decoded := view.decoded(seen)) is not None:
+            if hits.families & Family.ESCAPE and (decoded := view.decoded(seen)) is not None:
                 inner = self._scan(decoded.text)
                 if inner is not None:
                     spans += _moved(self._matched(decoded.text, inner, memo, depth), decoded)
@@ -69,22 +69,22 @@ class Matcher:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []
-        if Family.AT in families:
-            spans += secret.without_userinfo(text, mail.find(text)) if Family.SCHEME in families else mail.find(text)
+        if families & Family.AT:
+            spans += secret.without_userinfo(text, mail.find(text)) if families & Family.SCHEME else mail.find(text)
         for family, find in _BY_FLAG:
-            if family in families:
+            if family & families:
                 spans += find(text)
-        if Family.NUMBER in families:
+        if families & Family.NUMBER:
             spans += number.find(text, strict=strict, memo=memo)
-        if Family.VENDOR in families:
+        if families & Family.VENDOR:
             spans += vendor.find(text, hits.at(Family.VENDOR))
-        if Family.KEYED in families:
+        if families & Family.KEYED:
             spans += secret.find_assigned(text, hits.at(Family.KEYED), strict=strict)
-        if Family.PARAMETER in families:
+        if families & Family.PARAMETER:
             spans += secret.find_parameter(text, hits.at(Family.PARAMETER))
-        if Family.ACCOUNT in families:
+        if families & Family.ACCOUNT:
             spans += account.find(text, hits.at(Family.ACCOUNT), strict=strict)
-        if Family.OPAQUE in families:
+        if families & Family.OPAQUE:
             spans += opaque.find(text, hits.at(Family.OPAQUE), lambda plain: self._hides(plain, depth), strict=strict)
         return spans
 
@@ -98,7 +98,7 @@ class Matcher:
 
 
 def _has_extra(hits: Hits | None) -> bool:
-    return hits is not None and Family.EXTRA in hits.families
+    return hits is not None and bool(hits.families & Family.EXTRA)
 
 
 def _moved(spans: list[Span], seen: view.View) -> list[Span]:

@@ -61,6 +61,8 @@ def find_ipv6(text: str) -> list[Span]:
 
 
 def _ipv6(found: str) -> str | None:
+    if "::" not in found and found.count(":") < 6:
+        return None
     try:
         address = ipaddress.IPv6Address(found)
     except ValueError:

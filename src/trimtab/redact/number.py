@@ -22,13 +22,19 @@ _WORD: Final = re.compile(r"[0-9A-Za-z]+")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
 _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
-_DECIMAL: Final = re.compile(r"[1-9]?[0-9]\.[0-9]+")
-_NEAR: Final = 48  # nothing farther away bears on what a run of digits is
+_HARMLESS: Final = re.compile(
+    r"(?:[1-9]?[0-9]|1[0-9]{2})\.[0-9]+"  # a decimal or coordinate
+    r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-2]?[0-9])?"  # a date, perhaps with an hour
+)
+_BEFORE: Final = 40  # nothing farther away bears on what a run of digits is
+_BEHIND: Final = 24
 _FAR: Final = 128  # or this far, where it may be part of a hash or UUID
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
 _BARE: Final = 9
+_AFTER: Final = 16
+_OPENINGS: Final = frozenset("+(")
 
 
 Memo = dict[tuple[str, int], list[Span]]
@@ -52,8 +58,8 @@ def find(text: str, *, strict: bool, memo: Memo | None = None) -> list[Span]:
             spans += _in_text(text, start, end, strict=strict)
             continue
         wide = end - start >= _UUID_CHARS or text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
-        low = max(start - (_FAR if wide else _NEAR), 0)
-        key = (text[low : end + (_FAR if wide else _NEAR)], start - low)
+        low = max(start - (_FAR if wide else _BEFORE), 0)
+        key = (text[low : end + (_FAR if wide else _BEHIND)], start - low)
         found = memo.get(key)
         if found is None:
             found = memo[key] = [
@@ -65,14 +71,27 @@ def find(text: str, *, strict: bool, memo: Memo | None = None) -> list[Span]:
 
 
 def _in_text(text: str, start: int, end: int, *, strict: bool) -> list[Span]:
-    if _DECIMAL.fullmatch(text, start, end):
+    if _HARMLESS.fullmatch(text, start, end):
         return []
+    if end - start < _BARE and text[start:end].isdigit() and text[start - 1 : start] not in _OPENINGS:
+        return _short(text, start, end)
     spans: list[Span] = []
     for first, last in _without_things(text, start, end):
-        groups = [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, first, last)]
-        if sum(len(group.digits) for group in groups) >= _MIN_DIGITS:
+        groups = [_Group(*found.span(), found.group()) for found in _GROUP.finditer(text, first, last)]
+        count = sum([len(group.digits) for group in groups])
+        if count >= _MIN_CARD:
             spans += _in_run(text, groups, strict=strict)
+        elif count >= _MIN_DIGITS:
+            spans += _in_stretches(text, groups, strict=strict)
     return spans
+
+
+def _short(text: str, start: int, end: int) -> list[Span]:
+    """Return up to eight bare digits as a telephone number where the words around say so: else they are anything."""
+    after = text[end : end + _AFTER].lower()
+    if not context.names_phone(context.words_before(text, start), after) or _is_fraction(text, start, end):
+        return []
+    return [Span(start, _extended(text, end), "PHONE", text[start:end])]
 
 
 def whole(text: str) -> str | None:
@@ -83,30 +102,30 @@ def whole(text: str) -> str | None:
     return None
 
 
-def _without_things(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
+def _without_things(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
     things: list[tuple[int, int]] = []
     run = text[start:end]
     glued = text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
     if glued or (len(run) >= _UUID_CHARS and "-" in run):
-        low, high = max(start - 36, 0), min(end + 36, len(text))
-        things += [found.span() for found in _UUID.finditer(text, low, high)]
-    if glued:
+        things += [found.span() for found in _UUID.finditer(text, max(start - _UUID_CHARS, 0), end + _UUID_CHARS)]
+    if glued and not things:
         things += [span for span in (_word_at(text, start), _word_at(text, end - 1)) if _is_hash(text[slice(*span)])]
     if ("20" in run or "19" in run) and text[start - 1 : start] != "+":
         things += [found.span() for found in benign.DATE.finditer(text, start, end)]
     if not things:
-        yield start, end
-        return
+        return [(start, end)]
+    parts: list[tuple[int, int]] = []
     position = start
     for first, last in sorted(things):
         if first >= end:
             break
         if first > position:
-            yield position, first
+            parts.append((position, first))
         position = max(position, last)
     if position < end:
-        yield position, end
+        parts.append((position, end))
+    return parts
 
 
 def _word_at(text: str, place: int) -> tuple[int, int]:
@@ -126,9 +145,6 @@ def _is_hash(token: str) -> bool:
 
 def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
-    if sum(len(group.digits) for group in groups) < _MIN_CARD:
-        yield from _in_stretches(text, groups, strict=strict)
-        return
     rest: list[_Group] = []
     index = listed = 0
     while index < len(groups):
@@ -161,7 +177,7 @@ def _small_groups(groups: list[_Group], index: int) -> int:
 
 def _card_at(groups: list[_Group], index: int) -> int:
     """Return how many groups from `index` on make a card number; 0 for none."""
-    if groups[index].digits[0] in "07":
+    if not groups[index].digits.startswith(card.FIRST):
         return 0
     digits = ""
     sizes: tuple[int, ...] = ()
@@ -179,15 +195,18 @@ def _card_at(groups: list[_Group], index: int) -> int:
     return best
 
 
-def _in_stretches(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
-    """Yield what is found between the places where a line, a wide gap or a sentence ends."""
+def _in_stretches(text: str, groups: list[_Group], *, strict: bool) -> list[Span]:
+    """Return what is found between the places where a line, a wide gap or a sentence ends."""
+    spans: list[Span] = []
     stretch: list[_Group] = []
     for group in groups:
         if stretch and _parts(text, stretch, group):
-            yield from _in_stretch(text, stretch, strict=strict)
+            spans += _in_stretch(text, stretch, strict=strict)
             stretch = []
         stretch.append(group)
-    yield from _in_stretch(text, stretch, strict=strict)
+    if stretch:
+        spans += _in_stretch(text, stretch, strict=strict)
+    return spans
 
 
 def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
@@ -203,25 +222,26 @@ def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
     return gap.isspace() and len(gap) > 1
 
 
-def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
-    if not groups or sum(len(group.digits) for group in groups) < _MIN_DIGITS:
-        return
+def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> list[Span]:
+    if sum([len(group.digits) for group in groups]) < _MIN_DIGITS:
+        return []
     start = _opening(text, groups[0].start, groups[-1].end)
-    if text[start:].startswith(("+", "(+")) and not text[start - 1 : start].isdigit():
-        yield from _after_plus(text, start, groups, strict=strict)
-        return
+    if text.startswith(("+", "(+"), start) and not text[start - 1 : start].isdigit():
+        return _after_plus(text, start, groups, strict=strict)
     gaps = [text[one.end : two.start] for one, two in pairwise(groups)]
     span = _classified(text, start, groups, gaps, strict=strict)
     if span is not None:
-        yield span
-    elif " " in gaps and len(set(gaps)) > 1 and len(groups) > 2:
+        return [span]
+    spans: list[Span] = []
+    if len(groups) > 2 and " " in gaps and len(set(gaps)) > 1:
         # `52.5200 13.4050`, `4111-1111 2024`: two things beside each other, each looked at by itself.
         part: list[_Group] = []
         for group, gap in zip(groups, [*gaps, " "], strict=True):
             part.append(group)
             if gap == " ":
-                yield from _in_stretch(text, part, strict=strict)
+                spans += _in_stretch(text, part, strict=strict)
                 part = []
+    return spans
 
 
 def _opening(text: str, start: int, end: int) -> int:
@@ -234,15 +254,16 @@ def _opening(text: str, start: int, end: int) -> int:
     return start - 1 if start > 0 and text[start - 1] == "+" else start
 
 
-def _after_plus(text: str, start: int, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
+def _after_plus(text: str, start: int, groups: list[_Group], *, strict: bool) -> list[Span]:
     count = phone.split_plus([group.digits for group in groups])
     digits = "".join(group.digits for group in groups[:count])
     if count and (len(digits) >= 7 if strict else phone.is_valid_plus(digits)):
         end = _extended(text, groups[count - 1].end)
-        yield Span(start, end, "PHONE", phone.canonical(text[start : groups[count - 1].end], digits))
-        yield from _in_stretch(text, groups[count:], strict=strict)
-    elif strict and len(digits) >= _BARE:
-        yield Span(groups[0].start, groups[-1].end, "NUMBER")
+        found = Span(start, end, "PHONE", phone.canonical(text[start : groups[count - 1].end], digits))
+        return [found, *_in_stretches(text, groups[count:], strict=strict)]
+    if strict and len(digits) >= _BARE:
+        return [Span(groups[0].start, groups[-1].end, "NUMBER")]
+    return []
 
 
 def _extended(text: str, end: int) -> int:
@@ -259,7 +280,7 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], *,
     entity = national.classify(digits, sizes, gaps, words)
     if entity is not None:
         return Span(first, end, entity)
-    after = text[end : end + 16].lower()
+    after = text[end : end + _AFTER].lower()
     if 6 <= len(digits) <= 15 and context.names_phone(words, after) and not _is_fraction(text, first, end):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
     if _is_thing(text, start, groups, gaps, words, after):
