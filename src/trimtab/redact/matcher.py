@@ -35,7 +35,7 @@ class Matcher:
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
     def find(
-        self, text: str, known: Sequence[KnownValue] = (), *, memo: number.Memo | None = None, depth: int = 0
+        self, text: str, known: Sequence[KnownValue] = (), *, settled: number.Settled | None = None, depth: int = 0
     ) -> list[Span]:
         """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
         if not text:
@@ -48,8 +48,8 @@ class Matcher:
             if hits.families & Family.ESCAPE and (decoded := view.decoded(seen)) is not None:
                 inner = self._scan(decoded.text)
                 if inner is not None:
-                    spans += _moved(self._matched(decoded.text, inner, memo, depth), decoded)
-            spans += self._matched(seen, hits, memo, depth)
+                    spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
+            spans += self._matched(seen, hits, settled, depth)
         if self._extra and (self._gate is None or not self._gate.certain or not text.isascii() or _has_extra(hits)):
             spans += [
                 Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
@@ -65,7 +65,7 @@ class Matcher:
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
 
-    def _matched(self, text: str, hits: Hits, memo: number.Memo | None, depth: int) -> list[Span]:
+    def _matched(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []
@@ -75,7 +75,7 @@ class Matcher:
             if family & families:
                 spans += find(text)
         if families & Family.NUMBER:
-            spans += number.find(text, strict=strict, memo=memo)
+            spans += number.find(text, strict=strict, settled=settled)
         if families & Family.VENDOR:
             spans += vendor.find(text, hits.at(Family.VENDOR))
         if families & Family.KEYED:
