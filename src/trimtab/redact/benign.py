@@ -39,7 +39,7 @@ def is_counted(groups: list[str], gaps: list[str]) -> bool:
         return True
     if "0" in {group[0] for group in groups}:
         return False
-    thousands = len(first) <= 3 and all([len(group) == 3 for group in groups[1:]])
+    thousands = len(first) <= 3 and all(len(group) == 3 for group in groups[1:])
     if thousands and (groups[-1] == "000" or (gaps[0] == "." and len(groups) > 2 and len(first) < 3)):
         return True
     return _is_listed([int(group) for group in groups])
@@ -53,7 +53,7 @@ def _is_listed(values: list[int]) -> bool:
     if len(values) > 3 and len({after - before for before, after in pairwise(values)}) == 1:
         return True
     round_to = 10 if highest < 100 else 100
-    return all([value % round_to == 0 for value in values]) or all([value & (value - 1) == 0 for value in values])
+    return all(value % round_to == 0 for value in values) or all(value & (value - 1) == 0 for value in values)
 
 
 def _is_isbn(digits: str) -> bool:

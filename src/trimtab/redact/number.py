@@ -26,6 +26,7 @@ _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
 _HARMLESS: Final = re.compile(
     r"(?:[1-9]?[0-9]|1[0-9]{2})\.[0-9]+"  # a decimal or coordinate
     r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-2]?[0-9])?"  # a date, perhaps with an hour
+    r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
 )
 _FAR: Final = 128
 _MIN_CARD: Final = 12
