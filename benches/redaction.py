@@ -25,6 +25,7 @@ from pathlib import Path
 from benches.redaction_corpus import Dirty, dirty_texts, left_over
 from benches.redaction_samples import SENTENCES, hostile_texts, number_chat, number_heavy, one_item, prose
 from trimtab.redact import Redactor
+from trimtab.redact.entity import TOKEN
 
 KEY = b"a key for measuring, 32 bytes..."
 BARS = {
@@ -55,7 +56,7 @@ def data_folder() -> Path:
 
 
 def recall(redactor: Redactor, folder: Path) -> list[Row]:
-    """Return the share of labelled values that are gone, by kind, with a Clopper-Pearson-free count beside it."""
+    """Return the share of labelled values that are gone, by kind."""
     seen: Counter[str] = Counter()
     gone: Counter[str] = Counter()
     for sample in json.loads((folder / "pii" / "synth_dataset_v2.json").read_text()):
@@ -92,17 +93,7 @@ def over(redactor: Redactor, what: str, texts: Sequence[str], bar: float) -> Row
 
 def _kept(before: str, after: str) -> int:
     """Return how many characters of `before` are still there: those outside of tokens."""
-    if before == after:
-        return len(before)
-    kept = after
-    for token in ("REDACTION_FAILED",):
-        kept = kept.replace(f"<{token}>", "")
-    return len(_without_tokens(kept))
-
-
-def _without_tokens(text: str) -> str:
-    parts = text.split("<")
-    return parts[0] + "".join(part.partition(">")[2] if part[:2].isupper() else "<" + part for part in parts[1:])
+    return len(before) if before == after else len(TOKEN.sub("", after))
 
 
 def speed(what: str, work: Callable[[], int], bar: float, repeats: int) -> Row:
@@ -246,7 +237,8 @@ def write(folder: Path, rows: Sequence[Row], times: dict[str, tuple[float, float
     """Write the table as Markdown, and with the hostile texts' times and the machine as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    head = f"# Redaction\n\nMade by `python benches/redaction.py` (seed {seed}; {machine}; times are one thread's processor time).\n\n"
+    how = f"`python benches/redaction.py` (seed {seed}; {machine}; times are one thread's processor time)"
+    head = f"# Redaction\n\nMade by {how}.\n\n"
     (folder / "redaction.md").write_text(head + table(rows))
     report = {
         "seed": seed,

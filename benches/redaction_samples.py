@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from typing import Final
 
 __all__ = ["SENTENCES", "hostile_texts", "number_chat", "number_heavy", "one_item", "prose"]
@@ -77,9 +78,9 @@ def _harmless(rng: random.Random) -> str:
         lambda: f"${digits(1, 9)},{digits(100, 999)}.{digits(10, 99)}",
         lambda: f"{digits(1, 99)}%",
         lambda: f"row {digits(1, 5000)} of {digits(5000, 90000)}",
-        lambda: f"{digits(-89, 90)}.{digits(100_000, 999_999)}, {digits(-179, 180)}.{digits(100_000, 999_999)}",
+        lambda: f"{digits(-89, 90)}.{digits(10**5, 10**6)}, {digits(-179, 180)}.{digits(10**5, 10**6)}",
         lambda: f"commit {rng.getrandbits(160):040x}",
-        lambda: f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-4{digits(256):03x}-a{digits(256):03x}-{rng.getrandbits(48):012x}",
+        lambda: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         lambda: f"{digits(10, 99)} ms",
         lambda: f"at {digits(1_600_000_000, 1_800_000_000)}",
         lambda: f"[{digits(99)}, {digits(99)}, {digits(99)}]",
@@ -109,15 +110,17 @@ def number_heavy(count: int, seed: int) -> list[str]:
 
 # What makes patterns that backtrack slow: long runs of what nearly matches, with nothing to end on.
 _HOSTILE: Final[dict[str, str]] = {
-    "digits": "7", "card digits": "4111", "digits and spaces": "4 ", "digits and hyphens": "1-", "digits and dots": "9.",
-    "brackets": "(", "closed brackets": "(1)", "plus signs": "+", "plus and digit": "+1", "short numbers": "415 555 ",
-    "at signs": "@", "local part": "a.b", "address heads": "a@", "domains": "a@b.c.", "dots": ".", "quotes before at": '"@',
-    "at in brackets": "[at]", "spelled": "a at b dot ", "dot words": " dot ", "colons": ":", "hex and colons": "ab:",
-    "IPv6 halves": "::1:", "hyphen pairs": "ab-", "base64": "QUJD", "random token": "aB3", "JWT heads": "eyJhbGci.",
-    "PEM heads": "-----BEGIN PRIVATE KEY-----", "keywords": "password=", "quoted values": 'password="', "percent": "%40",
-    "entities": "&#64;", "zero width": "a\u200b", "full width": "４１", "IBAN heads": "DE89 ", "IBAN body": "DE893704",
-    "tax code heads": "ABCDEF12A", "parameters": "?token=", "URLs": "http://a:", "tokens of ours": "<EMAIL:", "vendor": "sk-",
-    "spaces": " ", "newlines in digits": "4\n", "UUID halves": "550e8400-", "dates": "2024-07-18 ", "mixed scripts": "aа",
+    "digits": "7", "card digits": "4111", "digits and spaces": "4 ", "digits and hyphens": "1-",
+    "digits and dots": "9.", "brackets": "(", "closed brackets": "(1)", "plus signs": "+",
+    "plus and digit": "+1", "short numbers": "415 555 ", "at signs": "@", "local part": "a.b",
+    "address heads": "a@", "domains": "a@b.c.", "dots": ".", "quotes before at": '"@', "at in brackets": "[at]",
+    "spelled": "a at b dot ", "dot words": " dot ", "colons": ":", "hex and colons": "ab:",
+    "IPv6 halves": "::1:", "hyphen pairs": "ab-", "base64": "QUJD", "random token": "aB3",
+    "JWT heads": "eyJhbGci.", "PEM heads": "-----BEGIN PRIVATE KEY-----", "keywords": "password=",
+    "quoted values": 'password="', "percent": "%40", "entities": "&#64;", "zero width": "a\u200b",
+    "full width": "４１", "IBAN heads": "DE89 ", "IBAN body": "DE893704", "tax code heads": "ABCDEF12A",
+    "parameters": "?token=", "URLs": "http://a:", "tokens of ours": "<EMAIL:", "vendor": "sk-", "spaces": " ",
+    "newlines in digits": "4\n", "UUID halves": "550e8400-", "dates": "2024-07-18 ", "mixed scripts": "aа",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a documentation page may ask for."""
+"""What a documentation page may ask for.
 
 `running_server` is the environment of a real server on loopback, as `{"TRIMTAB_URL": ..., "TRIMTAB_KEY": ...}`. A page
 that says `<!-- server -->` at its top asks for it by this name.

@@ -18,78 +18,31 @@ from tests.intake import PROJECT, desk
 from tests.otlp import as_protobuf, event, request, span
 from trimtab.errors import InputError
 from trimtab.ingest.otlp.mapping import inferences
-from trimtab.ingest.otlp.wire import decode_spans
+from trimtab.ingest.otlp.wire import Encoding, decode_spans
 
-KEYS = st.sampled_from(
-    [
-        "gen_ai.operation.name",
-        "gen_ai.request.model",
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.prompt",
-        "gen_ai.system_instructions",
-        "gen_ai.completion",
-        "gen_ai.prompt.0.content",
-        "gen_ai.prompt.0",
-        "gen_ai.prompt.x.y",
-        "gen_ai.completion.0.message.content",
-        "gen_ai.completion.0.tool_calls.0.name",
-        "gen_ai.usage.input_tokens",
-        "gen_ai.response.finish_reasons",
-        "gen_ai.retrieval.documents",
-        "openinference.span.kind",
-        "llm.input_messages.0.message.role",
-        "llm.input_messages.0.message",
-        "retrieval.documents.0.document.content",
-        "retrieval.documents.0",
-        "metadata",
-        "input.value",
-        "output.value",
-        "tag.tags",
-        "langfuse.observation.type",
-        "langfuse.observation.input",
-        "langfuse.observation.output",
-        "langfuse.observation.usage_details",
-        "langfuse.observation.cost_details",
-        "langsmith.span.kind",
-        "langsmith.usage_metadata",
-        "ai.operationId",
-        "ai.prompt.messages",
-        "ai.response.toolCalls",
-        "events",
-        "request_data",
-        "response_data",
-        "logfire.span_type",
-        "duration",
-        "trimtab.feature",
-        "trimtab.arm",
-        "trimtab.tags.x",
-        "trimtab.user_id",
-        "error.type",
-    ]
-)
+KEYS = st.sampled_from([
+    "gen_ai.operation.name", "gen_ai.request.model", "gen_ai.input.messages", "gen_ai.output.messages",
+    "gen_ai.prompt", "gen_ai.system_instructions", "gen_ai.completion", "gen_ai.prompt.0.content",
+    "gen_ai.prompt.0", "gen_ai.prompt.x.y", "gen_ai.completion.0.message.content",
+    "gen_ai.completion.0.tool_calls.0.name", "gen_ai.usage.input_tokens", "gen_ai.response.finish_reasons",
+    "gen_ai.retrieval.documents", "openinference.span.kind", "llm.input_messages.0.message.role",
+    "llm.input_messages.0.message", "retrieval.documents.0.document.content", "retrieval.documents.0", "metadata",
+    "input.value", "output.value", "tag.tags", "langfuse.observation.type", "langfuse.observation.input",
+    "langfuse.observation.output", "langfuse.observation.usage_details", "langfuse.observation.cost_details",
+    "langsmith.span.kind", "langsmith.usage_metadata", "ai.operationId", "ai.prompt.messages",
+    "ai.response.toolCalls", "events", "request_data", "response_data", "logfire.span_type", "duration",
+    "trimtab.feature", "trimtab.arm", "trimtab.tags.x", "trimtab.user_id", "error.type",
+])  # fmt: skip
 PLAIN = st.one_of(
     st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20).filter(lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text)),
-    st.sampled_from(["chat", "llm", "LLM", "generation", "retriever", "RETRIEVER", "ai.generateText.doGenerate", "log"]),
+    st.sampled_from(["chat", "llm", "LLM", "generation", "retriever", "RETRIEVER", "log", "error"]),
+    st.sampled_from(["ai.generateText.doGenerate", "candidate"]),
 )  # fmt: skip
-WORDS = st.sampled_from(
-    [
-        "role",
-        "content",
-        "parts",
-        "type",
-        "text",
-        "tool_calls",
-        "message",
-        "kwargs",
-        "id",
-        "name",
-        "arguments",
-        "result",
-        "output",
-    ]
-)
+WORDS = st.sampled_from([
+    "role", "content", "parts", "type", "text", "tool_calls",
+    "message", "kwargs", "id", "name", "arguments", "result", "output",
+])  # fmt: skip
 TREES = st.recursive(
     PLAIN, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=4)), max_leaves=8
 )
@@ -111,14 +64,20 @@ SPANS = st.builds(
 )
 
 
+def refusal(body: bytes, encoding: Encoding) -> str | None:
+    """Return why a body is refused, None when it is read; any other error passes through and fails the test."""
+    try:
+        decode_spans(body, encoding)
+    except InputError as error:
+        return error.message
+    return None
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    for encoding in ("protobuf", "json"):
-        try:
-            decode_spans(body, encoding)  # type: ignore[arg-type]
-        except InputError as error:
-            assert error.message
+    assert "protobuf ExportTraceServiceRequest" in (refusal(body, "protobuf") or "protobuf ExportTraceServiceRequest")
+    assert "JSON ExportTraceServiceRequest" in (refusal(body, "json") or "JSON ExportTraceServiceRequest")
 
 
 @settings(max_examples=300, deadline=None)
@@ -150,16 +109,10 @@ def test_what_the_official_library_reads_is_never_refused_for_its_wire(tail: byt
     try:
         ExportTraceServiceRequest.FromString(body)
     except DecodeError:
-        with_ours = None
-    else:
-        with_ours = tail
-    if with_ours is None:
         return
-    try:
-        decode_spans(body, "protobuf")
-    except InputError as error:
-        # A known field of another wire type is passed over there and told here; groups are not used since 2008.
-        assert any(words in error.message for words in ("came as", "come as", "wire type 3"))
+    # A known field of another wire type is passed over there and told here; groups are not used since 2008.
+    message = refusal(body, "protobuf") or "came as"
+    assert any(words in message for words in ("came as", "come as", "wire type 3"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,12 +120,12 @@ def test_what_the_official_library_reads_is_never_refused_for_its_wire(tail: byt
 def test_every_span_is_stored_ignored_or_refused_by_its_place(spans: list[dict[str, Any]]) -> None:
     body = request(*spans)
     with tempfile.TemporaryDirectory() as folder, desk(Path(folder)) as front:
-        for _ in range(2):
+        for repeat in range(2):
             answer = asyncio.run(front.intake.accept_traces(PROJECT, body, content_type="application/json"))
+            assert answer.accepted == 0 or not repeat
             assert answer.spans == len(spans)
             assert answer.spans == answer.accepted + answer.duplicates + answer.ignored + len(answer.rejected)
             assert all(0 <= item.index < len(spans) and item.message for item in answer.rejected)
-        assert answer.accepted == 0
 
 
 @pytest.mark.parametrize("cut", range(0, 700, 7))
@@ -180,7 +133,5 @@ def test_a_real_request_cut_anywhere_is_read_or_refused(cut: int) -> None:
     body = as_protobuf(
         request(span({"gen_ai.operation.name": "chat", "gen_ai.prompt": "x" * 300}), span({"a": [1, 2]}))
     )
-    try:
-        decode_spans(body[:cut], "protobuf")
-    except InputError as error:
-        assert "ExportTraceServiceRequest" in error.message
+    message = refusal(body[:cut], "protobuf")
+    assert message is None or "ExportTraceServiceRequest" in message

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, NamedTuple
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
-from trimtab.errors import InputError, RedactionFailed, TrimtabError
+from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
 from trimtab.ingest.decode import Decoded, Rejection, counted, decode_many, decode_one, inflate, refusal
 from trimtab.ingest.journal import IN_FLIGHT_BYTES, Journal
 from trimtab.ingest.otlp.answer import TracesAnswer
 from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import decode_spans, encoding_of
-from trimtab.records import Event, Redacted
+from trimtab.records import Event, Feedback, Redacted
 from trimtab.redact.wall import Cleaner, seal, seal_all
 from trimtab.store.ports import Arrival, HotStore
 
@@ -76,16 +78,26 @@ class Intake:
         self.on_stored: Callable[[], None] | None = None
 
     async def accept(
-        self, project_id: str, body: bytes, *, content_type: str = "application/json", content_encoding: str = ""
+        self,
+        project_id: str,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        content_encoding: str = "",
+        public: bool = False,
     ) -> Receipt:
         """Take a batch (JSON array or NDJSON, gzip allowed); when this returns, the accepted events are durable.
 
         One bad event is rejected by its index and the rest are kept. Raises MalformedBody or BodyTooLarge when the
-        whole body cannot be read, Unavailable when nothing was stored and it may be sent again.
+        whole body cannot be read, Unavailable when nothing was stored and it may be sent again. From a `public` sender
+        only feedback is taken, and only of features that are declared; a clock that is ahead is set right.
         """
         self.journal.reserve(len(body))
         try:
-            return await self._take(project_id, self._decoded(body, content_type, content_encoding))
+            decoded = self._decoded(body, content_type, content_encoding)
+            if public:
+                decoded = _feedback_alone(decoded, self._clock.now())
+            return await self._take(project_id, decoded, may_declare=not public)
         finally:
             self.journal.release(len(body))
 
@@ -180,8 +192,8 @@ class Intake:
             raise
         return found
 
-    async def _take(self, project_id: str, decoded: Decoded) -> Receipt:
-        await self._learn(project_id, decoded, may_declare=True)
+    async def _take(self, project_id: str, decoded: Decoded, *, may_declare: bool = True) -> Receipt:
+        await self._learn(project_id, decoded, may_declare=may_declare)
         clean = self._cleaned(project_id, decoded)
         return self._receipt(clean, await self.journal.append(clean.arrivals))
 
@@ -235,3 +247,19 @@ class Intake:
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt
+
+
+def _feedback_alone(decoded: Decoded, now: datetime) -> Decoded:
+    """Refuse what is not feedback, since anyone can read a public key in a page, and set a page's clock right.
+
+    People's clocks are not ours: a batch from one that is ahead is moved back as a whole, which keeps its order.
+    """
+    error = ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
+    refused = [refusal(index, error) for index, event in decoded.events if not isinstance(event, Feedback)]
+    said = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
+    ahead = max((event.created_at - now for _, event in said), default=timedelta())
+    kept: list[tuple[int, Event]] = [
+        (index, event if ahead <= timedelta() else replace(event, created_at=event.created_at - ahead))
+        for index, event in said
+    ]
+    return Decoded(kept, decoded.rejected + refused)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-from stdnum import iban
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 from stdnum.it import codicefiscale
@@ -117,7 +116,7 @@ def _iban(text: str, start: int, *, strict: bool) -> Span | None:
     written = _written(wanted).match(text, start)
     if written is not None and not text[written.end() : written.end() + 1].isdigit():
         compact = _GAPS.sub("", written.group()).upper()
-        if _is_checked(compact) and iban.is_valid(compact, check_country=False):
+        if _is_checked(compact):
             return Span(start, written.end(), "IBAN", compact)
     if not strict:
         return None
@@ -134,5 +133,5 @@ def _written(chars: int) -> re.Pattern[str]:
 
 
 def _is_checked(compact: str) -> bool:
-    """Return whether the check digits are right (ISO 7064, MOD 97-10): a tenth of the library's time, for the many no."""
+    """Return whether the check digits are right (ISO 7064, MOD 97-10)."""
     return int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_card", "looks_grouped", "luhn"]
+__all__ = ["FIRST", "is_card", "looks_grouped", "luhn"]
 
 # Issuer ranges by length (ISO/IEC 7812 register as the schemes publish it), Mastercard's 2-series included.
 _ISSUED: Final = re.compile(
@@ -18,6 +18,8 @@ _ISSUED: Final = re.compile(
     r"|(?:50|5[6-9]|6\d)\d{10,17}"
     r"|220[0-4]\d{12}(?:\d{1,3})?|9792\d{12}|(?:60|65|81|82|508)\d{13,14}"
 )
+# What an issued number begins with, as far as its first group of digits goes.
+FIRST: Final = ("2", "3", "4", "5", "6", "18", "81", "82", "97")
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 

@@ -44,6 +44,9 @@ _PHONES: Final = (
     "contact", "pager", "handy", "rufnummer", "smartphone", "teléfono", "telefon", "móvil", "portable", "cellulare",
     "komórk", "registered", "电话", "手机", "電話", "携帯", "телефон",
 )  # fmt: skip
+_STEMS: Final = frozenset(
+    {word[:3] for word in _PHONES} | {"cal", "tex", "rin", "my", "her", "his", "the"}
+)  # of either, for a look that costs nothing
 _CALLS: Final = frozenset({"call", "called", "calling", "text", "ring", "my", "her", "his", "their"})
 _CALLED: Final = frozenset({"me", "us", "him", "her", "them", "at", "on", "back", "number"})
 _AFTER: Final = re.compile(r"[\s\-(\[/,]{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b")
@@ -65,7 +68,9 @@ def names_phone(words: list[str], after: str) -> bool:
     for word in reversed(words[-8:]):
         if word[0].isdigit():
             break
-        if word.startswith(_PHONES) or word.endswith("phone") or (word in _CALLS and following in _CALLED):
+        if word[:3] in _STEMS and (word.startswith(_PHONES) or (word in _CALLS and following in _CALLED)):
+            return True
+        if word.endswith("phone"):
             return True
         if word.isalpha():
             following = word

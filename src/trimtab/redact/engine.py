@@ -110,27 +110,28 @@ class Redactor:
         # whole pass changes nothing; that makes redacting twice the same as once.
         if len(text) > self.policy.max_chars:
             return self._failed()
-        memo: number.Memo = {}
+        settled = number.Settled()
         for _ in range(_MAX_PASSES):
-            clean = self._pass(text, known, memo)
+            clean = self._pass(text, known, settled)
             if clean == text:
                 return clean
             text = clean
+            settled.next_look()
         return self._failed()
 
-    def _pass(self, text: str, known: Sequence[KnownValue], memo: number.Memo) -> str:
+    def _pass(self, text: str, known: Sequence[KnownValue], settled: number.Settled) -> str:
         if "<" not in text:
-            return self._piece(text, known, memo)
+            return self._piece(text, known, settled)
         parts: list[str] = []
         position = 0
         for token in TOKEN.finditer(text):
-            parts += (self._piece(text[position : token.start()], known, memo), token.group())
+            parts += (self._piece(text[position : token.start()], known, settled), token.group())
             position = token.end()
-        parts.append(self._piece(text[position:], known, memo))
+        parts.append(self._piece(text[position:], known, settled))
         return "".join(parts)
 
-    def _piece(self, text: str, known: Sequence[KnownValue], memo: number.Memo) -> str:
-        spans = self._matcher.find(text, known, memo=memo)
+    def _piece(self, text: str, known: Sequence[KnownValue], settled: number.Settled) -> str:
+        spans = self._matcher.find(text, known, settled=settled)
         if not spans:
             return text
         parts: list[str] = []

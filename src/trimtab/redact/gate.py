@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from enum import IntEnum
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -24,47 +23,47 @@ except ImportError:  # no wheel for this platform: the matchers look everywhere 
 __all__ = ["EVERYWHERE", "Family", "Gate", "Hits", "opened"]
 
 
-class Family(IntEnum):
-    """What a hit calls for: the first group only that its matcher runs, the second also where."""
+class Family:
+    """What a hit calls for, one bit each: up to EXTRA only that a matcher runs, from VENDOR on also where."""
 
-    AT = 0
-    SPELLED = 1
-    NUMBER = 2
-    IPV4 = 3
-    COLON = 4
-    MAC = 5
-    SCHEME = 6
-    ESCAPE = 7
-    EXTRA = 8
-    VENDOR = 9
-    KEYED = 10
-    PARAMETER = 11
-    ACCOUNT = 12
-    OPAQUE = 13
+    AT: Final = 1 << 0
+    SPELLED: Final = 1 << 1
+    NUMBER: Final = 1 << 2
+    IPV4: Final = 1 << 3
+    COLON: Final = 1 << 4
+    MAC: Final = 1 << 5
+    SCHEME: Final = 1 << 6
+    ESCAPE: Final = 1 << 7
+    EXTRA: Final = 1 << 8
+    VENDOR: Final = 1 << 9
+    KEYED: Final = 1 << 10
+    PARAMETER: Final = 1 << 11
+    ACCOUNT: Final = 1 << 12
+    OPAQUE: Final = 1 << 13
 
 
 _PLACED: Final = Family.VENDOR
 
 
 class Hits(NamedTuple):
-    """What the gate saw: the families that may match, and the places of those that are matched in place.
+    """What the gate saw: the bits of the families that may match, and the places of those that are matched in place.
 
     `places` is None when nothing was scanned: then every family may match, anywhere.
     """
 
-    families: frozenset[Family]
-    places: dict[Family, list[int]] | None
+    families: int
+    places: dict[int, list[int]] | None
 
-    def at(self, family: Family) -> Sequence[int] | None:
+    def at(self, family: int) -> Sequence[int] | None:
         """Return where to try a family, in order; None for everywhere."""
         return None if self.places is None else sorted(self.places.get(family, ()))
 
 
-EVERYWHERE: Final = Hits(frozenset(Family), None)
+EVERYWHERE: Final = Hits((1 << 14) - 1, None)
 
 
 class _Pattern(NamedTuple):
-    family: Family
+    family: int
     expression: str
     caseless: bool
     back: int  # from the end of a match to the place its matcher starts at
@@ -135,14 +134,14 @@ class Gate:
         self._once.scan(text.encode("ascii", "replace"), _note, context=seen, scratch=self._scratch()[0])
         if not seen:
             return None
-        places: dict[Family, list[int]] = {}
-        families = set()
+        places: dict[int, list[int]] = {}
+        families = 0
         for pattern, end in seen:
             family = self._families[pattern]
-            families.add(family)
+            families |= family
             if family >= _PLACED:
                 places.setdefault(family, []).append(end - self._backs[pattern])
-        return Hits(frozenset(families), places)
+        return Hits(families, places)
 
     def ends(self, text: str) -> list[int]:
         """Return where matches of any pattern end in `text`, which may be many texts in a row."""
@@ -181,7 +180,7 @@ def _compiled(extra: tuple[str, ...]) -> tuple[tuple[_Pattern, ...], Any, Any]:
 def _build(patterns: tuple[_Pattern, ...], *, once: bool) -> Any:
     flags = []
     for pattern in patterns:
-        flag = hyperscan.HS_FLAG_DOTALL if pattern.family is not Family.EXTRA else 0
+        flag = hyperscan.HS_FLAG_DOTALL if pattern.family != Family.EXTRA else 0
         flag |= hyperscan.HS_FLAG_CASELESS if pattern.caseless else 0
         flag |= hyperscan.HS_FLAG_SINGLEMATCH if once and pattern.family < _PLACED else 0
         flags.append(flag)

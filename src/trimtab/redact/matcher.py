@@ -16,7 +16,7 @@ from trimtab.redact.span import Span, merge
 __all__ = ["Matcher"]
 
 _MAX_DEPTH: Final = 1
-_BY_FLAG: Final[tuple[tuple[Family, Callable[[str], list[Span]]], ...]] = (
+_BY_FLAG: Final[tuple[tuple[int, Callable[[str], list[Span]]], ...]] = (
     (Family.SCHEME, secret.find_userinfo),
     (Family.SPELLED, mail.find_spelled),
     (Family.IPV4, network.find_ipv4),
@@ -35,7 +35,7 @@ class Matcher:
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
     def find(
-        self, text: str, known: Sequence[KnownValue] = (), *, memo: number.Memo | None = None, depth: int = 0
+        self, text: str, known: Sequence[KnownValue] = (), *, settled: number.Settled | None = None, depth: int = 0
     ) -> list[Span]:
         """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
         if not text:
@@ -45,11 +45,11 @@ class Matcher:
         hits = self._scan(seen)
         spans: list[Span] = []
         if hits is not None:
-            if Family.ESCAPE in hits.families and (decoded := view.decoded(seen)) is not None:
+            if hits.families & Family.ESCAPE and (decoded := view.decoded(seen)) is not None:
                 inner = self._scan(decoded.text)
                 if inner is not None:
-                    spans += _moved(self._matched(decoded.text, inner, memo, depth), decoded)
-            spans += self._matched(seen, hits, memo, depth)
+                    spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
+            spans += self._matched(seen, hits, settled, depth)
         if self._extra and (self._gate is None or not self._gate.certain or not text.isascii() or _has_extra(hits)):
             spans += [
                 Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
@@ -65,26 +65,26 @@ class Matcher:
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
 
-    def _matched(self, text: str, hits: Hits, memo: number.Memo | None, depth: int) -> list[Span]:
+    def _matched(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []
-        if Family.AT in families:
-            spans += secret.without_userinfo(text, mail.find(text)) if Family.SCHEME in families else mail.find(text)
+        if families & Family.AT:
+            spans += secret.without_userinfo(text, mail.find(text)) if families & Family.SCHEME else mail.find(text)
         for family, find in _BY_FLAG:
-            if family in families:
+            if family & families:
                 spans += find(text)
-        if Family.NUMBER in families:
-            spans += number.find(text, strict=strict, memo=memo)
-        if Family.VENDOR in families:
+        if families & Family.NUMBER:
+            spans += number.find(text, strict=strict, settled=settled)
+        if families & Family.VENDOR:
             spans += vendor.find(text, hits.at(Family.VENDOR))
-        if Family.KEYED in families:
+        if families & Family.KEYED:
             spans += secret.find_assigned(text, hits.at(Family.KEYED), strict=strict)
-        if Family.PARAMETER in families:
+        if families & Family.PARAMETER:
             spans += secret.find_parameter(text, hits.at(Family.PARAMETER))
-        if Family.ACCOUNT in families:
+        if families & Family.ACCOUNT:
             spans += account.find(text, hits.at(Family.ACCOUNT), strict=strict)
-        if Family.OPAQUE in families:
+        if families & Family.OPAQUE:
             spans += opaque.find(text, hits.at(Family.OPAQUE), lambda plain: self._hides(plain, depth), strict=strict)
         return spans
 
@@ -98,7 +98,7 @@ class Matcher:
 
 
 def _has_extra(hits: Hits | None) -> bool:
-    return hits is not None and Family.EXTRA in hits.families
+    return hits is not None and bool(hits.families & Family.EXTRA)
 
 
 def _moved(spans: list[Span], seen: view.View) -> list[Span]:

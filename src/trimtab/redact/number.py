@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from trimtab.redact import benign, card, context, national, phone
 from trimtab.redact.span import Span
 
-__all__ = ["Memo", "find", "whole"]
+__all__ = ["Settled", "find", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _GROUP: Final = re.compile(r"[0-9]+")
@@ -18,20 +18,58 @@ _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
 )
 _UUID_CHARS: Final = 36
+_DATE_CHARS: Final = 8
 _WORD: Final = re.compile(r"[0-9A-Za-z]+")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
 _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
-_DECIMAL: Final = re.compile(r"[1-9]?[0-9]\.[0-9]+")
-_NEAR: Final = 48  # nothing farther away bears on what a run of digits is
-_FAR: Final = 128  # or this far, where it may be part of a hash or UUID
+_HARMLESS: Final = re.compile(
+    r"(?:[1-9]?[0-9]|1[0-9]{2})\.[0-9]+"  # a decimal or coordinate
+    r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-2]?[0-9])?"  # a date, perhaps with an hour
+    r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
+)
+_FAR: Final = 128
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
 _BARE: Final = 9
+_AFTER: Final = 16
+_OPENINGS: Final = frozenset("+(")
 
 
-Memo = dict[tuple[str, int], list[Span]]
+class Settled:
+    """Runs of digits that are nobody's wherever they stand, unless words make them a telephone's.
+
+    Kept from one look at a text to the next: taking a finding out of a text can only take words away from the rest.
+    """
+
+    __slots__ = ("_fresh", "_known")
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str, str]] = set()
+        self._fresh: set[tuple[str, str, str]] = set()
+
+    def next_look(self) -> None:
+        """Make what the last look settled count in the next."""
+        self._known |= self._fresh
+
+    def holds(self, run: tuple[str, str, str]) -> bool:
+        """Return whether an earlier look settled this run between these neighbours."""
+        return run in self._known
+
+    def add(self, run: tuple[str, str, str]) -> None:
+        """Settle a run: the digits, three characters before and two after."""
+        self._fresh.add(run)
+
+
+class _Look:
+    """One look at a run: `doubtful` once something farther away than its neighbours was what cleared it."""
+
+    __slots__ = ("doubtful", "strict")
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.doubtful = False
 
 
 class _Group(NamedTuple):
@@ -40,39 +78,49 @@ class _Group(NamedTuple):
     digits: str
 
 
-def find(text: str, *, strict: bool, memo: Memo | None = None) -> list[Span]:
-    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them.
-
-    `memo` keeps what was found for a run of digits in the same surroundings: the next look at a text sees most again.
-    """
+def find(text: str, *, strict: bool, settled: Settled | None = None) -> list[Span]:
+    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them."""
     spans: list[Span] = []
+    look = _Look(strict=strict)
     for run in _RUN.finditer(text):
         start, end = run.span()
-        if memo is None:
-            spans += _in_text(text, start, end, strict=strict)
+        if settled is None:
+            spans += _in_text(text, start, end, look)
             continue
-        wide = end - start >= _UUID_CHARS or text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
-        low = max(start - (_FAR if wide else _NEAR), 0)
-        key = (text[low : end + (_FAR if wide else _NEAR)], start - low)
-        found = memo.get(key)
-        if found is None:
-            found = memo[key] = [
-                Span(span.start - start, span.end - start, span.entity, span.canonical)
-                for span in _in_text(text, start, end, strict=strict)
-            ]
-        spans += [Span(span.start + start, span.end + start, span.entity, span.canonical) for span in found]
+        key = (run.group(), text[max(start - 3, 0) : start], text[end : end + 2])
+        if settled.holds(key):
+            continue
+        look.doubtful = False
+        found = _in_text(text, start, end, look)
+        if found:
+            spans += found
+        elif not look.doubtful:
+            settled.add(key)
     return spans
 
 
-def _in_text(text: str, start: int, end: int, *, strict: bool) -> list[Span]:
-    if _DECIMAL.fullmatch(text, start, end):
+def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
+    if _HARMLESS.fullmatch(text, start, end):
         return []
+    if end - start < _BARE and text[start:end].isdigit() and text[start - 1 : start] not in _OPENINGS:
+        return _short(text, start, end)
     spans: list[Span] = []
-    for first, last in _without_things(text, start, end):
-        groups = [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, first, last)]
-        if sum(len(group.digits) for group in groups) >= _MIN_DIGITS:
-            spans += _in_run(text, groups, strict=strict)
+    for first, last in _without_things(text, start, end, look):
+        groups = [_Group(*found.span(), found.group()) for found in _GROUP.finditer(text, first, last)]
+        count = sum([len(group.digits) for group in groups])
+        if count >= _MIN_CARD:
+            spans += _in_run(text, groups, look)
+        elif count >= _MIN_DIGITS:
+            spans += _in_stretches(text, groups, look)
     return spans
+
+
+def _short(text: str, start: int, end: int) -> list[Span]:
+    """Return up to eight bare digits as a telephone number where the words around say so: else they are anything."""
+    after = text[end : end + _AFTER].lower()
+    if not context.names_phone(context.words_before(text, start), after) or _is_fraction(text, start, end):
+        return []
+    return [Span(start, _extended(text, end), "PHONE", text[start:end])]
 
 
 def whole(text: str) -> str | None:
@@ -83,30 +131,31 @@ def whole(text: str) -> str | None:
     return None
 
 
-def _without_things(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
+def _without_things(text: str, start: int, end: int, look: _Look) -> list[tuple[int, int]]:
+    """Return the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
     things: list[tuple[int, int]] = []
     run = text[start:end]
     glued = text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
     if glued or (len(run) >= _UUID_CHARS and "-" in run):
-        low, high = max(start - 36, 0), min(end + 36, len(text))
-        things += [found.span() for found in _UUID.finditer(text, low, high)]
-    if glued:
+        things += [found.span() for found in _UUID.finditer(text, max(start - _UUID_CHARS, 0), end + _UUID_CHARS)]
+    look.doubtful = look.doubtful or glued
+    if glued and not things:
         things += [span for span in (_word_at(text, start), _word_at(text, end - 1)) if _is_hash(text[slice(*span)])]
-    if ("20" in run or "19" in run) and text[start - 1 : start] != "+":
+    if len(run) >= _DATE_CHARS and ("20" in run or "19" in run) and text[start - 1 : start] != "+":
         things += [found.span() for found in benign.DATE.finditer(text, start, end)]
     if not things:
-        yield start, end
-        return
+        return [(start, end)]
+    parts: list[tuple[int, int]] = []
     position = start
     for first, last in sorted(things):
         if first >= end:
             break
         if first > position:
-            yield position, first
+            parts.append((position, first))
         position = max(position, last)
     if position < end:
-        yield position, end
+        parts.append((position, end))
+    return parts
 
 
 def _word_at(text: str, place: int) -> tuple[int, int]:
@@ -124,11 +173,8 @@ def _is_hash(token: str) -> bool:
     )
 
 
-def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
+def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
-    if sum(len(group.digits) for group in groups) < _MIN_CARD:
-        yield from _in_stretches(text, groups, strict=strict)
-        return
     rest: list[_Group] = []
     index = listed = 0
     while index < len(groups):
@@ -141,14 +187,14 @@ def _in_run(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
             continue
         count = _card_at(groups, index)
         if count:
-            yield from _in_stretches(text, rest, strict=strict)
+            yield from _in_stretches(text, rest, look)
             rest = []
             yield Span(groups[index].start, groups[index + count - 1].end, "CREDIT_CARD")
             index += count
         else:
             rest.append(groups[index])
             index += 1
-    yield from _in_stretches(text, rest, strict=strict)
+    yield from _in_stretches(text, rest, look)
 
 
 def _small_groups(groups: list[_Group], index: int) -> int:
@@ -161,7 +207,7 @@ def _small_groups(groups: list[_Group], index: int) -> int:
 
 def _card_at(groups: list[_Group], index: int) -> int:
     """Return how many groups from `index` on make a card number; 0 for none."""
-    if groups[index].digits[0] in "07":
+    if not groups[index].digits.startswith(card.FIRST):
         return 0
     digits = ""
     sizes: tuple[int, ...] = ()
@@ -179,15 +225,18 @@ def _card_at(groups: list[_Group], index: int) -> int:
     return best
 
 
-def _in_stretches(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
-    """Yield what is found between the places where a line, a wide gap or a sentence ends."""
+def _in_stretches(text: str, groups: list[_Group], look: _Look) -> list[Span]:
+    """Return what is found between the places where a line, a wide gap or a sentence ends."""
+    spans: list[Span] = []
     stretch: list[_Group] = []
     for group in groups:
         if stretch and _parts(text, stretch, group):
-            yield from _in_stretch(text, stretch, strict=strict)
+            spans += _in_stretch(text, stretch, look)
             stretch = []
         stretch.append(group)
-    yield from _in_stretch(text, stretch, strict=strict)
+    if stretch:
+        spans += _in_stretch(text, stretch, look)
+    return spans
 
 
 def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
@@ -203,25 +252,26 @@ def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
     return gap.isspace() and len(gap) > 1
 
 
-def _in_stretch(text: str, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
-    if not groups or sum(len(group.digits) for group in groups) < _MIN_DIGITS:
-        return
+def _in_stretch(text: str, groups: list[_Group], look: _Look) -> list[Span]:
+    if sum([len(group.digits) for group in groups]) < _MIN_DIGITS:
+        return []
     start = _opening(text, groups[0].start, groups[-1].end)
-    if text[start:].startswith(("+", "(+")) and not text[start - 1 : start].isdigit():
-        yield from _after_plus(text, start, groups, strict=strict)
-        return
+    if text.startswith(("+", "(+"), start) and not text[start - 1 : start].isdigit():
+        return _after_plus(text, start, groups, look)
     gaps = [text[one.end : two.start] for one, two in pairwise(groups)]
-    span = _classified(text, start, groups, gaps, strict=strict)
+    span = _classified(text, start, groups, gaps, look)
     if span is not None:
-        yield span
-    elif " " in gaps and len(set(gaps)) > 1 and len(groups) > 2:
+        return [span]
+    spans: list[Span] = []
+    if len(groups) > 2 and " " in gaps and len(set(gaps)) > 1:
         # `52.5200 13.4050`, `4111-1111 2024`: two things beside each other, each looked at by itself.
         part: list[_Group] = []
         for group, gap in zip(groups, [*gaps, " "], strict=True):
             part.append(group)
             if gap == " ":
-                yield from _in_stretch(text, part, strict=strict)
+                spans += _in_stretch(text, part, look)
                 part = []
+    return spans
 
 
 def _opening(text: str, start: int, end: int) -> int:
@@ -234,15 +284,16 @@ def _opening(text: str, start: int, end: int) -> int:
     return start - 1 if start > 0 and text[start - 1] == "+" else start
 
 
-def _after_plus(text: str, start: int, groups: list[_Group], *, strict: bool) -> Iterator[Span]:
+def _after_plus(text: str, start: int, groups: list[_Group], look: _Look) -> list[Span]:
     count = phone.split_plus([group.digits for group in groups])
     digits = "".join(group.digits for group in groups[:count])
-    if count and (len(digits) >= 7 if strict else phone.is_valid_plus(digits)):
+    if count and (len(digits) >= 7 if look.strict else phone.is_valid_plus(digits)):
         end = _extended(text, groups[count - 1].end)
-        yield Span(start, end, "PHONE", phone.canonical(text[start : groups[count - 1].end], digits))
-        yield from _in_stretch(text, groups[count:], strict=strict)
-    elif strict and len(digits) >= _BARE:
-        yield Span(groups[0].start, groups[-1].end, "NUMBER")
+        found = Span(start, end, "PHONE", phone.canonical(text[start : groups[count - 1].end], digits))
+        return [found, *_in_stretches(text, groups[count:], look)]
+    if look.strict and len(digits) >= _BARE:
+        return [Span(groups[0].start, groups[-1].end, "NUMBER")]
+    return []
 
 
 def _extended(text: str, end: int) -> int:
@@ -250,7 +301,7 @@ def _extended(text: str, end: int) -> int:
     return extension.end() if extension else end
 
 
-def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], *, strict: bool) -> Span | None:
+def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], look: _Look) -> Span | None:
     """Return the one finding that a whole stretch is, or None."""
     first, end = groups[0].start, groups[-1].end
     digits = "".join(group.digits for group in groups)
@@ -259,14 +310,14 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], *,
     entity = national.classify(digits, sizes, gaps, words)
     if entity is not None:
         return Span(first, end, entity)
-    after = text[end : end + 16].lower()
+    after = text[end : end + _AFTER].lower()
     if 6 <= len(digits) <= 15 and context.names_phone(words, after) and not _is_fraction(text, first, end):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if _is_thing(text, start, groups, gaps, words, after):
+    if _is_thing(text, start, groups, gaps, words, after, look):
         return None
-    if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], strict=strict):
+    if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], look):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if strict and _is_long(digits, sizes, gaps):
+    if look.strict and _is_long(digits, sizes, gaps):
         return Span(first, end, "NUMBER")
     return None
 
@@ -277,20 +328,24 @@ def _is_fraction(text: str, first: int, end: int) -> bool:
     )
 
 
-def _is_thing(text: str, start: int, groups: list[_Group], gaps: list[str], words: list[str], after: str) -> bool:
+def _is_thing(
+    text: str, start: int, groups: list[_Group], gaps: list[str], words: list[str], after: str, look: _Look
+) -> bool:
     if _is_fraction(text, groups[0].start, groups[-1].end):
         return True
-    sizes = tuple(len(group.digits) for group in groups)
-    named = context.names_thing(words) or context.is_measure(after) or _is_glued(text, start)
-    if not gaps:
-        return benign.is_stamp(groups[0].digits) or (
-            named and not (sizes == (10,) and text[start - 1 : start].isalpha())
-        )
-    if sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
+    sizes = tuple([len(group.digits) for group in groups])
+    if gaps and sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
         return False
-    if named and sizes not in _PHONE_ANYWHERE and not (groups[0].digits[0] == "0" and len(sizes) > 2):
+    if benign.is_counted([group.digits for group in groups], gaps) if gaps else benign.is_stamp(groups[0].digits):
         return True
-    return benign.is_counted([group.digits for group in groups], gaps)
+    if sizes in _PHONE_ANYWHERE or (gaps and groups[0].digits[0] == "0" and len(sizes) > 2):
+        return False
+    if _is_glued(text, start):
+        return not (sizes == (10,) and text[start - 1 : start].isalpha())
+    if context.names_thing(words) or context.is_measure(after):
+        look.doubtful = True
+        return True
+    return False
 
 
 def _is_glued(text: str, start: int) -> bool:
@@ -299,10 +354,10 @@ def _is_glued(text: str, start: int) -> bool:
     return before[-1:].isalpha() or (before[-1:] in {"_", "-", "/", "."} and before[:1].isalpha())
 
 
-def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, *, strict: bool) -> bool:
+def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, look: _Look) -> bool:
     if found[0] == "(" and before.isalnum():
         return False
-    if strict and phone.is_shape(found, sizes, gaps):
+    if look.strict and phone.is_shape(found, sizes, gaps):
         return True
     return (len(gaps) == 0 or sizes in {(3, 3, 4), (1, 3, 3, 4)}) and phone.is_plan(digits)
 

@@ -18,7 +18,8 @@ _MAX_RANDOM: Final = 200
 _MIN_RANDOM: Final = 20
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _RUNS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
-_HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_UPPER_HEX: Final = re.compile(r"[0-9A-F]+")
+_HEXES: Final = re.compile(r"[0-9a-f\-]+")  # a hash or UUID; base64 of text is never so poor
 _CONTENT: Final = re.compile(r"(?:base64,|\bsha(?:1|256|384|512)[-:]|\bintegrity=\"?|\bmd5[-:])\Z")
 
 
@@ -30,6 +31,8 @@ def find(text: str, starts: Iterable[int] | None, hides: Callable[[str], bool], 
     spans: list[Span] = []
     for found in _TOKEN.finditer(text) if starts is None else _at(text, starts):
         token = found.group()
+        if _HEXES.fullmatch(token):
+            continue
         plain = _decoded(token)
         if plain is not None and hides(plain):
             spans.append(Span(*found.span(), "BASE64_PII"))
@@ -67,7 +70,7 @@ def _is_random(token: str) -> bool:
     digits), so more than 40% with at least three digits, none of them in one run only, is taken for a key.
     """
     bare = token.rstrip("=")
-    if not _MIN_RANDOM <= len(bare) <= _MAX_RANDOM or _HEX.fullmatch(bare):
+    if not _MIN_RANDOM <= len(bare) <= _MAX_RANDOM or _UPPER_HEX.fullmatch(bare):
         return False
     segments = re.split(r"[-_/+]", bare)
     longest = max(segments, key=len)

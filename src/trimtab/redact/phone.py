@@ -72,10 +72,12 @@ def is_valid_plus(digits: str) -> bool:
 
 def canonical(text: str, digits: str) -> str:
     """Return one spelling for the ways to write an international number: `+`, then digits."""
-    if text.lstrip("( ").startswith("+"):
-        return "+" + re.sub(r"\D", "", text.replace("(0)", ""))
+    if "(0)" in text:
+        digits = "".join([char for char in text.replace("(0)", "") if char in "0123456789"])
+    if text.startswith(("+", "(+")):
+        return "+" + digits
     if digits.startswith("00"):
-        return "+" + re.sub(r"\D", "", text.replace("(0)", ""))[2:]
+        return "+" + digits[2:]
     if len(digits) == 10 and digits[0] in "23456789" and digits[3] in "23456789":
         return "+1" + digits
     return "+" + digits if len(digits) == 11 and digits[0] == "1" else digits

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 from typing import Final
 
@@ -13,6 +11,9 @@ from trimtab.redact.entity import PSEUDONYMISED, Entity, plain_token
 __all__ = ["Pseudonymiser"]
 
 _MIN_KEY_BYTES: Final = 16
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS: Final = range(50, -1, -10)
 
 
 class Pseudonymiser:
@@ -23,7 +24,7 @@ class Pseudonymiser:
     Raises ConfigError when the key has fewer than 16 bytes.
     """
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _MIN_KEY_BYTES:
@@ -32,12 +33,12 @@ class Pseudonymiser:
                 "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`",
                 param="redact.key",
             )
-        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._key = key
 
     def token(self, entity: Entity, canonical: str) -> str:
         """Return `<EMAIL:f4rw3iwq2mal>` for a pseudonymised entity and `<SECRET>` for any other."""
         if entity not in PSEUDONYMISED:
             return plain_token(entity)
-        mac = self._keyed.copy()
-        mac.update(entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass"))
-        return f"<{entity}:{base64.b32encode(mac.digest()[:10])[:12].decode().lower()}>"
+        message = entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass")
+        bits = int.from_bytes(hmac.digest(self._key, message, "sha256")[:8]) >> 4
+        return f"<{entity}:{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}>"

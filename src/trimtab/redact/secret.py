@@ -52,7 +52,7 @@ _KEYED_END: Final = re.compile(_KEYED + r"\Z", re.IGNORECASE)
 _MAX_KEYED: Final = 48
 _VALUE: Final = re.compile(
     r"(?P<lead>[=>:]{0,2}[ \t]{0,3}(?:bearer |basic )?)"
-    r"(?:(?P<quote>\\?[\"'`])(?P<quoted>[^\"'`\r\n\\]{1,400})(?=\\?(?P=quote))|(?P<bare>[^\s\"'`<>,;|\\]{1,400}))",
+    r"(?:(?P<quote>\\?[\"'`])(?P<quoted>[^\"'`\r\n\\]{1,240})(?=\\?(?P=quote))|(?P<bare>[^\s\"'`<>,;|\\]{1,240}))",
     re.IGNORECASE,
 )
 _PLACEHOLDER: Final = re.compile(
@@ -74,7 +74,7 @@ PARAMETER_GATE: Final = (
 _PARAMETER: Final = re.compile(PARAMETER_GATE, re.IGNORECASE)
 _PARAMETER_END: Final = re.compile(PARAMETER_GATE + r"\Z", re.IGNORECASE)
 _IN_URL: Final = re.compile(r"[?&][\w-]{0,40}=\Z")
-_PARAMETER_VALUE: Final = re.compile(r"[^\s&#\"'<>()\[\]{}]{4,2000}")
+_PARAMETER_VALUE: Final = re.compile(r"[^\s&#\"'<>()\[\]{}]{4,600}")
 _USERINFO: Final = re.compile(r"[^\s/?#@\"'<>]{0,128}:[^\s/?#\"'<>]{1,128}@(?=[\w\[])")
 _TOKEN_USERINFO: Final = re.compile(r"[\w-]{16,128}@(?=[\w\[])")
 
@@ -82,7 +82,10 @@ _TOKEN_USERINFO: Final = re.compile(r"[\w-]{16,128}@(?=[\w\[])")
 def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> list[Span]:
     """Return the values after a word that names a secret; `ends` are where such a word and its mark end."""
     spans: list[Span] = []
+    done = 0
     for end in _ends(text, ends, _KEYED_ANY, _KEYED_END):
+        if end < done:
+            continue
         before = text[max(end - 24, 0) : end]
         value = _VALUE.match(text, end)
         if value is None:
@@ -97,6 +100,7 @@ def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> lis
             found = kept
         if _is_secret(found, before.lower(), quoted=group == "quoted", strict=strict):
             spans.append(Span(value.start(group), stop, "URL_SECRET" if parameter else "SECRET"))
+            done = stop
     return spans
 
 
@@ -143,10 +147,12 @@ def _is_basic(value: str) -> bool:
 def find_parameter(text: str, ends: Iterable[int] | None) -> list[Span]:
     """Return the values of URL parameters that carry credentials; `ends` are where `?token=` and the like end."""
     spans: list[Span] = []
+    done = 0
     for end in _ends(text, ends, _PARAMETER, _PARAMETER_END):
-        value = _PARAMETER_VALUE.match(text, end)
+        value = _PARAMETER_VALUE.match(text, end) if end >= done else None
         if value is not None and not _PLACEHOLDER.fullmatch(value.group()):
             spans.append(Span(end, value.end(), "URL_SECRET"))
+            done = value.end()
     return spans
 
 

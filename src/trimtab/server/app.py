@@ -13,6 +13,7 @@ from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
 from trimtab.server import openapi
 from trimtab.server.auth import Keyring, guard
+from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
@@ -68,5 +69,5 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
     )
     if workers is not None:
         engine.intake.on_stored = workers.wake
-    app.asgi_handler = Envelope(app.asgi_handler, engine.clock, metrics.observe)
+    app.asgi_handler = BrowserDoor(Envelope(app.asgi_handler, engine.clock, metrics.observe), built_script())
     return app

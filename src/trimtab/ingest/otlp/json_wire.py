@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.errors import MalformedBody
 from trimtab.ingest.otlp.protobuf import MAX_DEPTH
-from trimtab.ingest.otlp.span import Span, SpanEvent
+from trimtab.ingest.otlp.span import Span, SpanEvent, check_count
 
 __all__ = ["decode_json"]
 
@@ -32,7 +32,9 @@ def decode_json(body: bytes) -> list[Span]:
         resource = _attributes(_part(group, "resource"))
         for inner in _objects(group, "scopeSpans"):
             scope = _text(_part(inner, "scope"), "name")
-            spans.extend(_span(item, scope, resource) for item in _objects(inner, "spans"))
+            found = _objects(inner, "spans")
+            check_count(len(spans) + len(found))
+            spans.extend(_span(item, scope, resource) for item in found)
     return spans
 
 
@@ -46,7 +48,11 @@ def _span(item: dict[str, Any], scope: str, resource: dict[str, Any]) -> Span:
         start_ns=_integer(item.get("startTimeUnixNano"), "startTimeUnixNano"),
         end_ns=_integer(item.get("endTimeUnixNano"), "endTimeUnixNano"),
         attributes=_attributes(item),
-        events=[SpanEvent(_text(event, "name"), _attributes(event)) for event in _objects(item, "events")],
+        events=[
+            SpanEvent(_text(event, "name"), _attributes(event))
+            for event in _objects(item, "events")
+            if event.get("name")  # nobody reads one without
+        ],
         failed=status.get("code") in (2, "2", "STATUS_CODE_ERROR"),
         status_message=_text(status, "message"),
         scope=scope,

@@ -8,6 +8,7 @@ and session are taken from the spans around it when it names none.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ _USER = ("trimtab.user_id", "user.id", "enduser.id", "langfuse.user.id", "langsm
 _SESSION = ("trimtab.session_id", "session.id", "gen_ai.conversation.id", "langfuse.session.id")
 _MOST_TAGS, _TAG_CHARACTERS, _ERROR_CHARACTERS = 32, 1000, 10_000
 _MOST_ANCESTORS = 64
+_MOST_DOCUMENTS = 100
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 _HEX = frozenset("0123456789abcdef")
 
@@ -53,10 +55,11 @@ class _Request:
         self.spans = spans
         self.kinds = [_kind(span) for span in spans]
         self.places = {(span.trace_id, span.span_id): place for place, span in enumerate(spans)}
-        self.searches: dict[str, list[Span]] = {}
-        for span, kind in zip(spans, self.kinds, strict=True):
-            if kind == "retriever":
-                self.searches.setdefault(span.trace_id, []).append(span)
+        self.documents: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        searches = [span for span, kind in zip(spans, self.kinds, strict=True) if kind == "retriever"]
+        for span in sorted(searches, key=lambda span: span.end_ns):
+            found = [(span.end_ns, item) for item in _facts(span).context]
+            self.documents.setdefault(span.trace_id, []).extend(found)
 
     def parent(self, place: int) -> int | None:
         """Return the place of the span around this one, if it is in the request."""
@@ -87,13 +90,13 @@ class _Request:
         return None
 
     def context(self, call: Span) -> list[dict[str, Any]]:
-        """Return the documents that searches in this trace had found when the call began, each once."""
-        before = [span for span in self.searches.get(call.trace_id, ()) if span.end_ns <= call.start_ns]
-        found: dict[str, dict[str, Any]] = {}
-        for search in sorted(before, key=lambda span: span.start_ns):
-            for item in _facts(search).context:
-                found[item["id"]] = item
-        return list(found.values())
+        """Return the documents found in this trace when the call began, each once, the last ones if they are many."""
+        told = self.documents.get(call.trace_id, [])
+        end = bisect_right(told, call.start_ns, key=lambda one: one[0])
+        latest: dict[str, dict[str, Any]] = {}
+        for _, item in reversed(told[max(end - _MOST_DOCUMENTS, 0) : end]):
+            latest.setdefault(item["id"], item)
+        return list(reversed(latest.values()))
 
 
 def inferences(project_id: str, spans: Sequence[Span], *, event_bytes: int) -> Found:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trimtab.errors import MalformedBody
-from trimtab.ingest.otlp.span import Span, SpanEvent
+from trimtab.ingest.otlp.span import Span, SpanEvent, check_count
 
 __all__ = ["MAX_DEPTH", "decode_protobuf", "number_field", "text_field"]
 
@@ -124,6 +124,7 @@ def _scope_spans(data: bytes, resource: dict[str, Any], spans: list[Span]) -> No
                     name = _text(item, "scope.name")
         elif field == 2:
             found.append(_bytes(value, "spans"))
+    check_count(len(spans) + len(found))
     spans.extend(_span(item, name, resource) for item in found)
 
 
@@ -143,7 +144,9 @@ def _span(data: bytes, scope: str, resource: dict[str, Any]) -> Span:
         elif field in times:
             times[field] = _fixed64(_sized(value, 8, "start_time_unix_nano or end_time_unix_nano"))[0]
         elif field == 11:
-            events.append(_event(_bytes(value, "events")))
+            event = _event(_bytes(value, "events"))
+            if event.name:  # nobody reads one without
+                events.append(event)
         elif field == 15:
             failed, message = _status(_bytes(value, "status"))
     return Span(ids[1], ids[2], ids[4], name, times[7], times[8], attributes, events, failed, message, scope, resource)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Span", "SpanEvent"]
+from trimtab.errors import BodyTooLarge
+
+__all__ = ["Span", "SpanEvent", "check_count"]
+
+_MOST_SPANS = 50_000
+"""Of one request: an empty span is two bytes on the wire and hundreds in memory."""
 
 
 class SpanEvent(NamedTuple):
@@ -32,3 +37,9 @@ class Span(NamedTuple):
     status_message: str
     scope: str
     resource: dict[str, Any]
+
+
+def check_count(spans: int) -> None:
+    """Raise BodyTooLarge for more spans than one request may hold."""
+    if spans > _MOST_SPANS:
+        raise BodyTooLarge(f"expected at most {_MOST_SPANS} spans in a request, got more; export smaller batches")

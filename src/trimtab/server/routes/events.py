@@ -16,13 +16,14 @@ _BATCH_TYPES = ("application/json", "application/x-ndjson")
 @post(
     "/v1/events",
     status_code=200,
-    opt=contract("ingest", "admin", body=list[Event], answer=Receipt, body_types=_BATCH_TYPES),
+    opt=contract("public", "ingest", "admin", body=list[Event], answer=Receipt, body_types=_BATCH_TYPES),
 )
 async def add_events(request: Call) -> Receipt:
     """Take a batch of inferences and feedback, told apart by `type`; gzip allowed.
 
     A JSON array, or one event a line with content type `application/x-ndjson`. The accepted events are durable when
-    this answers; an id seen before is a duplicate; a bad event is rejected by its index and the rest are kept.
+    this answers; an id seen before is a duplicate; a bad event is rejected by its index and the rest are kept. A public
+    key sends feedback alone and cannot bring a new feature with it.
     """
     headers = request.headers
     return await engine_of(request).intake.accept(
@@ -30,6 +31,7 @@ async def add_events(request: Call) -> Receipt:
         await request.body(),
         content_type=headers.get("content-type", ""),
         content_encoding=headers.get("content-encoding", ""),
+        public=request.auth.kind == "public",
     )
 
 

@@ -187,6 +187,15 @@ def test_openinference_retriever_gives_context_to_the_call_after_it() -> None:
     assert (made.user_id, made.session_id) == ("u1", "s1")
 
 
+def test_of_many_documents_a_call_keeps_the_last_hundred_each_once() -> None:
+    def search(number: int) -> dict[str, Any]:
+        told = {"retrieval.documents.0.document.id": f"d{number}", "retrieval.documents.1.document.id": "again"}
+        return span({"openinference.span.kind": "RETRIEVER", **told}, number)
+
+    made = the_one(*(search(number) for number in range(1, 200)), span({"openinference.span.kind": "LLM"}, 200))
+    assert [item.id for item in made.context] == [*(f"d{number}" for number in range(150, 200)), "again"]
+
+
 def test_openinference_message_contents_are_joined() -> None:
     made = the_one(
         span(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from tests.intake import NOW, PROJECT, Desk, body, desk, feedback, inference
 from tests.otlp import TRACE, as_protobuf, found, request, span
@@ -138,9 +140,6 @@ def test_the_answer_is_empty_when_every_span_was_taken() -> None:
 
 
 def test_the_answer_counts_refused_spans_as_the_official_library_reads_it() -> None:
-    from google.rpc.status_pb2 import Status
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
     refused = found(request(*(span(CHAT, number, traceId="") for number in range(1, 300)))).rejected
     answer = TracesAnswer(spans=299, accepted=0, duplicates=0, ignored=0, rejected=refused)
     read = ExportTraceServiceResponse.FromString(encode_answer(answer, "protobuf"))
@@ -165,7 +164,7 @@ def thumb(name: str, **target: Any) -> dict[str, Any]:
 def test_feedback_that_names_a_span_joins_its_inference(front: Desk, early: bool, whole: bool) -> None:
     stage = EnrichStage(front.store)
     said = thumb("t", trace_id=TRACE, **({"span_id": f"{1:016x}"} if whole else {}))
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: front.intake.accept_now(PROJECT, body(said)),
         lambda: accept(front, request(span(CHAT))),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.otlp import TRACE, as_protobuf, event, request, span
-from trimtab.errors import MalformedBody
+from trimtab.errors import BodyTooLarge, MalformedBody
 from trimtab.ingest.otlp.protobuf import MAX_DEPTH, number_field, text_field
 from trimtab.ingest.otlp.wire import decode_spans, encoding_of
 
@@ -109,6 +109,19 @@ def test_nesting_beyond_any_stack_is_malformed() -> None:
     attribute = text_field(9, text_field(1, b"a") + text_field(2, value))
     with pytest.raises(MalformedBody, match="nests deeper than 32"):
         decode_spans(text_field(1, text_field(2, text_field(2, attribute))), "protobuf")
+
+
+@pytest.mark.parametrize(
+    ("sent", "encoding"),
+    [
+        (text_field(1, text_field(2, b"\x12\x00" * 50_001)), "protobuf"),
+        (b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b",".join([b"{}"] * 50_001) + b"]}]}]}", "json"),
+    ],
+    ids=["protobuf", "json"],
+)
+def test_more_spans_than_memory_is_meant_for_are_refused(sent: bytes, encoding: Any) -> None:
+    with pytest.raises(BodyTooLarge, match="at most 50000 spans"):
+        decode_spans(sent, encoding)
 
 
 @pytest.mark.parametrize("end", [1, 5, 40, 100])
