@@ -129,7 +129,8 @@ def report(*, failing: int, fixed: int) -> GateReport:
     ]
     return GateReport(
         verdict="inconclusive", reason="few cases", cases=failing, broken=0, fixed=fixed, targets=failing,
-        targets_fixed=fixed, must_pass_broken=0, lower_bound=-0.2, margin=0.05, rules_out=0.2, smoke=True, results=results,
+        targets_fixed=fixed, must_pass_broken=0, lower_bound=-0.2, margin=0.05, rules_out=0.2, smoke=True,
+        results=results,
     )  # fmt: skip
 
 
