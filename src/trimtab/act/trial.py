@@ -15,11 +15,14 @@ import msgspec
 
 from trimtab.config import Canary, Verification
 from trimtab.records import Change, Incident, Outcome, Rollout
+from trimtab.stats.interval import clopper_pearson_lower
 from trimtab.stats.share import NegativesShare, NegativesShareState
 from trimtab.stats.verification import VerifiedFix, VerifiedFixState
 from trimtab.store.ports import Vote
 
 __all__ = ["Decision", "Trial", "harm_consumer", "help_consumer"]
+
+_PROVEN = 0.8
 
 
 def harm_consumer(change_id: str) -> str:
@@ -58,11 +61,9 @@ class Trial:
         self._help: VerifiedFix | None = None
         if change.verification:
             self._help = VerifiedFix.from_state(cast("VerifiedFixState", change.verification))
-        elif incident is not None and incident.observed > incident.reference:
+        elif incident is not None and (rate := _proven_rate(incident)) > incident.reference:
             self._help = VerifiedFix.between(
-                incident_rate=incident.observed,
-                reference_rate=incident.reference,
-                alpha=verification.false_alarm_rate,
+                incident_rate=rate, reference_rate=incident.reference, alpha=verification.false_alarm_rate
             )
         self._fresh: dict[tuple[str, str], datetime] = {}
 
@@ -140,11 +141,12 @@ class Trial:
     def _proof(self) -> str:
         """Return what live votes have proven in the candidate's favour, or nothing yet.
 
-        Either suffices: beside stable it is not worse by more than the margin, or on its own votes it lies below the
-        midpoint between what opened the incident and what is normal.
+        Either suffices: beside stable it is not worse by more than the margin, and golden cases say that it mends what
+        it was made for; or on its own votes it lies below the midpoint between what opened the incident and what is
+        normal. Not worse alone is no reason to change: votes that know nothing of the answers say it of anything.
         """
         upper = self._harm.rate_ratio_upper(self._settings.false_alarm_rate)
-        if upper <= 1.0 + self._settings.harm_margin:
+        if _mends(self._change) and upper <= 1.0 + self._settings.harm_margin:
             return f"negative votes at most {upper:.2f} times those of stable"
         if self._help is not None and self._help.verified:
             return f"negative votes proven below {self._help.p_v:.1%}, the midpoint of incident and normal"
@@ -161,3 +163,19 @@ class Trial:
             if datetime.fromisoformat(at) <= when:
                 share = value
         return float(share)
+
+
+def _proven_rate(incident: Incident) -> float:
+    """Return the rate of negatives that the incident's votes vouch for: their one-sided 80% lower bound.
+
+    The observed rate was read at the moment it looked worst; against its midpoint an unchanged version would pass too.
+    """
+    return clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
+
+
+def _mends(change: Change) -> bool:
+    """Say whether golden cases show half of what failed mended; a change made by hand stands for itself."""
+    if change.gate is None:
+        return True
+    failing = sum(result.target and not result.stable_passed for result in change.gate.results)
+    return 0 < failing <= 2 * change.gate.targets_fixed

@@ -12,7 +12,7 @@ import pytest
 from trimtab.act.trial import Trial, harm_consumer, help_consumer
 from trimtab.config import Canary, Verification
 from trimtab.ids import derived_id
-from trimtab.records import Change, Incident, Outcome, Rollout
+from trimtab.records import CaseResult, Change, GateReport, Incident, Outcome, Rollout
 from trimtab.stats.bucket import in_candidate
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -118,6 +118,42 @@ def test_negatives_that_all_come_from_stable_promote() -> None:
     feed(trial, 40, 1.0, new=False)
     decision = trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR)
     assert (decision.verb, decision.share) == ("promote", 1.0)
+
+
+def report(*, failing: int, fixed: int) -> GateReport:
+    results = [
+        CaseResult(
+            case_id=derived_id("case", str(place)), target=True, stable_passed=False, candidate_passed=place < fixed
+        )
+        for place in range(failing)
+    ]
+    return GateReport(
+        verdict="inconclusive", reason="few cases", cases=failing, broken=0, fixed=fixed, targets=failing,
+        targets_fixed=fixed, must_pass_broken=0, lower_bound=-0.2, margin=0.05, rules_out=0.2, smoke=True,
+        results=results,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failing", "fixed", "verb"), [(4, 2, "promote"), (4, 1, "stay"), (4, 0, "stay"), (0, 0, "stay")]
+)
+def test_not_worse_promotes_only_what_golden_cases_say_mends_something(failing: int, fixed: int, verb: str) -> None:
+    gate = report(failing=failing, fixed=fixed)
+    trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}, gate=gate), incident=None)
+    feed(trial, 40, 1.0, new=False)
+    assert trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR).verb == verb
+
+
+def test_unchanged_rate_is_no_fix_however_bad_the_moment_of_the_alarm_looked() -> None:
+    lucky = msgspec.structs.replace(INCIDENT, observed=0.6, events=20, negatives=12)  # in truth 0.3
+    found = 0
+    for seed in range(100):
+        generator = random.Random(seed)
+        trial = trial_of(change("promoted"), incident=lucky)
+        for place in range(400):
+            trial.take(vote(place, float(generator.random() < 0.3), new=True), {})
+        found += trial.decide(rollout(), 0, NOW).verb == "verify"
+    assert found <= 9
 
 
 @pytest.mark.parametrize("said", [0.0, 1.0])

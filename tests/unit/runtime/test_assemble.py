@@ -1,0 +1,150 @@
+"""The engine as one part: its directory, its lock, its key, its thread."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trimtab.clock import SetClock
+from trimtab.config import Engine as EngineSettings
+from trimtab.config import Settings, Storage
+from trimtab.errors import ConfigError, Conflict, Unavailable
+from trimtab.runtime.assemble import KEY_FILE, Engine, assemble
+from trimtab.runtime.workers import Workers
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def engine_in(folder: Path) -> Engine:
+    settings = Settings(storage=Storage(path=str(folder)), engine=EngineSettings(tick_seconds=0.01))
+    return assemble(settings, clock=SetClock(NOW), inline_runs=True)
+
+
+def test_second_engine_on_a_directory_is_refused_by_name(tmp_path: Path) -> None:
+    with engine_in(tmp_path):
+        with pytest.raises(Conflict, match="another engine already uses") as caught:
+            engine_in(tmp_path)
+        assert str(tmp_path) in caught.value.message
+    engine_in(tmp_path).close()
+
+
+def test_engine_of_another_process_is_refused_too_and_a_dead_one_is_not(tmp_path: Path) -> None:
+    code = (
+        "import sys, fcntl; held = open(sys.argv[1], 'a'); fcntl.flock(held, fcntl.LOCK_EX);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    engine_in(tmp_path).close()
+    command = [sys.executable, "-c", code, str(tmp_path / "engine.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Conflict):
+            engine_in(tmp_path)
+        other.kill()
+    engine_in(tmp_path).close()
+
+
+def test_closed_engine_leaves_no_threads_and_closes_once(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    engine = engine_in(tmp_path)
+    workers = Workers(engine)
+    workers.start()
+    assert workers.alive
+    workers.stop()
+    workers.stop()
+    engine.close()
+    engine.close()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(Unavailable):
+        engine.tick()
+
+
+def test_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    engine_in(tmp_path).close()
+    file = tmp_path / KEY_FILE
+    first = file.read_text()
+    assert len(bytes.fromhex(first)) == 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    engine_in(tmp_path).close()
+    assert file.read_text() == first
+
+
+def test_kill_while_the_key_was_made_leaves_a_directory_that_starts(tmp_path: Path) -> None:
+    (tmp_path / f"{KEY_FILE}.new").write_text("ab")
+    engine_in(tmp_path).close()
+    assert len(bytes.fromhex((tmp_path / KEY_FILE).read_text())) == 32
+
+
+@pytest.mark.parametrize("content", ["", "abcd", "not hexadecimal", "00" * 33])
+def test_damaged_key_is_refused_and_the_directory_let_go(tmp_path: Path, content: str) -> None:
+    engine_in(tmp_path).close()
+    good = (tmp_path / KEY_FILE).read_text()
+    (tmp_path / KEY_FILE).write_text(content)
+    with pytest.raises(ConfigError, match="damaged"):
+        engine_in(tmp_path)
+    (tmp_path / KEY_FILE).write_text(good)
+    engine_in(tmp_path).close()
+
+
+class FailsFirst:
+    """A stage that fails at its first ticks and says when it works."""
+
+    name = "fails"
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.worked = threading.Event()
+
+    def tick(self, now: datetime) -> int:
+        assert now == NOW
+        if self.left:
+            self.left -= 1
+            raise Unavailable("the disk is full")
+        self.worked.set()
+        return 0
+
+
+def test_stage_that_fails_is_tried_again_and_says_so(tmp_path: Path) -> None:
+    with engine_in(tmp_path) as engine:
+        stage = FailsFirst(2)
+        engine.stages = (stage,)
+        workers = Workers(engine)
+        workers.start()
+        assert stage.worked.wait(10)
+        workers.stop()
+        assert workers.failures == 2
+
+
+def test_woken_worker_does_not_wait_for_its_pause(tmp_path: Path) -> None:
+    with engine_in(tmp_path) as engine:
+        engine.settings = msgspec.structs.replace(engine.settings, engine=EngineSettings(tick_seconds=3600))
+        stage = FailsFirst(0)
+        engine.stages = (stage,)
+        workers = Workers(engine)
+        workers.start()
+        assert stage.worked.wait(10)
+        stage.worked.clear()
+        workers.wake()
+        assert stage.worked.wait(10)
+        workers.stop()
+
+
+def test_settling_ends_when_nothing_is_left_and_says_when_it_never_is(tmp_path: Path) -> None:
+    class Endless:
+        name = "endless"
+
+        def tick(self, _now: datetime) -> int:
+            return 1
+
+    with engine_in(tmp_path) as engine:
+        assert engine.settle() == 0
+        engine.stages = (Endless(),)
+        with pytest.raises(Unavailable, match="still found work"):
+            engine.settle()
