@@ -115,9 +115,10 @@ class Canary(_Section, frozen=True):
 
 
 class Verification(_Section, frozen=True):
-    """How sure we must be that a change helped."""
+    """How sure we must be that a change helped, and how long it may take to show; then the incident fires again."""
 
     false_alarm_rate: Rate = 0.05
+    patience_hours: Positive = 24.0 * 14
 
 
 class Runner(_Section, frozen=True):

@@ -12,6 +12,7 @@ from trimtab.stats.gate import judge_candidate
 __all__ = ["MAX_CASES", "passes", "run_gate"]
 
 MAX_CASES = 2000
+_ENOUGH_TARGETS = 3  # with fewer, none fixed says too little
 
 
 def run_gate(
@@ -27,7 +28,7 @@ def run_gate(
     """Return the verdict over `cases`; `targets` are the ids of those that stand for what opened the incident.
 
     A case passes when all `repeats` answers pass. Fails when a must_pass case breaks, when more targets break than are
-    fixed, or when a drop beyond `margin` is shown; passes when such a drop is ruled out and at least half of the
+    fixed or none of three or more failing ones is, or when a drop beyond `margin` is shown; passes when such a drop is ruled out and at least half of the
     targets that failed are fixed; else inconclusive, which a canary may decide but never full traffic.
     """
     results = [
@@ -51,6 +52,8 @@ def run_gate(
     verdict, reason = judged.verdict, judged.reason
     if verdict != "fail" and targets_broken > targets_fixed:
         verdict, reason = "fail", f"of the incident's own cases {targets_broken} break and {targets_fixed} are fixed"
+    elif verdict != "fail" and failing >= _ENOUGH_TARGETS and targets_fixed == 0:
+        verdict, reason = "fail", f"of {failing} failing cases of the incident none is fixed"
     elif verdict == "pass" and 2 * targets_fixed < failing:
         verdict, reason = "inconclusive", f"only {targets_fixed} of {failing} failing cases of the incident are fixed"
     return GateReport(

@@ -133,6 +133,8 @@ class ActStage:
         for outcome in heard:
             trial.take(outcome, counted)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
+        if decision.verb == "stay" and incident is not None and self._is_overdue(change, incident, now):
+            writes.incidents.append(msgspec.structs.replace(incident, state="firing"))
         if decision.verb == "stay" and not trial.votes and not by_hand:
             return
         writes.votes += trial.votes
@@ -176,6 +178,12 @@ class ActStage:
                     )
         writes.changes.append(change)
 
+    def _is_overdue(self, change: Change, incident: Incident, now: datetime) -> bool:
+        """Say whether a promoted change had its time to prove that it helped: then the incident calls for more."""
+        patience = timedelta(hours=self._settings.verification.patience_hours)
+        promoted_at = change.promoted_at
+        return incident.state == "recovering" and promoted_at is not None and now - promoted_at >= patience
+
     def _exposures(self, project_id: str, change: Change, now: datetime) -> int:
         if change.state != "canary" or change.step_at is None:
             return 0
@@ -206,13 +214,18 @@ class ActStage:
         cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
         if any(now - run.started_at < cooldown for run in mine):
             return None
-        if any(change.incident_id == incident.id and change.state == "promoted" for change in changes):
-            return None
+        tried = self._tried(project_id, mine[0].id) if mine else frozenset()
         words = self._playbook.available(project_id, incident, now)
-        if len(words) < self._settings.playbook.min_corrections:
+        if sum(word.feedback_id not in tried for word in words) < self._settings.playbook.min_corrections:
             return None
         run_id = derived_id("run", incident.id, PLAYBOOK, str(len(mine)))
         return _order(project_id, run_id, incident, now)
+
+    def _tried(self, project_id: str, run_id: str) -> frozenset[str]:
+        """Return the corrections that the latest attempt was built from: a next one needs others beside them."""
+        run = self._store.run(project_id, run_id)
+        steps = run.steps if run else []
+        return frozenset(word for step in steps if step.name == "gather" for word in step.detail["corrections"])
 
     def _pick_up(self, project_id: str, run: Run) -> None:
         """Bring a run that is written down as running together with what the workflow engine knows of it."""

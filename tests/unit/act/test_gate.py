@@ -103,3 +103,10 @@ def test_check_means_what_it_says(check: Any, expected: str, answer: str, passed
         id=derived_id("c"), feature="support", created_at=NOW, input="how long?", expected=expected, check=check
     )
     assert passes(held, answer) is passed
+
+
+def test_candidate_that_mends_nothing_it_was_made_for_fails() -> None:
+    unrelated = [*[SAME] * 300, *[FIXED] * 5]
+    report = gate([*unrelated, FAILS, FAILS, FAILS], targets=[305, 306, 307])
+    assert (report.verdict, report.targets_fixed) == ("fail", 0)
+    assert gate([*unrelated, FAILS, FAILS], targets=[305, 306]).verdict == "inconclusive"

@@ -181,13 +181,19 @@ def test_incident_fires_again_when_its_change_gives_way_to_the_version_before(de
 
 def test_version_that_was_rolled_back_is_not_tried_again(desk: Desk) -> None:
     desk.until("canary")
-    refused = desk.change.candidate_version_id
     desk.decisions.roll_back(PROJECT, desk.change.id, desk.now)
-    desk.tick(25)  # the same words once more, when the pause after a change is over
-    again = desk.change
-    assert (again.candidate_version_id, again.state) == (refused, "blocked")
-    assert "rolled back before" in again.reason
+    desk.tick(25)  # the pause after a change is over, and nothing was said since
+    assert len(desk.store.changes(PROJECT, Query()).rows) == 1
     assert desk.rollout.candidate_version_id is None
+
+
+def test_promoted_change_without_proof_lets_its_incident_fire_again(desk: Desk) -> None:
+    desk.until("canary")
+    desk.decisions.promote(PROJECT, desk.change.id, desk.now)
+    desk.tick(24 * 13)
+    waiting = desk.incident.state
+    desk.tick(25)
+    assert (waiting, desk.incident.state, desk.change.state) == ("recovering", "firing", "promoted")
 
 
 def test_hand_promotion_is_verified_by_votes(desk: Desk) -> None:
