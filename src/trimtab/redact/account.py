@@ -58,6 +58,7 @@ _IBAN_CHARS: Final[dict[str, int]] = {
 }  # fmt: skip
 _NINO: Final = re.compile(r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][0-9]{6}[A-D]")
 _MIN_IBAN_DIGITS: Final = 10
+_VALUES: Final = {letter: str(letter - 55) for letter in range(65, 91)}
 _GAPS: Final = re.compile(r"[ \-.\n\r\t]+")
 _PIECE: Final = re.compile(
     r"[A-Za-z]{2}[0-9]{2}(?:[A-Za-z0-9]{11,30}(?![A-Za-z0-9])"
@@ -134,4 +135,4 @@ def _written(chars: int) -> re.Pattern[str]:
 
 def _is_checked(compact: str) -> bool:
     """Return whether the check digits are right (ISO 7064, MOD 97-10)."""
-    return int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1
+    return int((compact[4:] + compact[:4]).translate(_VALUES)) % 97 == 1

@@ -13,6 +13,7 @@ from trimtab.redact.span import Span
 __all__ = ["Settled", "find", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
+_BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
@@ -100,10 +101,15 @@ def find(text: str, *, strict: bool, settled: Settled | None = None) -> list[Spa
 
 
 def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
+    if len(text[start:end].translate(_BARE_DIGITS)) < _MIN_DIGITS:
+        return []
     if _HARMLESS.fullmatch(text, start, end):
         return []
     if end - start < _BARE and text[start:end].isdigit() and text[start - 1 : start] not in _OPENINGS:
         return _short(text, start, end)
+    if end - start <= _BARE and text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
+        look.doubtful = True  # between letters, and too short for anything but a telephone's
+        return []
     spans: list[Span] = []
     for first, last in _without_things(text, start, end, look):
         groups = [_Group(*found.span(), found.group()) for found in _GROUP.finditer(text, first, last)]

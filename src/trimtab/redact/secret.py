@@ -101,6 +101,8 @@ def find_assigned(text: str, ends: Iterable[int] | None, *, strict: bool) -> lis
         if _is_secret(found, before.lower(), quoted=group == "quoted", strict=strict):
             spans.append(Span(value.start(group), stop, "URL_SECRET" if parameter else "SECRET"))
             done = stop
+        elif stop - value.start(group) > _MAX_KEYED:
+            done = stop  # a long value that is none holds no shorter one that is
     return spans
 
 
