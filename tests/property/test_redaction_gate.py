@@ -31,7 +31,8 @@ PIECES = st.sampled_from([
     "token=", "?access_token=", "Bearer ", "hunter2", "AKIAIOSFODNN7EXAMPLE", "sk-", "ghp_", "eyJ",
     "-----BEGIN ", "https://", "user:pass@", "hT9xQ2mZ7vLp4Rk8Wd3Yb6Nc", "amFuZUBleGFtcGxlLmNvbQ==", "%40",
     "&#64;", "\\u0040", "&commat;", "\u200b", "\xa0", "–", "＠", "４", "①", "ſ", "K", "ı", "а", "é", "ü",
-    "<EMAIL:abcdefghijkl>", "<SECRET>", "<", ">", "MB-123456", "Kunde Ärger", "order ", "phone ", "2024-07-18",
+    "<EMAIL:abcdefghijkl>", "<SECRET>", "<", ">", "MB-123456", "Kunde Ärger", "order ",
+    "phone_", "hotel ", "call me ", "ssn_", " office", "телефон ", "phone ", "2024-07-18",
     "550e8400-e29b-41d4-a716-446655440000", "\n", "\t", " ", "-", ".", "/", "(", ")", "+", "=", "_", "0", "7",
 ])  # fmt: skip
 TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=6)), max_size=14).map("".join)

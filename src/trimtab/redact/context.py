@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_measure", "names_phone", "names_thing", "words_before"]
+__all__ = ["PHONE_GATES", "WINDOW", "is_measure", "names_phone", "names_thing", "words_before"]
 
-_WINDOW: Final = 36
+WINDOW: Final = 36
 _WORD: Final = re.compile(r"[^\W\d_]+|[0-9]+|[^\w\s]|\n")
 
 _THINGS: Final = frozenset(
@@ -39,16 +39,61 @@ _LINKS: Final = frozenset(
     {"number", "num", "nr", "no", "id", "ids", "code", "is", "was", "of", ":", ".", "=", "-", '"', "'", "(", "№", "`"}
 )
 _MARKS: Final = frozenset("#№=*<>^%$€£¥₹")
-_PHONES: Final = (
-    "phone", "tel", "mobil", "cell", "fax", "whatsapp", "sms", "dial", "hotline", "desk", "reach", "answering",
-    "contact", "pager", "handy", "rufnummer", "smartphone", "teléfono", "telefon", "móvil", "portable", "cellulare",
-    "komórk", "registered", "电话", "手机", "電話", "携帯", "телефон",
-)  # fmt: skip
-_STEMS: Final = frozenset(
-    {word[:3] for word in _PHONES} | {"cal", "tex", "rin", "my", "her", "his", "the"}
-)  # of either, for a look that costs nothing
+_PHONES: Final = frozenset(
+    {
+        "phone",
+        "phones",
+        "telephone",
+        "telephones",
+        "smartphone",
+        "cellphone",
+        "tel",
+        "mobile",
+        "mobiles",
+        "cell",
+        "cells",
+    }
+    | {
+        "cellular",
+        "fax",
+        "whatsapp",
+        "sms",
+        "dial",
+        "dialed",
+        "dialled",
+        "dialing",
+        "hotline",
+        "desk",
+        "reach",
+        "reached",
+    }
+    | {"reachable", "answering", "contact", "pager", "registered", "telefon", "telefonnummer", "mobil", "mobilnummer"}
+    | {
+        "handy",
+        "handynummer",
+        "rufnummer",
+        "telefono",
+        "teléfono",
+        "movil",
+        "móvil",
+        "celular",
+        "telefone",
+        "telemóvel",
+    }
+    | {"téléphone", "tél", "portable", "cellulare", "telefoon", "mobiel", "komórka", "komórkowy", "numer", "cep", "gsm"}
+    | {"телефон", "тел", "мобильный", "הטלפון", "هاتف"}
+)
+_WITHIN: Final = ("电话", "手机", "電話", "携帯", "전화")  # in scripts that put no spaces between words
 _CALLS: Final = frozenset({"call", "called", "calling", "text", "ring", "my", "her", "his", "their"})
 _CALLED: Final = frozenset({"me", "us", "him", "her", "them", "at", "on", "back", "number"})
+# The same for a scan of bytes, in which every character outside ASCII is a question mark: wide, as a gate must be.
+PHONE_GATES: Final[tuple[str, ...]] = (
+    *(rf"(?:^|[^a-z]){word}(?:[^a-z]|$)" for word in sorted(_PHONES) if word.isascii()),
+    r"[?]",
+    rf"(?:^|[^a-z])(?:{'|'.join(sorted(_CALLS))})[^a-z]{{1,36}}(?:{'|'.join(sorted(_CALLED))})(?:[^a-z]|$)",
+    r"[0-9][ \t\r\n\-(\[/,]{0,3}(?:office|home|work)",
+    r"(?:^|[^a-z])(?:ssn|social|itin|bsn|burgerservicenummer|sofi|sofinummer|nhs|personnummer|personnr)(?:[^a-z]|$)",
+)
 _AFTER: Final = re.compile(r"[\s\-(\[/,]{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b")
 _UNIT: Final = re.compile(
     r"\s?(?:[$€£¥₹%°]|(?:usd|eur|gbp|inr|jpy|chf|sek|brl|pln|kr|euros?|dollars?|pounds?|rupees|yen|zł|km|m|cm|mm|kg|g|mb|gb"
@@ -59,7 +104,11 @@ _UNIT: Final = re.compile(
 
 def words_before(text: str, start: int) -> list[str]:
     """Return the words and marks of the last 36 characters before `start`, in lower case, the nearest last."""
-    return _WORD.findall(text[max(start - _WINDOW, 0) : start].lower())
+    low = max(start - WINDOW, 0)
+    words = _WORD.findall(text[low:start].lower())
+    if low and text[low - 1].isalpha() and text[low].isalpha():
+        del words[0]  # the end of a longer word: `hotel` is no `tel`
+    return words
 
 
 def names_phone(words: list[str], after: str) -> bool:
@@ -68,9 +117,9 @@ def names_phone(words: list[str], after: str) -> bool:
     for word in reversed(words[-8:]):
         if word[0].isdigit():
             break
-        if word[:3] in _STEMS and (word.startswith(_PHONES) or (word in _CALLS and following in _CALLED)):
+        if word in _PHONES or (word in _CALLS and following in _CALLED):
             return True
-        if word.endswith("phone"):
+        if not word.isascii() and any(stem in word for stem in _WITHIN):
             return True
         if word.isalpha():
             following = word

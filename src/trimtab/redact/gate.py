@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from trimtab.redact import account, opaque, secret, vendor
+from trimtab.redact import account, context, opaque, secret, vendor
 
 hyperscan: Any
 try:
@@ -24,7 +24,7 @@ __all__ = ["EVERYWHERE", "Family", "Gate", "Hits", "opened"]
 
 
 class Family:
-    """What a hit calls for, one bit each: up to EXTRA only that a matcher runs, from VENDOR on also where."""
+    """What a hit calls for, one bit each: most only that a matcher runs, those from VENDOR to OPAQUE also where."""
 
     AT: Final = 1 << 0
     SPELLED: Final = 1 << 1
@@ -35,6 +35,7 @@ class Family:
     SCHEME: Final = 1 << 6
     ESCAPE: Final = 1 << 7
     EXTRA: Final = 1 << 8
+    TOLD: Final = 1 << 14
     VENDOR: Final = 1 << 9
     KEYED: Final = 1 << 10
     PARAMETER: Final = 1 << 11
@@ -42,7 +43,7 @@ class Family:
     OPAQUE: Final = 1 << 13
 
 
-_PLACED: Final = Family.VENDOR
+_PLACED: Final = Family.VENDOR | Family.KEYED | Family.PARAMETER | Family.ACCOUNT | Family.OPAQUE
 
 
 class Hits(NamedTuple):
@@ -59,7 +60,7 @@ class Hits(NamedTuple):
         return None if self.places is None else sorted(self.places.get(family, ()))
 
 
-EVERYWHERE: Final = Hits((1 << 14) - 1, None)
+EVERYWHERE: Final = Hits((1 << 15) - 1, None)
 
 
 class _Pattern(NamedTuple):
@@ -91,6 +92,7 @@ _PATTERNS: Final[tuple[_Pattern, ...]] = (
         for prefix in vendor.PREFIXES
     ),
     *(_Pattern(Family.KEYED, expression, caseless=True, back=0) for expression in secret.KEYED_GATES),
+    *(_Pattern(Family.TOLD, expression, caseless=True, back=0) for expression in context.PHONE_GATES),
     _Pattern(Family.PARAMETER, secret.PARAMETER_GATE, caseless=True, back=0),
     *(_Pattern(Family.ACCOUNT, expression, caseless=True, back=length) for expression, length in account.HEADS),
     _Pattern(
@@ -139,9 +141,10 @@ class Gate:
         for pattern, end in seen:
             family = self._families[pattern]
             families |= family
-            if family >= _PLACED:
+            if family & _PLACED:
                 places.setdefault(family, []).append(end - self._backs[pattern])
-        return Hits(families, places)
+        # The words around a number matter to numbers alone.
+        return Hits(families, places) if families != Family.TOLD else None
 
     def ends(self, text: str) -> list[int]:
         """Return where matches of any pattern end in `text`, which may be many texts in a row."""
@@ -174,7 +177,8 @@ def _fits(pattern: str) -> bool:
 @lru_cache(maxsize=64)
 def _compiled(extra: tuple[str, ...]) -> tuple[tuple[_Pattern, ...], Any, Any]:
     patterns = (*_PATTERNS, *(_Pattern(Family.EXTRA, one, caseless=False, back=0) for one in extra))
-    return patterns, _build(patterns, once=True), _build(patterns, once=False)
+    counted = tuple(pattern for pattern in patterns if pattern.family != Family.TOLD)
+    return patterns, _build(patterns, once=True), _build(counted, once=False)
 
 
 def _build(patterns: tuple[_Pattern, ...], *, once: bool) -> Any:
@@ -182,7 +186,7 @@ def _build(patterns: tuple[_Pattern, ...], *, once: bool) -> Any:
     for pattern in patterns:
         flag = hyperscan.HS_FLAG_DOTALL if pattern.family != Family.EXTRA else 0
         flag |= hyperscan.HS_FLAG_CASELESS if pattern.caseless else 0
-        flag |= hyperscan.HS_FLAG_SINGLEMATCH if once and pattern.family < _PLACED else 0
+        flag |= hyperscan.HS_FLAG_SINGLEMATCH if once and not pattern.family & _PLACED else 0
         flags.append(flag)
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(

@@ -75,7 +75,7 @@ class Matcher:
             if family & families:
                 spans += find(text)
         if families & Family.NUMBER:
-            spans += number.find(text, strict=strict, settled=settled)
+            spans += number.find(text, strict=strict, told=bool(families & Family.TOLD), settled=settled)
         if families & Family.VENDOR:
             spans += vendor.find(text, hits.at(Family.VENDOR))
         if families & Family.KEYED:

@@ -35,6 +35,7 @@ _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
 _BARE: Final = 9
 _AFTER: Final = 16
+_NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
 
 
@@ -64,12 +65,14 @@ class Settled:
 
 
 class _Look:
-    """One look at a run: `doubtful` once something farther away than its neighbours was what cleared it."""
+    """One look at a run: `cleared` when its last stretch counts a thing, `doubtful` once only a word said so."""
 
-    __slots__ = ("doubtful", "strict")
+    __slots__ = ("cleared", "doubtful", "strict", "told")
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, *, strict: bool, told: bool) -> None:
         self.strict = strict
+        self.told = told
+        self.cleared = False
         self.doubtful = False
 
 
@@ -79,17 +82,20 @@ class _Group(NamedTuple):
     digits: str
 
 
-def find(text: str, *, strict: bool, settled: Settled | None = None) -> list[Span]:
-    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them."""
+def find(text: str, *, strict: bool, told: bool = True, settled: Settled | None = None) -> list[Span]:
+    """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them.
+
+    `told` False says that no word in the text can make a number a telephone's or a national one.
+    """
     spans: list[Span] = []
-    look = _Look(strict=strict)
+    look = _Look(strict=strict, told=told)
     for run in _RUN.finditer(text):
         start, end = run.span()
         if settled is None:
             spans += _in_text(text, start, end, look)
             continue
         key = (run.group(), text[max(start - 3, 0) : start], text[end : end + 2])
-        if settled.holds(key):
+        if settled.holds(key) and not _is_cut(text, start, end):
             continue
         look.doubtful = False
         found = _in_text(text, start, end, look)
@@ -100,13 +106,18 @@ def find(text: str, *, strict: bool, settled: Settled | None = None) -> list[Spa
     return spans
 
 
+def _is_cut(text: str, start: int, end: int) -> bool:
+    """Return whether a word near a run was cut by what was taken out beside it, and may say something else now."""
+    return (start <= context.WINDOW and text[:1].isalpha()) or (len(text) - end <= _AFTER and text[-1:].isalpha())
+
+
 def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
     if len(text[start:end].translate(_BARE_DIGITS)) < _MIN_DIGITS:
         return []
     if _HARMLESS.fullmatch(text, start, end):
         return []
     if end - start < _BARE and text[start:end].isdigit() and text[start - 1 : start] not in _OPENINGS:
-        return _short(text, start, end)
+        return _short(text, start, end) if look.told else []
     if end - start <= _BARE and text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
         look.doubtful = True  # between letters, and too short for anything but a telephone's
         return []
@@ -254,7 +265,7 @@ def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
     if "\n" in gap or "\r" in gap:
         # A number split by a line break goes on when it had a hyphen there, or began with + and is far too short.
         plus = text[stretch[0].start - 1 : stretch[0].start] == "+"
-        return not (gap[0] in "-." or (plus and sum(len(one.digits) for one in stretch) < 8))
+        return not (gap[0] == "-" or (plus and sum(len(one.digits) for one in stretch) < 8))
     return gap.isspace() and len(gap) > 1
 
 
@@ -269,7 +280,11 @@ def _in_stretch(text: str, groups: list[_Group], look: _Look) -> list[Span]:
     if span is not None:
         return [span]
     spans: list[Span] = []
-    if len(groups) > 2 and " " in gaps and len(set(gaps)) > 1:
+    if len(groups) > 1 and not look.cleared and max([len(group.digits) for group in groups]) >= _BARE:
+        # Nobody groups like that: a long number with something short beside it.
+        for group in groups:
+            spans += _in_stretch(text, [group], look)
+    elif len(groups) > 2 and " " in gaps and len(set(gaps)) > 1:
         # `52.5200 13.4050`, `4111-1111 2024`: two things beside each other, each looked at by itself.
         part: list[_Group] = []
         for group, gap in zip(groups, [*gaps, " "], strict=True):
@@ -312,14 +327,20 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], lo
     first, end = groups[0].start, groups[-1].end
     digits = "".join(group.digits for group in groups)
     sizes = tuple(len(group.digits) for group in groups)
-    words = context.words_before(text, start)
+    words = context.words_before(text, start) if look.told else _NO_WORDS
     entity = national.classify(digits, sizes, gaps, words)
     if entity is not None:
         return Span(first, end, entity)
     after = text[end : end + _AFTER].lower()
-    if 6 <= len(digits) <= 15 and context.names_phone(words, after) and not _is_fraction(text, first, end):
+    if (
+        look.told
+        and 6 <= len(digits) <= 15
+        and context.names_phone(words, after)
+        and not _is_fraction(text, first, end)
+    ):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if _is_thing(text, start, groups, gaps, words, after, look):
+    look.cleared = _is_thing(text, start, groups, gaps, after, look)
+    if look.cleared:
         return None
     if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], look):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
@@ -334,9 +355,7 @@ def _is_fraction(text: str, first: int, end: int) -> bool:
     )
 
 
-def _is_thing(
-    text: str, start: int, groups: list[_Group], gaps: list[str], words: list[str], after: str, look: _Look
-) -> bool:
+def _is_thing(text: str, start: int, groups: list[_Group], gaps: list[str], after: str, look: _Look) -> bool:
     if _is_fraction(text, groups[0].start, groups[-1].end):
         return True
     sizes = tuple([len(group.digits) for group in groups])
@@ -348,7 +367,7 @@ def _is_thing(
         return False
     if _is_glued(text, start):
         return not (sizes == (10,) and text[start - 1 : start].isalpha())
-    if context.names_thing(words) or context.is_measure(after):
+    if context.names_thing(context.words_before(text, start)) or context.is_measure(after):
         look.doubtful = True
         return True
     return False

@@ -43,7 +43,7 @@ KEYED_GATES: Final[tuple[str, ...]] = tuple(
     re.sub(r"[^\x00-\x7f]", r"\?", pattern)
     for pattern in (
         *(_spelled(word) + _MARK for word in _WORDS),
-        r"(?:bearer|basic)[ ]",
+        r"(?:^|[^A-Za-z])(?:bearer|basic)[ ]",
         r"authorization:[ ]",
         *(rf"{_spelled(word)}[ ](?:{'|'.join(_IS)})[ :]" for word in _SPOKEN),
     )

@@ -24,7 +24,9 @@ KEPT = [
     "we arrived at the dot com boom", "look at example.com", "00:00:00:00:00:00", "see RFC 2822 and section 3.4.1",
     "1/2 + 3/4 = 5/4", "100% of 250", "ratio 16:9, 1920x1080", "Basic Operations", "Bearer of bad news",
     "-----------------", "=====================", "AAAAAAAAAAAAAAAAAAAAAAAA", "https://example.com/a/b?page=2&sort=asc",
-    "rgb(255, 255, 255) #ff00ff", "chapter 12, verse 3-4", "5-10 minutes", "24/7", "1e-10 and 6.02214076e23",
+    "rgb(255, 255, 255) #ff00ff", "chapter 12, verse 3-4", "5-10 minutes", "24/7",
+    "tell me 48291734", "dialog 123456", "television 123456", "cellar 4829 17",
+    "a very long walk to the next hotel 48291734", "1e-10 and 6.02214076e23",
 ]  # fmt: skip
 
 
