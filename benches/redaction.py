@@ -96,7 +96,7 @@ def _kept(before: str, after: str) -> int:
     return len(before) if before == after else len(TOKEN.sub("", after))
 
 
-def speed(what: str, work: Callable[[], int], bar: float, repeats: int) -> Row:
+def speed(what: str, work: Callable[[], int], bar: float | None, repeats: int) -> Row:
     """Return texts a second of one thread's processor time: the median of repeats, and their range."""
     work()
     rates = []
@@ -105,9 +105,9 @@ def speed(what: str, work: Callable[[], int], bar: float, repeats: int) -> Row:
         count = work()
         rates.append(count / (time.thread_time() - started))
     middle = statistics.median(rates)
-    return Row(
-        what, repeats, f"{middle:,.0f}/s", f"{min(rates):,.0f} to {max(rates):,.0f}", f">= {bar:,.0f}/s", middle >= bar
-    )  # fmt: skip
+    wanted = "" if bar is None else f">= {bar:,.0f}/s"
+    met = None if bar is None else middle >= bar
+    return Row(what, repeats, f"{middle:,.0f}/s", f"{min(rates):,.0f} to {max(rates):,.0f}", wanted, met)
 
 
 def hostile(redactor: Redactor, chars: int) -> tuple[list[Row], dict[str, tuple[float, float]]]:
@@ -186,8 +186,8 @@ def speeds(redactor: Redactor, count: int, repeats: int) -> list[Row]:
         speed("1 KB, English chat", each(typical), 60_000, repeats),
         speed("1 KB, one item of personal data", each(single), 25_000, repeats),
         speed("1 KB, a dozen numbers, 1-5 items", each(heavy), 10_000, repeats),
-        speed("1 KB, chat with umlauts", each(umlauts), 25_000, repeats),
-        speed("90 characters, one batch", lambda: len(redactor.batch(leaves)), 300_000, repeats),
+        speed("1 KB, chat with umlauts", each(umlauts), None, repeats),
+        speed("90 characters, one batch", lambda: len(redactor.batch(leaves)), None, repeats),
     ]
 
 
