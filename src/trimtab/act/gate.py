@@ -28,8 +28,9 @@ def run_gate(
     """Return the verdict over `cases`; `targets` are the ids of those that stand for what opened the incident.
 
     A case passes when all `repeats` answers pass. Fails when a must_pass case breaks, when more targets break than are
-    fixed or none of three or more failing ones is, or when a drop beyond `margin` is shown; passes when such a drop is ruled out and at least half of the
-    targets that failed are fixed; else inconclusive, which a canary may decide but never full traffic.
+    fixed or none of three or more failing ones is, or when a drop beyond `margin` is shown; passes when such a drop is
+    ruled out and at least half of the targets that failed are fixed; else inconclusive, which a canary may decide but
+    never full traffic.
     """
     results = [
         CaseResult(case_id=case.id, target=case.id in targets, stable_passed=before, candidate_passed=after)

@@ -20,7 +20,7 @@ from trimtab.store.ports import Query
 from trimtab.study.arms import ARMS, Arm, ArmName, Closed, Labour, make
 from trimtab.study.data import Table
 from trimtab.study.session import FEATURE, PROJECT, Session, study_settings
-from trimtab.study.world import Dials, World, build
+from trimtab.study.world import PILOT_WEEKS, Dials, World, build
 
 __all__ = ["ArmResult", "Month", "Study", "run", "run_arm"]
 
@@ -271,7 +271,7 @@ def _assumptions(world: World, table: Table, labour: Labour) -> dict[str, Any]:
         },
         "learner": "exemplar memory: kNN (7, cosine cubed) over LSA-256, fitted on what arrived, every 4 weeks",
         "settings": {
-            "reference": "learned from the votes of the 13 calm weeks before (upper 80% bound)",
+            "reference": f"learned from the votes of the {PILOT_WEEKS} calm weeks before (upper 80% bound)",
             "baseline_votes": settings.monitoring.baseline_votes,
             "horizon_votes": settings.monitoring.horizon_votes,
             "false_alarm_rate": settings.monitoring.false_alarm_rate,

@@ -21,7 +21,7 @@ from trimtab.study.data import Labelled, Table
 __all__ = ["PILOT_WEEKS", "START", "Ask", "Dials", "Drift", "Reaction", "World", "build", "react"]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-PILOT_WEEKS = 13
+PILOT_WEEKS = 26
 _WEEK_S = 7 * 86_400
 Share = Annotated[float, Meta(ge=0, le=1)]
 
