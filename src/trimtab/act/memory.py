@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.embed import Embedder, fit_lsa
+from trimtab.embed.port import Embedder
 from trimtab.records import Exemplar, Version
 
 __all__ = ["ExemplarMemory", "FittedMemory"]
@@ -139,6 +139,8 @@ class FittedMemory:
         with self._lock:
             known = self._fitted.get(version_id)
             if known is None:
+                from trimtab.embed.lsa import fit_lsa  # noqa: PLC0415  a second of importing, only on first use
+
                 known = self._fitted[version_id] = ExemplarMemory(fit_lsa(texts))
                 while len(self._fitted) > _VERSIONS_KEPT:
                     self._fitted.popitem(last=False)

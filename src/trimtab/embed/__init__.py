@@ -1,6 +1,5 @@
-"""Meaning as numbers: texts in, unit vectors out."""
+"""Meaning as numbers: texts in, unit vectors out.
 
-from trimtab.embed.lsa import LsaEmbedder, fit_lsa
-from trimtab.embed.port import Embedder
-
-__all__ = ["Embedder", "LsaEmbedder", "fit_lsa"]
+`embed.port` is the protocol, `embed.lsa` fits a space. The latter takes a second to import, so the engine imports it
+only when it must answer by itself.
+"""

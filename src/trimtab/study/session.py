@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from trimtab.act.memory import ExemplarMemory
 from trimtab.clock import SetClock
 from trimtab.config import Canary, Monitoring, Playbook, Settings, Storage
-from trimtab.embed import Embedder, fit_lsa
+from trimtab.embed.lsa import fit_lsa
+from trimtab.embed.port import Embedder
 from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
 from trimtab.records import Arm, Event, Exemplar, Feature, Feedback, Inference, Rollout, Version

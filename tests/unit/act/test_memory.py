@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.act.memory import ExemplarMemory, FittedMemory
-from trimtab.embed import LsaEmbedder, fit_lsa
+from trimtab.embed.lsa import LsaEmbedder, fit_lsa
 from trimtab.records import Exemplar, Version
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trimtab.embed import fit_lsa
+from trimtab.embed.lsa import fit_lsa
 
 TEXTS = [
     "how do i reset my password",

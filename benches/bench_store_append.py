@@ -1,6 +1,6 @@
 """Rows a second of the store's durable append, beside the driver's bare executemany of the same rows.
 
-Run: `PYTHONPATH=src python benches/store_append.py [--pairs 7] [--rows 20000] [--commit 1000] [--out FILE]`.
+Run: `PYTHONPATH=src python benches/bench_store_append.py [--pairs 7] [--rows 20000] [--commit 1000] [--out FILE]`.
 
 The yardstick is one table with the same columns, page size, journal and sync, without indexes but the unique key, fed
 with rows made beforehand. The store gets records and does all its work: row encoding, hash of the input, duplicates,

@@ -3,7 +3,7 @@
 Needs CLINC150 (`$TRIMTAB_DATA/clinc150/data_full.json`, by default `../shared/data` beside the checkout). Its drift is
 injected, not natural. Prints one table and writes `results/study.md` and `results/study.json`.
 
-    python benches/study.py [--seeds 4] [--first-seed 20]
+    python benches/bench_study.py [--seeds 4] [--first-seed 20]
 
 The study's settings were chosen while looking at seeds 0 to 5, so the table is of others.
 """
@@ -95,8 +95,9 @@ def main() -> None:
     dials = first.assumptions["dials"]
     intro = (
         f"CLINC150 (Larson et al. 2019, CC BY 3.0): real questions, **injected** drift. {told.seeds} worlds (seeds "
-        f"from {told.first_seed}; settings were chosen on seeds 0 to 5), {dials['weeks']} weeks x {dials['per_week']}; mean and 95% t interval over worlds. Losses in points "
-        "against the arm's own start: live on the stream's last four weeks, fresh on texts held out of it."
+        f"from {told.first_seed}; settings were chosen on seeds 0 to 5), {dials['weeks']} weeks x {dials['per_week']}; mean "
+        "and 95% t interval over worlds. Losses in points against the arm's own start: live on the stream's last four "
+        "weeks, fresh on texts held out of it."
     )
     lines = [
         "# Six months of drift, three ways of working",

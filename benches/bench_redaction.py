@@ -3,7 +3,7 @@
 Recall is measured on presidio-research's labelled texts and over-redaction on real chats with models, both read from
 TRIMTAB_DATA; everything else is generated here. Times are processor time of one thread.
 
-    python benches/redaction.py [--quick] [--texts N] [--seed N] [--out FOLDER]
+    python benches/bench_redaction.py [--quick] [--texts N] [--seed N] [--out FOLDER]
 """
 
 import argparse
@@ -237,7 +237,7 @@ def write(folder: Path, rows: Sequence[Row], times: dict[str, tuple[float, float
     """Write the table as Markdown, and with the hostile texts' times and the machine as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    how = f"`python benches/redaction.py` (seed {seed}; {machine}; times are one thread's processor time)"
+    how = f"`python benches/bench_redaction.py` (seed {seed}; {machine}; times are one thread's processor time)"
     head = f"# Redaction\n\nMade by {how}.\n\n"
     (folder / "redaction.md").write_text(head + table(rows))
     report = {

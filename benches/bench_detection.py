@@ -3,7 +3,7 @@
 Streams of votes with a known bad rate are fed to Trimtab's `RateMonitor` and `NegativesShare`, and to the rules that
 people write by hand (a fixed threshold, a rolling z-test), each peeked at after every vote. One table, in Markdown.
 
-    python benches/detection.py [--quick] [--paths N] [--jobs N] [--seed N] [--json OUT]
+    python benches/bench_detection.py [--quick] [--paths N] [--jobs N] [--seed N] [--json OUT]
 """
 
 import argparse
