@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from trimtab.act.memory import ExemplarMemory
 from trimtab.clock import SetClock
 from trimtab.config import Canary, Monitoring, Playbook, Settings, Storage
-from trimtab.embed.lsa import fit_lsa
 from trimtab.embed.port import Embedder
 from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
@@ -172,6 +171,8 @@ class Session:
         return float(np.mean([answer == right for answer, (_, right) in zip(answers, cases, strict=True)]))
 
     def _fit(self) -> Embedder:
+        from trimtab.embed.lsa import fit_lsa  # noqa: PLC0415  a second of importing, not for every command
+
         return fit_lsa(list(self._seen), seed=self.world.dials.seed)
 
     def _create(self) -> None:
