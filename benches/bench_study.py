@@ -93,11 +93,11 @@ def main() -> None:
     minutes = (time.perf_counter() - started) / 60
     first = drifting[0]
     dials = first.assumptions["dials"]
+    span = f"{dials['weeks']} weeks x {dials['per_week']}"
     intro = (
         f"CLINC150 (Larson et al. 2019, CC BY 3.0): real questions, **injected** drift. {told.seeds} worlds (seeds "
-        f"from {told.first_seed}; settings were chosen on seeds 0 to 5), {dials['weeks']} weeks x {dials['per_week']}; mean "
-        "and 95% t interval over worlds. Losses in points against the arm's own start: live on the stream's last four "
-        "weeks, fresh on texts held out of it."
+        f"from {told.first_seed}; settings were chosen on seeds 0 to 5), {span}; mean and 95% t interval over worlds. Losses "
+        "in points against the arm's own start: live on the stream's last four weeks, fresh on texts held out of it."
     )
     lines = [
         "# Six months of drift, three ways of working",
