@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Protocol, get_args
 import numpy as np
 from msgspec import Meta, Struct
 
+from trimtab.records import GateReport
+from trimtab.stats.gate import paired_difference
 from trimtab.store.ports import Query
 from trimtab.study.session import FEATURE, PROJECT, Served, Session
 from trimtab.study.world import START
@@ -82,7 +84,7 @@ class Closed:
 
     First what users voted down since the onset, then recent inputs nearest in meaning to confirmed errors that were
     answered otherwise than the error's right answer. When the engine pauses a canary and asks, the reviewer reads the
-    gate's numbers: with the 95% lower bound on the gain in golden cases above zero it goes live, else it is withdrawn.
+    gate's numbers: with the 99% lower bound on the gain in golden cases above zero it goes live, else it is withdrawn.
     """
 
     def __init__(self, labour: Labour) -> None:
@@ -127,7 +129,7 @@ class Closed:
         engine = session.engine
         for row in engine.store.changes(PROJECT, Query(feature=FEATURE, limit=1000), states=("paused",)).rows:
             gate = row.record.gate
-            if gate is not None and gate.lower_bound > 0:
+            if gate is not None and _clearly_better(gate):
                 engine.decisions.promote(PROJECT, row.record.id, now)
                 self.approved += 1
             else:
@@ -185,3 +187,8 @@ def _since(session: Session, since: datetime) -> list[Served]:
             break
         found.append(item)
     return found[::-1]
+
+
+def _clearly_better(gate: GateReport) -> bool:
+    """Say whether the golden cases vouch for a gain. At 99%, since the same reviewer looks at attempt after attempt."""
+    return paired_difference(gate.cases, gate.broken, gate.fixed, confidence=0.99).low > 0

@@ -257,7 +257,7 @@ def _assumptions(world: World, table: Table, labour: Labour) -> dict[str, Any]:
         "dials": {name: getattr(world.dials, name) for name in world.dials.__struct_fields__},
         "labour": {name: getattr(labour, name) for name in labour.__struct_fields__},
         "reviewer": (
-            "always right; approves a canary the engine pauses if the gate's 95% lower bound on the gain in "
+            "always right; approves a canary the engine pauses if the gate's 99% lower bound on the gain in "
             "golden cases is above 0, else withdraws it"
         ),
         "data": {
