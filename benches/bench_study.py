@@ -97,7 +97,7 @@ def main() -> None:
     intro = (
         f"CLINC150 (Larson et al. 2019, CC BY 3.0): real questions, **injected** drift. {told.seeds} worlds (seeds "
         f"from {told.first_seed}; settings were chosen on seeds 0 to 5), {span}; mean and 95% t interval over worlds. "
-        "Losses in points against the arm's own start: live on the stream's last four weeks, fresh on texts held out of it."
+        "Losses in points against the arm's own start: live on the stream's last four weeks, fresh on texts held out."
     )
     lines = [
         "# Six months of drift, three ways of working",
