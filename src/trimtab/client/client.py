@@ -11,13 +11,14 @@ from trimtab.client.encode import encode
 from trimtab.client.feedback import Verbs, Where, fault
 from trimtab.client.inference import Capture, Handle
 from trimtab.client.ledger import Ledger
+from trimtab.client.outbox import Limits
 from trimtab.client.render import render
 from trimtab.client.rollout import Rollouts
 from trimtab.client.transport import Transport, check_address
 from trimtab.client.uuid7 import is_uuid, new_id
 from trimtab.client.version import Resolved
 from trimtab.client.wire import feedback_event, identifier, inference_event
-from trimtab.client.worker import Limits, Worker
+from trimtab.client.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
