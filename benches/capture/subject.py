@@ -15,6 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -45,11 +46,55 @@ def nothing(_url: str, _directory: Path) -> Subject:
 
 
 def floor(_url: str, directory: Path) -> Subject:
-    """Use a bare deque: an id, the time, a tuple, one append; a thread takes what is there into SQLite ten times a second.
+    """Use what one would write by hand in ten lines: a UUID, the time, a dict, an append to a bare deque.
 
-    No layer that gives its caller an id and stores anything can do less. It has no bound, no context, no retry.
+    A thread takes what is there into SQLite ten times a second. It has no bound, no context, no retry and no server.
     """
-    database, queue = directory / "floor.db", deque[tuple[Any, ...]]()
+
+    def infer(queue: deque[Any], given: str, made: str) -> str:
+        event = {
+            "id": str(uuid.uuid4()),  # noqa: TID251 the plain way is the point
+            "created_at": time.time(),  # noqa: TID251
+            "feature": "answer",
+            "user": "u-1",
+            "input": given,
+            "output": made,
+        }
+        queue.append(event)
+        return event["id"]  # type: ignore[return-value]
+
+    def thumb(queue: deque[Any], target: str, up: bool) -> None:
+        event = {
+            "id": str(uuid.uuid4()),  # noqa: TID251
+            "created_at": time.time(),  # noqa: TID251
+            "target": target,
+            "kind": "thumb",
+            "value": 1 if up else 0,
+        }
+        queue.append(event)
+
+    return _queued(directory, infer, thumb)
+
+
+def append(_url: str, directory: Path) -> Subject:
+    """Use less than any layer can do: sixteen random bytes for an id, a tuple, an append; the same thread behind."""
+
+    def infer(queue: deque[Any], given: str, made: str) -> str:
+        inference_id = os.urandom(16).hex()
+        queue.append((inference_id, time.time_ns(), "answer", "u-1", given, made))
+        return inference_id
+
+    def thumb(queue: deque[Any], target: str, up: bool) -> None:
+        queue.append((os.urandom(16).hex(), time.time_ns(), target, "thumb", 1 if up else 0))
+
+    return _queued(directory, infer, thumb)
+
+
+def _queued(
+    directory: Path, infer: Callable[[deque[Any], str, str], str], thumb: Callable[[deque[Any], str, bool], None]
+) -> Subject:
+    """Put a deque and a thread that empties it into SQLite behind the two calls."""
+    database, queue = directory / "floor.db", deque[Any]()
     ended = threading.Event()
 
     def write() -> None:
@@ -60,22 +105,13 @@ def floor(_url: str, directory: Path) -> Subject:
         last = False
         while not last:
             last = ended.wait(0.1)
-            rows = [queue.popleft() for _ in range(len(queue))]
+            events = [queue.popleft() for _ in range(len(queue))]
+            rows = [tuple(event.values()) if isinstance(event, dict) else event for event in events]
             for table, width in (("inference", 6), ("feedback", 5)):
                 marks = ", ".join("?" * width)
                 connection.executemany(f"INSERT INTO {table} VALUES ({marks})", [r for r in rows if len(r) == width])
             connection.commit()
         connection.close()
-
-    def infer(given: str, made: str) -> str:
-        inference_id = os.urandom(16).hex()
-        queue.append((inference_id, time.time_ns(), "answer", "u-1", given, made))
-        return inference_id
-
-    def thumb(target: str, up: bool) -> str:
-        feedback_id = os.urandom(16).hex()
-        queue.append((feedback_id, time.time_ns(), target, "thumb", 1 if up else 0))
-        return feedback_id
 
     def close() -> None:
         ended.set()
@@ -89,7 +125,7 @@ def floor(_url: str, directory: Path) -> Subject:
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    return Subject(infer, thumb, close, stored=stored)
+    return Subject(lambda *told: infer(queue, *told), lambda *told: thumb(queue, *told), close, stored=stored)
 
 
 def trimtab(url: str, directory: Path, *, durable: bool = False) -> Subject:
@@ -129,9 +165,7 @@ def opentelemetry(url: str, _directory: Path) -> Subject:
     processor = importlib.import_module("opentelemetry.sdk.trace.export")
     exporter = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     provider = sdk.TracerProvider()
-    provider.add_span_processor(
-        processor.BatchSpanProcessor(exporter.OTLPSpanExporter(endpoint=f"{url}/v1/traces"))
-    )
+    provider.add_span_processor(processor.BatchSpanProcessor(exporter.OTLPSpanExporter(endpoint=f"{url}/v1/traces")))
     tracer = provider.get_tracer("bench")
 
     def infer(given: str, made: str) -> str:
@@ -226,6 +260,7 @@ def opik(url: str, _directory: Path) -> Subject:
 
 SUBJECTS: dict[str, Callable[[str, Path], Subject]] = {
     "nothing": nothing,
+    "append": append,
     "floor": floor,
     "trimtab": trimtab,
     "trimtab with": trimtab_with,
@@ -250,9 +285,13 @@ def texts(count: int) -> list[tuple[str, str]]:
     return made
 
 
-def paced(calls: list[Callable[[], Any]], rate: int) -> tuple[list[int], list[Any], dict[str, float]]:
-    """Make the calls `rate` times a second; return nanoseconds of each, what they returned, and the phase's totals."""
-    times, answers = [], []
+def paced(calls: list[Callable[[], Any]], rate: int) -> tuple[dict[str, Any], list[Any]]:
+    """Make the calls `rate` times a second; return what was measured, and what the calls returned.
+
+    `ns`: how long each took. `late_ns`: how long after its time each began that had to wait for it; beside the
+    scheduler's own part that is what other threads of the process take of the app's time between two calls.
+    """
+    times, late, answers = [], [], []
     clock, sleep = time.perf_counter_ns, time.sleep
     step = 1_000_000_000 // rate
     used = time.process_time()
@@ -261,6 +300,7 @@ def paced(calls: list[Callable[[], Any]], rate: int) -> tuple[list[int], list[An
         wait = due - clock()
         if wait > 0:
             sleep(wait / 1e9)
+            late.append(clock() - due)
         due += step
         before = clock()
         answer = call()
@@ -270,8 +310,8 @@ def paced(calls: list[Callable[[], Any]], rate: int) -> tuple[list[int], list[An
         if after - began > _LONGEST_S * 1e9:
             break
     took = (clock() - began) / 1e9
-    totals = {"per_s": len(times) / took, "cpu_us": (time.process_time() - used) / len(times) * 1e6}
-    return times, answers, totals
+    cpu_us = (time.process_time() - used) / len(times) * 1e6
+    return {"ns": times, "late_ns": late, "per_s": len(times) / took, "cpu_us": cpu_us}, answers
 
 
 def main() -> None:
@@ -288,19 +328,14 @@ def main() -> None:
         vote = subject.thumb
         return lambda: vote(target, up)
 
-    _, warm, _ = paced([infer(*pair) for pair in pairs[:_WARM_UP]], rate)
-    infer_ns, targets, infer_totals = paced([infer(*pair) for pair in pairs[_WARM_UP:]], rate)
-    report: dict[str, Any] = {
-        "infer_ns": infer_ns,
-        "infer": infer_totals,
-        "inferences": len(infer_ns) + len(warm),
-        "feedback": 0,
-    }
+    _, warm = paced([infer(*pair) for pair in pairs[:_WARM_UP]], rate)
+    measured, targets = paced([infer(*pair) for pair in pairs[_WARM_UP:]], rate)
+    report: dict[str, Any] = {"inference": measured, "inferences": len(targets) + len(warm), "thumbs": 0}
     if subject.thumb is not None:
-        _, early, _ = paced([thumb(target, up=True) for target in warm], rate)
+        _, early = paced([thumb(target, up=True) for target in warm], rate)
         votes = [thumb(target, up=at % 3 > 0) for at, target in enumerate(targets[:feedback])]
-        report["thumb_ns"], _, report["thumb"] = paced(votes, rate)
-        report["feedback"] = len(report["thumb_ns"]) + len(early)
+        report["feedback"], late = paced(votes, rate)
+        report["thumbs"] = len(late) + len(early)
     subject.close()
     report["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report["versions"] = {each: importlib.metadata.version(each) for each in subject.distributions}

@@ -58,15 +58,16 @@ class Outbox:
         """Return how many events are not in flight yet."""
         return len(self._queue)
 
-    def add(self, item: Item, size: int) -> bool:
-        """Take one event of `size` bytes; False when there is no room."""
+    def add(self, item: Item, size: int) -> int:
+        """Take one event of `size` bytes and return how many wait now; 0 when there was no room."""
         with self._lock:
-            room = self._bytes + size
-            if room > self._most_bytes or len(self._queue) + len(self._in_flight) >= self._most_events:
-                return False
+            self._ledger.recorded += 1
+            queue, room = self._queue, self._bytes + size
+            if room > self._most_bytes or len(queue) + len(self._in_flight) >= self._most_events:
+                return 0
             self._bytes = room
-            self._queue.append(item)
-            return True
+            queue.append(item)
+            return len(queue)
 
     def take(self) -> list[bytes]:
         """Move one batch into flight; empty when nothing waits, or when another thread took this batch back."""

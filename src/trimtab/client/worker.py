@@ -32,7 +32,6 @@ __all__ = ["Worker"]
 _IDLE_S = 30.0
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 15.0
-_FULL = "events come faster than they can be sent or spooled"
 _WORKERS: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
@@ -54,6 +53,7 @@ class Worker:
         self._lock = threading.RLock()
         self._settled = threading.Condition(self._lock)
         self._wake, self._hurry = threading.Event(), threading.Event()
+        self._called = False
         self._outbox = Outbox(self._lock, self._ledger, self._limits)
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -73,33 +73,42 @@ class Worker:
         if self._durable or self._closed:
             self.put(draft[1](draft[2]))
             return
-        self._ledger.record()
-        if self._outbox.add(draft, draft[0]):
-            self._call()
-        else:
-            self._ledger.lose("queue_full", 1, _FULL)
+        waiting = self._outbox.add(draft, draft[0])
+        if not self._called or not waiting or waiting >= self._limits.batch_events:
+            self._call(waiting)
 
     def put(self, event: bytes) -> None:
         """Take one event; returns within microseconds, or after the spool's write when durable."""
         if self._pid != os.getpid():
             self.forget()
-        self._ledger.record()
         if len(event) > self._limits.event_bytes:
+            self._count()
             self._ledger.lose("too_large", 1, f"an event may have {self._limits.event_bytes} bytes")
         elif self._closed:
+            self._count()
             self._put_late(event)
-        elif (self._durable and self._put_on_disk(event)) or self._outbox.add(event, len(event)):
-            self._call()
+        elif self._durable and self._put_on_disk(event):
+            self._count()
+            self._call(1)
         else:
-            self._ledger.lose("queue_full", 1, _FULL)
+            self._call(self._outbox.add(event, len(event)))
 
-    def _call(self) -> None:
-        """Have the thread look: now that there is something, or at once when a batch is full."""
+    def _count(self) -> None:
+        """Count one event that does not come to the outbox, which counts its own under the same lock."""
+        with self._lock:
+            self._ledger.recorded += 1
+
+    def _call(self, waiting: int) -> None:
+        """Have the thread look: when it does not know yet that there is something, and at once when a batch is full."""
+        if not waiting:
+            self._ledger.lose("queue_full", 1, "events come faster than they can be sent or spooled")
+            return
         if self._thread is None:
             self._start()
-        if not self._wake.is_set():
+        if not self._called:
+            self._called = self._thread is not None
             self._wake.set()
-        elif self._outbox.waiting() >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
+        if waiting >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
             self._hurry.set()
 
     def _put_on_disk(self, event: bytes) -> bool:
@@ -201,6 +210,8 @@ class Worker:
             self._hurry.wait(self._limits.linger_s)
             self._wake.clear()
             self._hurry.clear()
+            # Before the look at the queue: an event that finds it set is already there to be seen.
+            self._called = False
             try:
                 self._cycle()
             except Exception as error:  # noqa: BLE001 the thread must outlive any bug of ours
