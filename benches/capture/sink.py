@@ -1,7 +1,7 @@
 """The bench's own server: it answers each SDK as its product would, at once, and keeps what came to count it later.
 
-Run: `python sink.py`; it prints its port. Not a product: nothing is parsed, checked or stored while a round runs, so that
-no SDK is measured with its server's speed. What each SDK asks for was found by running it. A request that is not known
+Run: `python sink.py`; it prints its port. Not a product: nothing is checked or stored while a round runs, so that no
+SDK is measured with its server's speed. What each SDK asks for was found by running it. A request that is not known
 here is answered 404 and told by `GET /_seen`, so that nobody is measured while failing.
 """
 
@@ -59,19 +59,19 @@ def _empty(_body: bytes) -> Reply:
 ROUTES: Mapping[str, Callable[[bytes], Reply]] = {
     r"POST /v1/events": _receipt,
     r"POST /v1/traces": _spans,
-    # langfuse: spans and scores
+    # Spans and scores of Langfuse.
     r"POST /api/public/otel/v1/traces": _spans,
-    r"POST /api/public/scores": lambda body: _told(200, {"id": "s-1"}),
+    r"POST /api/public/scores": lambda _: _told(200, {"id": "s-1"}),
     r"POST /api/public/ingestion": _ingestion,
     # Phoenix
-    r"POST /v1/span_annotations": lambda body: _told(200, {"data": [{"id": "a-1"}]}),
+    r"POST /v1/span_annotations": lambda _: _told(200, {"data": [{"id": "a-1"}]}),
     # MLflow
-    r"GET /version": lambda body: (200, "text/plain", b"3.17.2"),
-    r"GET /api/2.0/mlflow/experiments/get": lambda body: _told(200, {"experiment": EXPERIMENT}),
+    r"GET /version": lambda _: (200, "text/plain", b"3.17.2"),
+    r"GET /api/2.0/mlflow/experiments/get": lambda _: _told(200, {"experiment": EXPERIMENT}),
     r"POST /api/3.0/mlflow/traces": _trace_made,
     r"POST /api/3.0/mlflow/traces/[^/]+/assessments": _assessed,
     # Opik
-    r"GET /api/is-alive/ping": lambda body: _told(200, {}),
+    r"GET /api/is-alive/ping": lambda _: _told(200, {}),
     r"POST /api/v1/private/traces/batch": _empty,
     r"PUT /api/v1/private/traces/feedback-scores": _empty,
 }
@@ -86,6 +86,7 @@ class Sink:
         self.unknown: list[str] = []
 
     def answer(self, request: str, body: bytes, packing: str) -> Reply:
+        """Answer `request` (method and path) and keep its body."""
         if request == "GET /_seen":
             return _told(200, self.seen())
         if packing in ("gzip", "deflate"):
@@ -99,6 +100,7 @@ class Sink:
         return _told(404, {"error": {"code": "not_found", "message": request, "param": None, "doc": ""}})
 
     def seen(self) -> dict[str, object]:
+        """Return what has come since this was last asked."""
         found = {mark for body in self.bodies for mark in _INFERENCE.findall(body)}
         thumbs = sum(body.count(b'"thumb"') for body in self.bodies)
         told = {

@@ -63,7 +63,7 @@ def floor(_url: str, directory: Path) -> Subject:
         queue.append(event)
         return event["id"]  # type: ignore[return-value]
 
-    def thumb(queue: deque[Any], target: str, up: bool) -> None:
+    def thumb(queue: deque[Any], target: str, up: Any) -> None:
         event = {
             "id": str(uuid.uuid4()),  # noqa: TID251
             "created_at": time.time(),  # noqa: TID251
@@ -84,7 +84,7 @@ def append(_url: str, directory: Path) -> Subject:
         queue.append((inference_id, time.time_ns(), "answer", "u-1", given, made))
         return inference_id
 
-    def thumb(queue: deque[Any], target: str, up: bool) -> None:
+    def thumb(queue: deque[Any], target: str, up: Any) -> None:
         queue.append((os.urandom(16).hex(), time.time_ns(), target, "thumb", 1 if up else 0))
 
     return _queued(directory, infer, thumb)
@@ -182,14 +182,15 @@ def opentelemetry(url: str, _directory: Path) -> Subject:
 
 def langfuse(url: str, _directory: Path) -> Subject:
     """Use a generation and a score on it."""
-    client = importlib.import_module("langfuse").Langfuse(public_key="pk-bench", secret_key="sk-bench", base_url=url)
+    module = importlib.import_module("langfuse")
+    client = module.Langfuse(public_key="pk-bench", secret_key="sk-bench", base_url=url)  # noqa: S106 nobody's secret
 
     def infer(given: str, made: str) -> Any:
         seen = client.start_observation(name="answer", as_type="generation", model="m-1", input=given, output=made)
         seen.end()
         return seen
 
-    def thumb(target: Any, up: bool) -> None:
+    def thumb(target: Any, up: Any) -> None:
         client.create_score(
             trace_id=target.trace_id, observation_id=target.id, name="thumb", value=int(up), data_type="BOOLEAN"
         )
@@ -198,7 +199,7 @@ def langfuse(url: str, _directory: Path) -> Subject:
 
 
 def phoenix(url: str, _directory: Path) -> Subject:
-    """Use a span of phoenix.otel in batches, and the client's annotation, which by default does not wait for storage."""
+    """Use a span of phoenix.otel in batches, and the client's annotation, which waits for its answer."""
     provider = importlib.import_module("phoenix.otel").register(
         endpoint=f"{url}/v1/traces", project_name="bench", batch=True, verbose=False, set_global_tracer_provider=False
     )
@@ -211,7 +212,7 @@ def phoenix(url: str, _directory: Path) -> Subject:
             span.set_output(made)
         return format(span.get_span_context().span_id, "016x")
 
-    def thumb(target: str, up: bool) -> None:
+    def thumb(target: str, up: Any) -> None:
         client.spans.add_span_annotation(
             span_id=target, annotation_name="thumb", annotator_kind="HUMAN", label="up" if up else "down", score=int(up)
         )
@@ -232,7 +233,7 @@ def mlflow(url: str, _directory: Path) -> Subject:
             span.set_outputs(made)
         return str(span.trace_id)
 
-    def thumb(target: str, up: bool) -> None:
+    def thumb(target: str, up: Any) -> None:
         module.log_feedback(trace_id=target, name="thumb", value=up, source=person)
 
     return Subject(infer, thumb, lambda: module.flush_trace_async_logging(terminate=True), ("mlflow",))
@@ -252,7 +253,7 @@ def opik(url: str, _directory: Path) -> Subject:
         )
         return str(trace.id)
 
-    def thumb(target: str, up: bool) -> None:
+    def thumb(target: str, up: Any) -> None:
         client.log_traces_feedback_scores([{"id": target, "name": "thumb", "value": float(up)}])
 
     return Subject(infer, thumb, lambda: client.end(timeout=60), ("opik",))
@@ -323,7 +324,7 @@ def main() -> None:
     def infer(given: str, made: str) -> Callable[[], Any]:
         return lambda: subject.infer(given, made)
 
-    def thumb(target: Any, up: bool) -> Callable[[], Any]:
+    def thumb(target: Any, up: Any) -> Callable[[], Any]:
         assert subject.thumb is not None
         vote = subject.thumb
         return lambda: vote(target, up)

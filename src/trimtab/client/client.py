@@ -345,7 +345,7 @@ class Client(Verbs):
         handle.pin(version, arm)
         return handle
 
-    def _record_quickly(self, feature: str | None, known: dict[str, Any]) -> str | None:
+    def _record_quickly(self, feature: str | None, known: Known) -> str | None:
         """Hand over the usual case, two texts and some names; None when it is another.
 
         It has as few steps as it can have: each costs the app about a microsecond when its caches are cold.

@@ -62,7 +62,7 @@ def snapshot(handle: Handle) -> Handle:
 
 
 def write_inference(
-    told: tuple[Client, str, int, str, Scope, Served | None, dict[str, Any]],
+    told: tuple[Client, str, int, str, Scope, Served | None, Mapping[str, Any]],
 ) -> bytes:
     """Write a response from client, id, time in microseconds, feature, context, what is served, what the app told."""
     client, inference_id, started_at, feature, scope, served, known = told
