@@ -153,10 +153,9 @@ def cell(told: dict[str, Any] | None, name: str, digits: int = 1) -> str:
 
 def table(rows: list[Row], results: dict[str, dict[str, Any]]) -> str:
     """Return the table, one line per subject."""
-    lines = [
-        "| subject | inference p50 us | p99 us | thumb p50 us | p99 us | CPU us | late p99 us | delivered | calls | to |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    names = ["subject", "response p50 us", "p99 us", "thumb p50 us", "p99 us", "CPU us", "late p99 us", "delivered"]
+    names += ["calls", "talks to"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in rows:
         inference, feedback = results[row.name]["inference"], results[row.name]["feedback"]
         delivered = "-" if row.name == "nothing" else f"{inference['delivered']['median']:.0%}"

@@ -180,7 +180,7 @@ def page(report: dict[str, Any]) -> str:
     events, rate, on = report["events"], report["rate"], report["machine"]
     seconds = events / rate
     names = ["scenario", "stored once", "call p50 us", "p99 us", "longest us", "first half p99 us", "late p99 us"]
-    names += ["start MB", "most MB", "flush s"]
+    names += ["start MB", "most MB", "peak MB", "flush s"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for name, told in report["results"].items():
         whole, first = told["all"], told["first_half"]
@@ -192,6 +192,7 @@ def page(report: dict[str, Any]) -> str:
             f"{whole['late_p99_us']:.0f}",
             f"{told['start_mb']:.1f}",
             f"{told['most_mb']:.1f}",
+            f"{told['peak_mb']:.1f}",
             f"{told['flush_s']:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

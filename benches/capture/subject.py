@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import random
-import resource
 import sqlite3
 import sys
 import threading
@@ -338,7 +337,6 @@ def main() -> None:
         report["feedback"], late = paced(votes, rate)
         report["thumbs"] = len(late) + len(early)
     subject.close()
-    report["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report["versions"] = {each: importlib.metadata.version(each) for each in subject.distributions}
     if subject.stored is not None:
         report["stored"] = subject.stored()

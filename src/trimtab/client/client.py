@@ -10,9 +10,9 @@ from trimtab.client.clock import micros_of, wall
 from trimtab.client.context import CURRENT, SCOPE, Scope, Within
 from trimtab.client.draft import (
     EVENT_BYTES,
+    FIXED,
     LARGE_BYTES,
     aim,
-    fixed,
     size_of,
     snapshot,
     write_inference,
@@ -154,9 +154,22 @@ class Client(Verbs):
 
     def record(self, feature: str | None = None, **known: Unpack[Known]) -> str:
         """Record one AI response that is over; return the inference id to give feedback on."""
-        quick = self._record_quickly(feature, known) if self._quick else None
-        if quick is not None:
-            return quick
+        try:
+            # The usual case: two texts and some names. Each step costs the app a microsecond when its caches are cold.
+            given, made = known.get("input"), known.get("output")
+            if type(given) is str and type(made) is str and self._quick and known.keys() <= _PLAIN:
+                scope = SCOPE.get()
+                name = feature or scope.feature or self._feature
+                size = EVENT_BYTES + len(given) + len(made)
+                if name and size < LARGE_BYTES and FIXED.issuperset(map(type, known.values())):
+                    moment = time_ns() // 1000
+                    inference_id = new_id(moment)
+                    served = self._rollouts.peek(name) if self._rollouts.known else None
+                    told = (self, inference_id, moment, name, scope, served, known)
+                    self._worker.offer((size, write_inference, told))
+                    return inference_id
+        except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
+            self._broke(error)
         handle = self._begin(feature, dict(known), measure=False)
         handle.finish()
         return handle.id
@@ -181,7 +194,9 @@ class Client(Verbs):
         feedback_id = ""
         try:
             bare = best is None and label is None and text is None and not retracted
-            known = type(target) is str and len(target) == 36 and (not where or fixed(where.values()))
+            known = (
+                type(target) is str and len(target) == 36 and (not where or FIXED.issuperset(map(type, where.values())))
+            )
             if bare and known and self._quick and (kind, value) in SOUND:
                 moment = time_ns() // 1000
                 feedback_id = new_id(moment)
@@ -344,28 +359,6 @@ class Client(Verbs):
             version = served.to(handle.user or handle.session) if served else None
         handle.pin(version, arm)
         return handle
-
-    def _record_quickly(self, feature: str | None, known: Known) -> str | None:
-        """Hand over the usual case, two texts and some names; None when it is another.
-
-        It has as few steps as it can have: each costs the app about a microsecond when its caches are cold.
-        """
-        try:
-            given, made = known.get("input"), known.get("output")
-            if type(given) is not str or type(made) is not str or not known.keys() <= _PLAIN:
-                return None
-            scope = SCOPE.get()
-            name = feature or scope.feature or self._feature
-            size = EVENT_BYTES + len(given) + len(made)
-            if not name or size >= LARGE_BYTES or not fixed(known.values()):
-                return None
-            moment = time_ns() // 1000
-            inference_id = new_id(moment)
-            served = self._rollouts.peek(name) if self._rollouts.known else None
-            self._worker.offer((size, write_inference, (self, inference_id, moment, name, scope, served, known)))
-            return inference_id
-        except Exception:  # noqa: BLE001 the slower way counts it
-            return None
 
     def _report(self, handle: Handle) -> None:
         try:

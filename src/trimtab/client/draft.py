@@ -14,7 +14,7 @@ from trimtab.client.uuid7 import is_uuid
 from trimtab.client.wire import feedback_event, identifier, inference_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from trimtab.client.client import Client
     from trimtab.client.context import Scope
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVENT_BYTES",
+    "FIXED",
     "LARGE_BYTES",
     "aim",
-    "fixed",
     "size_of",
     "snapshot",
     "write_inference",
@@ -33,16 +33,12 @@ __all__ = [
 ]
 
 _TOLD = TELLABLE - {"context", "tags"}
-_FIXED = frozenset({str, int, float, bool, type(None)})
+FIXED = frozenset({str, int, float, bool, type(None)})
+"""Types whose values nobody can change."""
 EVENT_BYTES = 220
 """What an event has beside its texts, about."""
 LARGE_BYTES = 1 << 16
 """From here on an event is written at once, so that its real size is known."""
-
-
-def fixed(values: Iterable[object]) -> bool:
-    """Say whether nobody can change any of these `values`."""
-    return _FIXED.issuperset(map(type, values))
 
 
 def size_of(handle: Handle) -> int | None:
@@ -51,7 +47,8 @@ def size_of(handle: Handle) -> int | None:
     size = EVENT_BYTES + (len(given) if type(given) is str else 0) + (len(made) if type(made) is str else 0)
     if size >= LARGE_BYTES or handle.tags or handle.context:
         return None
-    return size if fixed(value for name, value in handle.__dict__.items() if name in _TOLD) else None
+    told = [type(value) for name, value in handle.__dict__.items() if name in _TOLD]
+    return size if FIXED.issuperset(told) else None
 
 
 def snapshot(handle: Handle) -> Handle:

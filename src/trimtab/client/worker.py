@@ -68,9 +68,10 @@ class Worker:
     def offer(self, draft: Draft) -> None:
         """Take one event that is to be written later; returns within microseconds, and leaves the rest to the thread.
 
-        Nothing is asked of the system here: where processes fork, `forget` runs by itself.
+        Nothing is asked of the system here: where processes fork, `forget` runs by itself. Not for a durable client,
+        whose events are on disk before the call returns.
         """
-        if self._durable or self._closed:
+        if self._closed:
             self.put(draft[1](draft[2]))
             return
         waiting = self._outbox.add(draft, draft[0])
