@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from trimtab.client.distance import edit
     from trimtab.client.inference import Handle
     from trimtab.client.ledger import Stats
+    from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
-    from trimtab.client.worker import Limits
 
 __all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit"]
 
 _HOMES = {
     "Client": "client",
     "Handle": "inference",
-    "Limits": "worker",
+    "Limits": "outbox",
     "Resolved": "version",
     "Rollout": "version",
     "Stats": "ledger",

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 from trimtab.client.distance import edit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Unpack
 
     from trimtab.client.inference import Handle
 
-__all__ = ["KINDS", "Kind", "Source", "Verbs", "Where", "fault"]
+__all__ = ["KINDS", "SOUND", "Kind", "Source", "Verbs", "Where", "aimless", "fault"]
 
 Kind = Literal[
     "thumb", "rating", "label", "correction", "comment", "accept", "reject",
@@ -21,6 +22,11 @@ Kind = Literal[
 ]  # fmt: skip
 Source = Literal["user", "reviewer", "app", "judge"]
 KINDS = frozenset(get_args(Kind))
+SOUND = frozenset(
+    {("thumb", 0), ("thumb", 1), ("outcome", 0), ("outcome", 1)}
+    | {(kind, None) for kind in ("accept", "reject", "copy", "regenerate", "rephrase", "click", "abandon")}
+)
+"""The commonest kinds with their values: nothing can be wrong with these."""
 
 
 class Where(TypedDict, total=False):
@@ -109,28 +115,34 @@ class Verbs:
         return self.feedback(target, kind, retracted=True, **where)
 
 
-def fault(event: dict[str, Any]) -> str | None:
-    """Return what the server would refuse in a feedback event, None when it fits."""
-    if event["kind"] not in KINDS:
-        return f"expected a kind of feedback, one of {', '.join(sorted(KINDS))}, got {event['kind']!r}"
-    if not any(event.get(name) for name in ("inference_id", "external_id", "trace_id", "session_id")):
-        return "expected a target: an inference id, external_id=, trace_id= or session="
-    return None if event.get("retracted") else _value_fault(event["kind"], event.get("value"), event)
+def fault(said: Mapping[str, Any]) -> str | None:
+    """Return what the server would refuse in the words of a feedback event, None when they fit."""
+    kind = said["kind"]
+    if kind not in KINDS:
+        return f"expected a kind of feedback, one of {', '.join(sorted(KINDS))}, got {kind!r}"
+    return None if said["retracted"] else _value_fault(kind, said["value"], said)
 
 
-def _value_fault(kind: str, value: Any, event: dict[str, Any]) -> str | None:
-    best = event.get("best")
+def aimless(event: Mapping[str, Any]) -> str | None:
+    """Return what is wrong when a feedback event names nothing that it is about."""
+    if any(event.get(name) for name in ("inference_id", "external_id", "trace_id", "session_id")):
+        return None
+    return "expected a target: an inference id, external_id=, trace_id= or session="
+
+
+def _value_fault(kind: str, value: Any, event: Mapping[str, Any]) -> str | None:
+    if kind in ("thumb", "outcome"):
+        return None if value in (0, 1) else f"expected value 1 or 0 for {kind!r}, got {value!r}"
+    best = event["best"]
     number = isinstance(value, (int, float))
-    if kind in ("thumb", "outcome") and value not in (0, 1):
-        return f"expected value 1 or 0 for {kind!r}, got {value!r}"
     if kind == "rating" and not (number and best is not None and best >= 2 and 1 <= value <= best):
         return f"expected best >= 2 and value from 1 to best for 'rating', got value {value!r} and best {best!r}"
     if kind == "edit" and not (number and 0 <= value <= 1):
         return f"expected value, the normalised distance in [0, 1], for 'edit', got {value!r}"
     if kind == "dwell" and not (number and value >= 0):
         return f"expected value, seconds >= 0, for 'dwell', got {value!r}"
-    if kind in ("correction", "comment") and not event.get("text"):
+    if kind in ("correction", "comment") and not event["text"]:
         return f"expected text for {kind!r}, got none"
-    if kind == "label" and not event.get("label"):
+    if kind == "label" and not event["label"]:
         return "expected label for 'label', got none"
     return None

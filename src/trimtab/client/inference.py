@@ -5,21 +5,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from trimtab.client.context import Within, active
+from trimtab.client.context import CURRENT, SCOPE, Scope
 from trimtab.client.version import Resolved, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
     from types import TracebackType
 
     from trimtab.client.client import Client
     from trimtab.client.version import Arm
 
-__all__ = ["Capture", "Handle"]
+__all__ = ["TELLABLE", "Capture", "Handle"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _ERROR_CHARS = 10_000
-_TELLABLE = frozenset({
+TELLABLE = frozenset({
     "context", "cost_usd", "error", "external_id", "input", "input_tokens", "latency_ms", "model", "output",
     "output_tokens", "session", "span_id", "tags", "trace_id", "user",
 })  # fmt: skip
@@ -67,8 +68,8 @@ class Handle:
         self._clock = time.perf_counter() if measure else None
         self.id = id
         self.feature = feature
-        if not known.keys() <= _TELLABLE:
-            raise TypeError(f"unknown keywords {sorted(known.keys() - _TELLABLE)}; known are {sorted(_TELLABLE)}")
+        if not known.keys() <= TELLABLE:
+            raise TypeError(f"unknown keywords {sorted(known.keys() - TELLABLE)}; known are {sorted(TELLABLE)}")
         tags, context = known.pop("tags", None), known.pop("context", None)
         self.__dict__.update(known)
         self.tags: dict[str, Any] = dict(tags) if tags else {}
@@ -132,7 +133,7 @@ class Capture:
         self, client: Client, feature: str | None, join: Callable[[list[Any]], Any] | None, known: Any
     ) -> None:
         self._client, self._feature, self._join, self._known = client, feature, join, known
-        self._open: list[tuple[Handle, Within]] = []
+        self._open: list[tuple[Handle, Token[Any], Token[Any]]] = []
 
     def begin(self, call_input: Any = None) -> Handle:
         """Start one inference; `call_input` is what a decorated function was called with."""
@@ -147,16 +148,19 @@ class Capture:
 
     def __enter__(self) -> Handle:
         handle = self.begin()
-        within = active(handle)
-        within.__enter__()
-        self._open.append((handle, within))
+        scope = Scope(handle.session, handle.user, handle.feature or None)
+        self._open.append((handle, CURRENT.set(handle), SCOPE.set(scope)))
         return handle
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
-        handle, within = self._open.pop()
-        within.__exit__()
+        handle, current, scope = self._open.pop()
+        try:
+            SCOPE.reset(scope)
+            CURRENT.reset(current)
+        except ValueError:
+            pass  # left in another context than it was entered; nothing is to be undone there
         handle.finish(error)
         return False
 

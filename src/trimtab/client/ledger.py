@@ -49,11 +49,6 @@ class Ledger:
         self._told: dict[str, int] = {}
         self._logged: dict[str, float] = {}
 
-    def record(self) -> None:
-        """Count one event handed over by the app."""
-        with self._lock:
-            self.recorded += 1
-
     def settle(self, accepted: int, duplicates: int, rejected: dict[str, int]) -> None:
         """Count the server's answer to one request."""
         with self._lock:

@@ -41,7 +41,8 @@ class Rollouts:
 
     def __init__(self, transport: Transport, ledger: Ledger, *, refresh_s: float, keep: Path | None) -> None:
         self._transport, self._ledger, self._refresh_s, self._keep = transport, ledger, refresh_s, keep
-        self._entries: dict[str, _Entry] = {}
+        self.known: dict[str, _Entry] = {}
+        """What was asked for, by feature."""
         self._fresh()
         _CACHES.add(self)
 
@@ -55,7 +56,7 @@ class Rollouts:
 
     def peek(self, feature: str) -> Served | None:
         """Return what is known without asking anyone."""
-        entry = self._entries.get(feature)
+        entry = self.known.get(feature)
         return entry.served if entry else None
 
     def get(self, feature: str, wait_s: float) -> Served | None:
@@ -73,10 +74,10 @@ class Rollouts:
         """Begin to follow `feature` without waiting for anything."""
         if self._pid != os.getpid():
             self.forget()
-        entry = self._entries.get(feature)
+        entry = self.known.get(feature)
         if entry is None or self._thread is None:
             with self._lock:
-                entry = self._entries.setdefault(feature, _Entry())
+                entry = self.known.setdefault(feature, _Entry())
                 self._start()
             self._more.set()
         return entry
@@ -110,7 +111,7 @@ class Rollouts:
     def _run(self) -> None:
         while not self._closed.is_set():
             self._more.clear()
-            for feature, entry in list(self._entries.items()):
+            for feature, entry in list(self.known.items()):
                 if self._closed.is_set():
                     break
                 try:

@@ -208,3 +208,18 @@ class Spool:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def home_of(directory: str | Path | None, url: str, key: str) -> Path | None:
+    """Return where this server's and key's undelivered events lie: nothing recorded for one is ever sent to another."""
+    from hashlib import sha256  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415 large; only a client that is made needs it
+
+    if directory is None:
+        state = os.environ.get("XDG_STATE_HOME")
+        try:
+            base = Path(state) if state else Path.home() / ".local" / "state"
+        except RuntimeError:  # no home directory
+            return None
+        directory = base / "trimtab"
+    return Path(directory).absolute() / sha256(f"{url}\0{key}".encode()).hexdigest()[:16]

@@ -13,37 +13,26 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from trimtab.client.delivery import cure, deliver, parted
 from trimtab.client.ledger import Ledger, Stats
+from trimtab.client.outbox import Limits, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.client.delivery import Verdict
+    from trimtab.client.outbox import Draft
     from trimtab.client.spool import Segment, Spool
     from trimtab.client.transport import Transport
 
-__all__ = ["Limits", "Worker"]
+__all__ = ["Worker"]
 
 _IDLE_S = 30.0
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 15.0
 _WORKERS: weakref.WeakSet[Worker] = weakref.WeakSet()
-
-
-class Limits(NamedTuple):
-    """How much is kept and sent at once, and how long an event may wait for company."""
-
-    queue_events: int = 20_000
-    queue_bytes: int = 32 << 20
-    event_bytes: int = 1 << 20
-    batch_events: int = 500
-    batch_bytes: int = 1_000_000
-    linger_s: float = 0.1
-    exit_s: float = 2.0
 
 
 class Worker:
@@ -64,9 +53,8 @@ class Worker:
         self._lock = threading.RLock()
         self._settled = threading.Condition(self._lock)
         self._wake, self._hurry = threading.Event(), threading.Event()
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._in_flight: list[bytes] = []
+        self._called = False
+        self._outbox = Outbox(self._lock, self._ledger, self._limits)
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._wanted = self._flushed = 0
@@ -77,39 +65,52 @@ class Worker:
 
     # ------------------------------------------------------------ from the app's threads
 
+    def offer(self, draft: Draft) -> None:
+        """Take one event that is to be written later; returns within microseconds, and leaves the rest to the thread.
+
+        Nothing is asked of the system here: where processes fork, `forget` runs by itself. Not for a durable client,
+        whose events are on disk before the call returns.
+        """
+        if self._closed:
+            self.put(draft[1](draft[2]))
+            return
+        waiting = self._outbox.add(draft, draft[0])
+        if not self._called or not waiting or waiting >= self._limits.batch_events:
+            self._call(waiting)
+
     def put(self, event: bytes) -> None:
         """Take one event; returns within microseconds, or after the spool's write when durable."""
         if self._pid != os.getpid():
             self.forget()
-        self._ledger.record()
         if len(event) > self._limits.event_bytes:
+            self._count()
             self._ledger.lose("too_large", 1, f"an event may have {self._limits.event_bytes} bytes")
-            return
-        if self._closed:
+        elif self._closed:
+            self._count()
             self._put_late(event)
-            return
-        if not (self._durable and self._put_on_disk(event)) and not self._put_in_memory(event):
+        elif self._durable and self._put_on_disk(event):
+            self._count()
+            self._call(1)
+        else:
+            self._call(self._outbox.add(event, len(event)))
+
+    def _count(self) -> None:
+        """Count one event that does not come to the outbox, which counts its own under the same lock."""
+        with self._lock:
+            self._ledger.recorded += 1
+
+    def _call(self, waiting: int) -> None:
+        """Have the thread look: when it does not know yet that there is something, and at once when a batch is full."""
+        if not waiting:
+            self._ledger.lose("queue_full", 1, "events come faster than they can be sent or spooled")
             return
         if self._thread is None:
             self._start()
-        if not self._wake.is_set():
+        if not self._called:
+            self._called = self._thread is not None
             self._wake.set()
-        elif len(self._queue) >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
+        if waiting >= self._limits.batch_events and not self._failures and not self._hurry.is_set():
             self._hurry.set()
-
-    def _put_in_memory(self, event: bytes) -> bool:
-        limits = self._limits
-        with self._lock:
-            held = len(self._queue) + len(self._in_flight)
-            if held >= limits.queue_events or self._queued_bytes + len(event) > limits.queue_bytes:
-                full = True
-            else:
-                full = False
-                self._queue.append(event)
-                self._queued_bytes += len(event)
-        if full:
-            self._ledger.lose("queue_full", 1, "events come faster than they can be sent or spooled")
-        return not full
 
     def _put_on_disk(self, event: bytes) -> bool:
         if self._append([event]):
@@ -162,13 +163,13 @@ class Worker:
             self.close(self._limits.exit_s)
 
     def _empty(self) -> bool:
-        return not self._queue and not self._in_flight and not (self._spool and self._spool.used_bytes())
+        return not len(self._outbox) and not (self._spool and self._spool.used_bytes())
 
     def stats(self) -> Stats:
         """Return where everything is."""
         ledger = self._ledger
         with self._lock:
-            queued = len(self._queue) + len(self._in_flight)
+            queued = len(self._outbox)
         spooled = self._spool.used_bytes() if self._spool else 0
         return Stats(
             recorded=ledger.recorded,
@@ -210,6 +211,8 @@ class Worker:
             self._hurry.wait(self._limits.linger_s)
             self._wake.clear()
             self._hurry.clear()
+            # Before the look at the queue: an event that finds it set is already there to be seen.
+            self._called = False
             try:
                 self._cycle()
             except Exception as error:  # noqa: BLE001 the thread must outlive any bug of ours
@@ -244,14 +247,14 @@ class Worker:
 
     def _send_queue(self) -> bool:
         """Deliver what is queued now; what comes meanwhile has its turn in the next cycle."""
-        left = len(self._queue)
-        while left > 0 and (batch := self._take()):
+        left = self._outbox.waiting()
+        while left > 0 and (batch := self._outbox.take()):
             left -= len(batch)
             if not self._deliver(batch):
-                self._put_back()
+                self._outbox.put_back()
                 self._spill()
                 return False
-            self._settle()
+            self._outbox.settle()
         return True
 
     def _send_spool(self) -> bool:
@@ -311,41 +314,12 @@ class Worker:
 
     # ------------------------------------------------------------ between queue, flight and disk
 
-    def _take(self) -> list[bytes]:
-        """Move one batch from the queue into flight. It counts as queued until it is settled."""
-        batch: list[bytes] = []
-        size = 0
-        with self._lock:
-            while self._queue and len(batch) < self._limits.batch_events:
-                size += len(self._queue[0])
-                if batch and size > self._limits.batch_bytes:
-                    break
-                batch.append(self._queue.popleft())
-            self._in_flight = batch
-        return batch
-
-    def _settle(self) -> None:
-        with self._lock:
-            self._queued_bytes -= sum(map(len, self._in_flight))
-            self._in_flight = []
-
-    def _put_back(self) -> None:
-        with self._lock:
-            self._queue.extendleft(reversed(self._in_flight))
-            self._in_flight = []
-
     def _spill(self) -> bool:
         """Move the queue to disk; False when some of it found no room there and stays in memory."""
-        while self._spool is not None and (batch := self._take()):
-            written = self._append(batch)
-            with self._lock:
-                left = self._in_flight[written:]
-                self._in_flight = self._in_flight[:written]
-                self._settle()
-                self._queue.extendleft(reversed(left))
-            if left:
+        while self._spool is not None and (batch := self._outbox.take()):
+            if self._outbox.put_back(self._append(batch)):
                 return False
-        return not self._queue
+        return not self._outbox.waiting()
 
     def _append(self, batch: list[bytes]) -> int:
         assert self._spool is not None  # noqa: S101 for the type checker; callers have looked
@@ -358,11 +332,9 @@ class Worker:
     def _leave_nothing(self) -> None:
         """Put what is in memory on disk, even what a hanging request holds (an id is stored once); count the rest."""
         with self._lock:
-            self._put_back()
+            self._outbox.put_back()
             if not self._spill():
-                count = len(self._queue)
-                self._queue.clear()
-                self._queued_bytes = 0
+                count = self._outbox.clear()
                 self._ledger.lose("exit", count, "the server was away at exit and the spool was full or off")
         if self._spool is not None:
             self._spool.seal()

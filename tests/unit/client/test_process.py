@@ -187,9 +187,9 @@ def test_parent_and_child_of_a_fork_each_deliver_their_own(wire: WireServer, tmp
 POOL = """
 import multiprocessing
 client = trimtab.Client(feature='f')
-print(client.record(input='parent'), flush=True)
+print(client.record(input="parent") + "\\n", end="", flush=True)  # in one write, so that lines stay whole
 def work(n):
-    print(client.record(input=str(n)), flush=True)
+    print(client.record(input=str(n)) + "\\n", end="", flush=True)
 context = multiprocessing.get_context('fork')
 workers = [context.Process(target=work, args=(n,)) for n in range(4)]
 for worker in workers: worker.start()
