@@ -184,7 +184,7 @@ def _look_around(console: Console, url: str, key: str, folder: Path) -> None:
         f"\nThe server is still up at [bold]{url}[/bold]; its store is in {folder}.\nLook around, for example:\n"
         f"  curl -H 'Authorization: Bearer {key}' {url}/v1/incidents\n"
         f"  curl -H 'Authorization: Bearer {key}' {url}/v1/changes\n"
-        f"  trimtab report --url {url} --key {key}\n"
+        f"  trimtab report --data {folder}\n"
         "Ctrl-C ends it.",
         highlight=False,
         soft_wrap=True,
