@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from click import Command, Group
 from typer.main import get_command
 
 from tests.docs.page import ROOT, Page, pages, parse
 from trimtab.cli import app
 
-TOP = get_command(app)
+TOP: Any = get_command(app)
 
 
 def lines_of(page: Page) -> Iterator[str]:
@@ -27,8 +27,8 @@ def lines_of(page: Page) -> Iterator[str]:
 def wrong_with(line: str) -> str | None:
     """Return what a command line names that does not exist."""
     words = shlex.split(line, comments=True)[1:]
-    command: Command = TOP
-    while isinstance(command, Group) and words and not words[0].startswith("-"):
+    command = TOP
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
         found = command.commands.get(words[0])
         if found is None:
             return f"no command {words[0]!r}"
