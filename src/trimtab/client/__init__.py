@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
+    from trimtab.client.wrap.origin import inference_of
 
-__all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit"]
+__all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit", "inference_of"]
 
 _HOMES = {
     "Client": "client",
@@ -28,6 +29,7 @@ _HOMES = {
     "Stats": "ledger",
     "Version": "version",
     "edit": "distance",
+    "inference_of": "wrap.origin",
 }
 
 

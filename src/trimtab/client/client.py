@@ -31,6 +31,7 @@ from trimtab.client.uuid7 import new_id
 from trimtab.client.version import Resolved
 from trimtab.client.wire import feedback_event, identifier, inference_event
 from trimtab.client.worker import Worker
+from trimtab.client.wrap import Wrapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +80,7 @@ _PLAIN = frozenset(Known.__annotations__) - {"id", "created_at", "tags", "contex
 """What a response can tell in values that nobody changes."""
 
 
-class Client(Verbs):
+class Client(Verbs, Wrapping):
     """Records inferences and feedback, and serves the active Version of a feature. Make one per process.
 
     Nothing here blocks on the network or raises into the application (two exceptions are asked for by name: the first

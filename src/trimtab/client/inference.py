@@ -50,6 +50,8 @@ class Handle:
     cost_usd: float | None = None
     error: str | None = None
     version_id: str | None = None
+    lent: Any = None
+    """The output that a wrapped call gave; another such call may replace it, what the app sets stays."""
     _arm: Arm | None = None
     _resolved: Resolved | None = None
     _reported = False
@@ -109,6 +111,10 @@ class Handle:
         if self.feature != feature or unit != (self.user or self.session):
             return None
         return self._resolved if self._resolved and self._resolved.version else None
+
+    def belongs(self, client: Client) -> bool:
+        """Say whether this is an inference of `client` that is still open."""
+        return self._client is client and not self._reported
 
     def chunk(self, id: str, *, text: str | None = None, score: float | None = None) -> None:  # noqa: A002
         """Add a retrieved document, or part of one, that the model was shown."""
