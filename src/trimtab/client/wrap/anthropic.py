@@ -9,6 +9,8 @@ from trimtab.client.wrap.patch import cover, found, recorded, uncover
 from trimtab.client.wrap.recording import Asked, Reading, begin, given, guarded, slim
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from trimtab.client.client import Client
     from trimtab.client.wrap.recording import Recording
 
@@ -131,7 +133,9 @@ class _Managed:
             self._end(error)
             raise
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> Any:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
         try:
             return self._original.__exit__(kind, error, trace)
         finally:
@@ -144,7 +148,9 @@ class _Managed:
             self._end(error)
             raise
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> Any:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
         try:
             return await self._original.__aexit__(kind, error, trace)
         finally:

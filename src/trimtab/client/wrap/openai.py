@@ -129,11 +129,10 @@ def _responses_asks(options: dict[str, Any]) -> Asked:
 def _responses_tells(response: Any) -> Reading:
     items = [item for item in response.output or [] if item.type != "reasoning"]
     only_text = all(item.type == "message" for item in items)
+    output = [item.model_dump(mode="json", exclude_none=True) for item in items]
     usage, failure = response.usage, response.error
     return Reading(
-        output=response.output_text
-        if only_text
-        else [item.model_dump(mode="json", exclude_none=True) for item in items],
+        output=response.output_text if only_text else output,
         model=response.model,
         input_tokens=getattr(usage, "input_tokens", None),
         output_tokens=getattr(usage, "output_tokens", None),

@@ -13,7 +13,7 @@ _ORIGINS: dict[int, tuple[weakref.ref[Any], str]] = {}
 
 
 def remember(made: Any, inference_id: str) -> None:
-    """Note that `made` belongs to this inference, for as long as it lives; what cannot be referred to is passed over."""
+    """Note that `made` belongs to this inference, as long as it lives; what takes no weak reference is passed over."""
     key = id(made)
     try:
         _ORIGINS[key] = (weakref.ref(made, lambda _: _ORIGINS.pop(key, None)), inference_id)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from trimtab.client.wrap.recording import begin, given, guarded
+from trimtab.client.wrap.recording import Reading, begin, given, guarded
+from trimtab.client.wrap.stream import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from trimtab.client.client import Client
-    from trimtab.client.wrap.recording import Asked, Reading, Recording
+    from trimtab.client.wrap.recording import Asked, Recording
 
 __all__ = ["cover", "found", "recorded", "uncover"]
 
@@ -32,7 +33,7 @@ def cover(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     original = getattr(owner, name, None)
     if original is None:
         return
-    made = functools.wraps(original)(make(original))
+    made: Any = functools.wraps(original)(make(original))
     made.trimtab_covers = vars(owner).get(name)
     setattr(owner, name, made)
 
@@ -101,8 +102,6 @@ class _Answered:
         self._client, self._recording, self._tells, self._joins = client, recording, tells, joins
 
     def failed(self, error: BaseException) -> None:
-        from trimtab.client.wrap.recording import Reading  # noqa: PLC0415
-
         guarded(self._client, lambda: self._recording.done(Reading(), error))
 
     async def awaited(self, awaitable: Any, *, raw: bool) -> Any:
@@ -116,8 +115,6 @@ class _Answered:
         return await self._raw_async(result)
 
     def plain(self, result: Any) -> Any:
-        from trimtab.client.wrap.stream import watched  # noqa: PLC0415
-
         if hasattr(result, "__next__") or hasattr(result, "__anext__"):
             return guarded(self._client, lambda: watched(self._recording, result, self._joins)) or result
         guarded(self._client, lambda: self._note(result))

@@ -39,9 +39,10 @@ class Reading(NamedTuple):
     error: str | None = None
 
 
-def begin(client: Client, feature: str | None, asked: Asked) -> Recording | None:
+def begin(client: Client, feature: str | None, asked: Asked | None) -> Recording | None:
     """Start to record a call; None when that failed, which the app never notices."""
-    return guarded(client, lambda: Recording(client, feature, asked))
+    recording: Recording | None = guarded(client, lambda: Recording(client, feature, asked or Asked()))
+    return recording
 
 
 def guarded(client: Client, step: Callable[[], Any]) -> Any:
@@ -116,7 +117,7 @@ def given(value: Any) -> Any:
 
 
 def slim(value: Any) -> Any:
-    """Return a copy of messages without the bytes of images, sound and files, which would exceed what an event holds."""
+    """Return a copy of messages without the bytes of images, sound and files, for which an event has no room."""
     if isinstance(value, dict):
         return {
             key: f"{item[:40]}<{len(item)} characters>"

@@ -9,7 +9,7 @@ from trimtab.client.stream import AsyncStream, Stream
 from trimtab.client.wrap.recording import Reading, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from trimtab.client.wrap.recording import Recording
 
@@ -27,8 +27,11 @@ class _Reader:
 
     def note(self, item: Any) -> Any:
         self._items.append(item)
-        guarded(self._recording.client, lambda: self._recording.mark(item))
+        self.made(item)
         return item
+
+    def made(self, stream: Any) -> None:
+        guarded(self._recording.client, lambda: self._recording.mark(stream))
 
     def end(self, error: BaseException | None = None) -> None:
         client, items = self._recording.client, self._items
@@ -96,7 +99,7 @@ class _Posing:
     _original: Any
     _reader: _Reader
 
-    @property  # type: ignore[misc]
+    @property
     def __class__(self) -> type:
         return type(self._original)
 
@@ -118,9 +121,6 @@ class _AsyncWatched(_Posing, AsyncStream):
     def __init__(self, reader: _Reader, original: Any) -> None:
         AsyncStream.__init__(self, _AsyncTap(reader, original), original)  # type: ignore[arg-type]
         self._reader = reader
-
-    def __aiter__(self) -> AsyncIterator[Any]:  # type: ignore[override]
-        return self
 
 
 def watched(recording: Recording, stream: Any, read: Callable[[list[Any]], Reading]) -> Any:
@@ -161,7 +161,7 @@ class Managed:
 
     def _know(self, stream: Any) -> None:
         for reader in self._readers:
-            guarded(reader._recording.client, lambda reader=reader: reader._recording.mark(stream))  # noqa: SLF001
+            reader.made(stream)
 
     def _end(self) -> None:
         for reader in self._readers:
