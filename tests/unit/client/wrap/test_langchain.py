@@ -88,10 +88,10 @@ def test_tool_calls_are_the_output(make: Make, model: Any, recorded: Recorded) -
 
 def test_errors_pass_and_are_recorded(make: Make, model: Any, recorded: Recorded) -> None:
     client = make(strict=True)
-    with pytest.raises(BadRequestError):
+    with pytest.raises(BadRequestError) as raised:
         model.invoke("fail", config={"callbacks": [handler(client)]})
     (event,) = recorded(client)
-    assert event["error"].startswith("BadRequestError")
+    assert event["error"] == f"{type(raised.value).__name__}: {raised.value}"
 
 
 def test_async_calls_and_streams_are_recorded(make: Make, model: Any, recorded: Recorded) -> None:
