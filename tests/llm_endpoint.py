@@ -130,7 +130,7 @@ def _responses(body: dict[str, Any], *, tool: bool) -> tuple[dict[str, Any], _Ev
     item["content"] = [text]
     if tool:
         item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "track", "arguments": _ARGUMENTS}
-    usage = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    usage: dict[str, Any] = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     head = {"id": "resp_7", "object": "response", "created_at": 1, "model": f"{body['model']}-2026", "tools": []}
     head |= {"parallel_tool_calls": True, "tool_choice": "auto", "error": None, "metadata": {}}
@@ -161,8 +161,14 @@ def _messages(body: dict[str, Any], *, tool: bool) -> tuple[dict[str, Any], _Eve
     stop = {"stop_reason": "tool_use" if tool else "end_turn", "stop_sequence": None}
     usage = {"input_tokens": 9, "output_tokens": 3}
     whole = {**head, **stop, "content": [block], "usage": usage}
-    begun = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
-    events = [
+    begun: dict[str, Any] = {
+        **head,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {**usage, "output_tokens": 1},
+    }
+    events: _Events = [
         {"type": "message_start", "message": begun},
         {"type": "content_block_start", "index": 0, "content_block": empty},
         *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),

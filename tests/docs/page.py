@@ -3,6 +3,7 @@
 Marks are HTML comments, which readers of the page do not see:
 
     <!-- server -->              at the top of a page: its blocks need a running server
+    <!-- llm -->                 at the top of a page: they need a model endpoint (tests/llm_endpoint.py)
     <!-- not run: reason -->     on the line before a fence: this block is only shown
 """
 
@@ -48,6 +49,7 @@ class Page:
     path: Path
     blocks: tuple[Block, ...]
     needs_server: bool
+    needs_llm: bool = False
 
     def runnable(self, language: str) -> list[Block]:
         """Return the blocks of `language` that are not marked."""
@@ -74,7 +76,8 @@ def parse(path: Path) -> Page:
             opened = None
     if opened is not None:
         raise ValueError(f"{path}:{opened[0]}: this fence is never closed")
-    return Page(path, tuple(blocks), needs_server="<!-- server -->" in [line.strip() for line in lines[:5]])
+    marks = [line.strip() for line in lines[:5]]
+    return Page(path, tuple(blocks), needs_server="<!-- server -->" in marks, needs_llm="<!-- llm -->" in marks)
 
 
 def _block(path: Path, lines: list[str], start: int, fence: re.Match[str], *, end: int) -> Block:

@@ -35,7 +35,8 @@ def check_toml(code: str, folder: Path) -> None:
 
 def test_the_python_of_every_page_runs(page: Page, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("running_server") if page.needs_server else {}
-    answer = run(page, tmp_path, server)
+    llm = request.getfixturevalue("running_llm") if page.needs_llm else {}
+    answer = run(page, tmp_path, {**server, **llm})
     assert answer.returncode == 0, answer.stderr
 
 

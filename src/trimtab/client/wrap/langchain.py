@@ -74,11 +74,11 @@ class _Runs:
         if root in self._roots:
             self._documents.setdefault(root, []).extend(documents)
 
-    def chat_start(self, serialized: Any, messages: Any, **told: Any) -> None:
+    def chat_start(self, _: Any, messages: Any, **told: Any) -> None:
         """Begin a call of a chat model."""
         self._start([_message(message) for message in messages[0]] if messages else None, **told)
 
-    def llm_start(self, serialized: Any, prompts: list[str], **told: Any) -> None:
+    def llm_start(self, _: Any, prompts: list[str], **told: Any) -> None:
         """Begin a call of a completion model."""
         self._start(prompts[0] if len(prompts) == 1 else prompts, **told)
 

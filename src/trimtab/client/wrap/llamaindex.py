@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trimtab.client.wrap.recording import Asked, Reading, begin, guarded, slim
 
@@ -24,7 +24,7 @@ def listen(client: Client, *, feature: str | None = None) -> Listener:
     `instrument_tags` may name `user_id`, `session_id` and `feature`. A listener of before is stopped first, so that
     each call is recorded once.
     """
-    for earlier in list(_LISTENING):
+    for earlier in tuple(_LISTENING):
         earlier.stop()
     listener = Listener(_Calls(client, feature))
     _LISTENING.append(listener)
@@ -35,7 +35,7 @@ class Listener:
     """What `listen` returns; `stop` it, or use it in `with`."""
 
     def __init__(self, calls: _Calls) -> None:
-        from llama_index.core.instrumentation import get_dispatcher  # noqa: PLC0415 only the app that uses it has it
+        from llama_index_instrumentation import get_dispatcher  # noqa: PLC0415 only the app that uses it has it
 
         self._dispatcher = get_dispatcher()
         self._events, self._spans = _handlers(calls)
@@ -94,12 +94,20 @@ def _handlers(calls: _Calls) -> tuple[Any, Any]:
     return TrimtabEvents(), TrimtabSpans()
 
 
+class _Call(NamedTuple):
+    """A model call that is open: its latest piece, and the very objects it was asked with."""
+
+    recording: Recording
+    last: list[Any]
+    words: list[Any]
+
+
 class _Calls:
     """The model calls that are open, the spans around them, and what was retrieved in those."""
 
     def __init__(self, client: Client, feature: str | None) -> None:
         self.client, self._feature = client, feature
-        self._open: dict[str, tuple[Recording, list[Any]]] = {}
+        self._open: dict[str, _Call] = {}
         self._parents: dict[str, str | None] = {}
         self._nodes: dict[str, list[Any]] = {}
 
@@ -114,9 +122,8 @@ class _Calls:
     def failed(self, span_id: str, error: BaseException | None) -> None:
         found = self._open.pop(span_id, None)
         if found is not None:
-            recording, last = found
-            reading = _tells(last[0]) if last else Reading()
-            recording.done(reading, None if isinstance(error, GeneratorExit) else error)
+            reading = _tells(found.last[0]) if found.last else Reading()
+            found.recording.done(reading, None if isinstance(error, GeneratorExit) else error)
 
     def event(self, event: Any) -> None:
         """Take in one event, told by the name of its class."""
@@ -124,14 +131,14 @@ class _Calls:
         if kind in {"LLMChatStartEvent", "LLMCompletionStartEvent"}:
             self._start(event, span_id)
         elif kind in {"LLMChatInProgressEvent", "LLMCompletionInProgressEvent"} and span_id in self._open:
-            recording, last = self._open[span_id]
-            last[:] = [event.response]  # each piece holds all that came before it
-            recording.mark(event.response)
+            call = self._open[span_id]
+            call.last[:] = [event.response]  # each piece holds all that came before it
+            call.recording.mark(event.response)
         elif kind in {"LLMChatEndEvent", "LLMCompletionEndEvent"}:
             found = self._open.pop(span_id, None)
             if found is not None:
-                found[0].mark(event.response)
-                found[0].done(_tells(event.response))
+                found.recording.mark(event.response)
+                found.recording.done(_tells(event.response))
         elif kind == "ExceptionEvent":
             self.failed(span_id, event.exception)
         elif kind == "RetrievalEndEvent":
@@ -139,18 +146,31 @@ class _Calls:
 
     def _start(self, event: Any, span_id: str) -> None:
         around = self._around(span_id)
-        if any(outer in self._open for outer in around):
-            return  # a chat that is made of a completion, or the other way round, is one call
         messages = getattr(event, "messages", None)
+        words = [event.prompt] if messages is None else list(messages)
+        if any(outer in self._open for outer in around) or self._is_late(span_id, words):
+            return  # a chat that is made of a completion, or the other way round, is one call
         asked = event.prompt if messages is None else [_message(message) for message in messages]
         model = event.model_dict.get("model") or event.model_dict.get("model_name")
         recording = begin(self.client, self._feature, Asked(asked, model, None, event.tags))
         if recording is None:
             return
         if len(self._open) < _MOST_SPANS:
-            self._open[span_id] = (recording, [])
+            self._open[span_id] = _Call(recording, [], words)
         if recording.handle is not self.client.current():
             _add(recording.handle, self._nodes.get(around[-1] if around else span_id, []))
+
+    def _is_late(self, span_id: str, words: list[Any]) -> bool:
+        """Say whether this call is what an async stream is made of: begun at its first piece, when its span is over."""
+        owner, _, method = span_id.partition("-")[0].rpartition(".")
+        outer = f"{owner}.a{method}-"
+        return any(
+            name.startswith(outer)
+            and not call.last
+            and len(call.words) == len(words)
+            and all(one is other for one, other in zip(call.words, words, strict=True))
+            for name, call in tuple(self._open.items())
+        )
 
     def _retrieved(self, nodes: list[Any], span_id: str) -> None:
         """Keep the nodes for the model calls under the same outermost span; an inner retriever's come again, merged."""
@@ -172,11 +192,13 @@ class _Calls:
 
 
 def _message(message: Any) -> dict[str, Any]:
-    content = message.content
-    if content is None or any(getattr(block, "block_type", "text") != "text" for block in message.blocks):
-        content = slim([block.model_dump(mode="json", exclude_none=True) for block in message.blocks])
+    blocks = [block for block in message.blocks if getattr(block, "block_type", "text") != "tool_call"]
+    content: Any = message.content
+    if any(getattr(block, "block_type", "text") != "text" for block in blocks):
+        content = slim([block.model_dump(mode="json", exclude_none=True) for block in blocks])
     told = {"role": str(getattr(message.role, "value", message.role)), "content": content}
-    calls = message.additional_kwargs.get("tool_calls")
+    # Where both are there, both say the same: the provider's own form is the fuller one.
+    calls = message.additional_kwargs.get("tool_calls") or [block for block in message.blocks if block not in blocks]
     if calls:
         told["tool_calls"] = [call.model_dump(mode="json") if hasattr(call, "model_dump") else call for call in calls]
     return told

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import openai
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, CompletionResponseGen, LLMMetadata
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.dispatcher import instrument_tags
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    CompletionResponseGen,
+    LLMMetadata,
+    ToolCallBlock,
+)
 from llama_index.core.llms import CustomLLM
-from llama_index.core.llms.callbacks import llm_completion_callback
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import instrument_tags
 
 import trimtab
 from tests.llm_endpoint import LlmEndpoint
@@ -98,7 +105,7 @@ def test_streams_are_recorded_whole_and_left(make: Make, model: Desk, recorded: 
         pieces = list(model.stream_complete("How long?"))
         chat = model.stream_chat(ASKED)
         assert next(chat).message.content == "Two"
-        chat.close()  # type: ignore[attr-defined]
+        chat.close()
     whole, left = recorded(client)
     assert (whole["output"], whole["id"]) == ("Two days.", trimtab.inference_of(pieces[-1]))
     assert (left["output"], left.get("error")) == ("Two", None)
@@ -121,6 +128,25 @@ def test_tags_name_user_session_and_feature(make: Make, model: Desk, recorded: R
         model.complete("How long?")
     (event,) = recorded(client)
     assert (event["user_id"], event["session_id"], event["feature"]) == ("u-2", "s-2", "chat")
+
+
+class Caller(Desk):
+    """The same model, which calls a tool."""
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **options: Any) -> ChatResponse:
+        call = self._ask("call a tool").choices[0].message.tool_calls[0]
+        block = ToolCallBlock(tool_call_id=call.id, tool_name=call.function.name, tool_kwargs=call.function.arguments)
+        return ChatResponse(message=ChatMessage(role="assistant", blocks=[block]))
+
+
+def test_tool_calls_are_the_output(make: Make, endpoint: LlmEndpoint, recorded: Recorded) -> None:
+    client = make(strict=True)
+    with listen(client):
+        Caller(url=f"{endpoint.url}/v1").chat(ASKED)
+    (event,) = recorded(client)
+    (call,) = event["output"]["tool_calls"]
+    assert (call["tool_name"], call["tool_kwargs"], event["output"]["content"]) == ("track", '{"order": 7}', None)
 
 
 def test_errors_pass_and_are_recorded(make: Make, model: Desk, recorded: Recorded) -> None:
