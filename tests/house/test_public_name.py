@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ import pytest
 from tests.house.checkout import SOURCE, kept_files, shown
 
 IMPORT_BUDGET = 75
+
+# What these modules wrap derives from classes of the library, which the app that uses them has; imported on use alone.
+WRAPPED = {
+    "wrap/langchain.py": {"langchain_core"},
+    "wrap/llamaindex.py": {"llama_index", "llama_index_instrumentation"},
+}
 
 # Runs in a process of its own, so that what the modules warn of or start does not touch the tests.
 ASK_MODULES = """
@@ -63,15 +70,29 @@ def loaded_modules(statement: str) -> int:
     )
 
 
-def foreign_imports(source: str) -> list[str]:
-    """Return the modules that `source` imports from outside the standard library and the SDK itself."""
+def foreign_imports(source: str, wrapped: Collection[str] = ()) -> list[str]:
+    """Return the modules that `source` imports from outside the standard library and the SDK itself.
+
+    Those of the libraries `wrapped` may be imported inside functions and for type checkers.
+    """
+    tree = ast.parse(source)
+    late = {id(node) for outer in ast.walk(tree) if _runs_later(outer) for node in ast.walk(outer)}
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append(node.module or "")
+            names = [node.module or ""]
+        found += [name for name in names if id(node) not in late or name.partition(".")[0] not in wrapped]
     return [name for name in found if name.partition(".")[0] not in sys.stdlib_module_names and not _of_client(name)]
+
+
+def _runs_later(node: ast.AST) -> bool:
+    """Say whether what `node` holds does not run when the module is imported."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _of_client(name: str) -> bool:
@@ -102,7 +123,8 @@ def test_a_heavy_import_breaks_the_budget() -> None:
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "trimtab/client").rglob("*.py")), ids=shown)
 def test_the_sdk_imports_the_standard_library_alone(path: Path) -> None:
-    assert foreign_imports(path.read_text("utf-8")) == []
+    wrapped = WRAPPED.get(path.relative_to(SOURCE / "trimtab/client").as_posix(), set())
+    assert foreign_imports(path.read_text("utf-8"), wrapped) == []
 
 
 @pytest.mark.parametrize(
@@ -116,3 +138,9 @@ def test_the_sdk_imports_the_standard_library_alone(path: Path) -> None:
 )
 def test_a_foreign_import_is_found(line: str) -> None:
     assert len(foreign_imports(f"import json\nfrom trimtab.client.queue import Queue\n{line}\n")) == 1
+
+
+def test_a_wrapped_library_is_imported_on_use_alone() -> None:
+    late = "def f() -> None:\n    import shelf.books\n    import requests\n"
+    assert foreign_imports(late, {"shelf"}) == ["requests"]
+    assert foreign_imports(f"import shelf\n{late}", {"shelf"}) == ["shelf", "requests"]
