@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trimtab.client.wrap.recording import Asked, Reading, begin, guarded, slim
 
@@ -29,17 +29,10 @@ def handler(client: Client, *, feature: str | None = None) -> BaseCallbackHandle
     from langchain_core.callbacks import BaseCallbackHandler  # noqa: PLC0415 only the app that uses it has it
 
     runs = _Runs(client, feature)
-
-    class TrimtabHandler(BaseCallbackHandler):
-        """Hands LangChain's events on; nothing here can fail or stop a chain."""
-
-        run_inline = True  # in order, and in the context that knows session and user
-
-        def __getattribute__(self, name: str) -> Any:
-            verb = _VERBS.get(name)
-            return runs.safely(verb) if verb is not None else super().__getattribute__(name)
-
-    return TrimtabHandler()
+    methods = {name: runs.method(verb) for name, verb in _VERBS.items()}
+    # Run inline: in order, and in the context that knows session and user.
+    made = type("TrimtabHandler", (BaseCallbackHandler,), {"run_inline": True, **methods})
+    return cast("BaseCallbackHandler", made())
 
 
 class _Runs:
@@ -51,9 +44,9 @@ class _Runs:
         self._roots: dict[UUID, UUID] = {}
         self._documents: dict[UUID, list[Any]] = {}
 
-    def safely(self, verb: Callable[..., None]) -> Callable[..., None]:
-        """Return the handler's method for `verb`."""
-        return lambda *told, **options: guarded(self._client, lambda: verb(self, *told, **options))
+    def method(self, verb: Callable[..., None]) -> Callable[..., None]:
+        """Return the handler's method for `verb`, which can neither fail nor stop a chain."""
+        return lambda _, *told, **options: guarded(self._client, lambda: verb(self, *told, **options))
 
     def chain_start(self, *_: Any, run_id: UUID, parent_run_id: UUID | None = None, **__: Any) -> None:
         """Remember which chain a step belongs to."""
