@@ -23,7 +23,7 @@ from trimtab.server.app import create_app
 from trimtab.server.auth import mint
 from trimtab.store.ports import Writes
 
-__all__ = ["KINDS", "NOW", "Live", "live"]
+__all__ = ["KINDS", "NOW", "Live", "live", "pages"]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KINDS: tuple[KeyKind, ...] = get_args(KeyKind)
@@ -43,6 +43,11 @@ class Live:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
 
+def pages(kind: KeyKind) -> list[str]:
+    """Return where the pages may be that use a test's key of this kind, or its tokens."""
+    return [] if kind == "read" else ["*"]
+
+
 class _Announced(uvicorn.Server):
     """Says when it listens, so that nobody has to poll."""
 
@@ -60,10 +65,10 @@ def live(folder: Path, settings: Settings | None = None, *, clock: Clock | None 
     """Run a server on a store in `folder`, with one key of each kind in project `default`; its stages do not run."""
     settings = msgspec.structs.replace(settings or Settings(), storage=Storage(path=str(folder)))
     with assemble(settings, clock=clock, inline_runs=True) as engine:
-        minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now()) for kind in KINDS}
+        minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now(), origins=pages(kind)) for kind in KINDS}
         sealed = [seal(engine.redactor, one.key) for one in minted.values()]
         engine.store.commit({"default": Writes(keys=sealed)})
-        config = uvicorn.Config(create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False)
+        config = uvicorn.Config(create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False, proxy_headers=False)
         server = _Announced(config)
         thread = threading.Thread(target=server.run, name="test-server")
         thread.start()

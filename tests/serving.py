@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.live import pages
 from trimtab.clock import Clock, SetClock, SystemClock
 from trimtab.config import Settings, Storage
 from trimtab.records import KeyKind
@@ -106,6 +107,6 @@ class ServerProcess:
         clock: Clock = SetClock(self._now) if self._now else SystemClock()
         kinds: tuple[KeyKind, ...] = ("admin", "ingest", "read", "public")
         with assemble(Settings(storage=Storage(path=str(self.folder))), clock=clock) as engine:
-            minted = {kind: mint(kind, "default", "test", clock.now()) for kind in kinds}
+            minted = {kind: mint(kind, "default", "test", clock.now(), origins=pages(kind)) for kind in kinds}
             engine.store.commit({"default": Writes(keys=[seal(engine.redactor, key.key) for key in minted.values()])})
         return {kind: key.secret for kind, key in minted.items()}

@@ -42,6 +42,7 @@ class Server(_Section, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8787
     body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
     clock: Literal["system", "set"] = "system"
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class Storage(_Section, frozen=True):
@@ -60,6 +61,19 @@ class Ingest(_Section, frozen=True):
     future_seconds: Count = 600
     past_days: Some = 3650
     group_events: Some = 2000
+    in_flight_bytes: Annotated[int, Meta(ge=1024)] = 64 << 20
+
+
+class Limits(_Section, frozen=True):
+    """How much one sender may send; what is over it is answered 429."""
+
+    address_events_per_s: Positive = 50.0
+    address_burst: Some = 1000
+    addresses: Some = 100_000
+    key_events_per_s: Positive = 2000.0
+    key_burst: Some = 10_000
+    ingest_events_per_s: Positive | None = None
+    ingest_burst: Some = 10_000
 
 
 class Redaction(_Section, frozen=True):
@@ -158,6 +172,7 @@ class Settings(_Section, frozen=True):
     server: Server = Server()
     storage: Storage = Storage()
     ingest: Ingest = Ingest()
+    limits: Limits = Limits()
     redaction: Redaction = Redaction()
     monitoring: Monitoring = Monitoring()
     playbook: Playbook = Playbook()
@@ -175,6 +190,9 @@ class Loaded(NamedTuple):
 
     settings: Settings
     sources: dict[str, str]
+
+
+_LISTS = {"canary.steps", "server.trusted_proxies"}
 
 
 def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -290,7 +308,7 @@ def _place(tree: dict[str, Any], parts: list[str], text: str, variable: str) -> 
         raise _unknown(dotted, f"the environment ({variable})")
     for section in parts[:-1]:
         tree = tree.setdefault(section, {})
-    tree[parts[-1]] = [part.strip() for part in text.split(",")] if dotted == "canary.steps" else text
+    tree[parts[-1]] = [part.strip() for part in text.split(",") if part.strip()] if dotted in _LISTS else text
 
 
 def _explain(error: msgspec.ValidationError, tree: Mapping[str, Any], sources: Mapping[str, str]) -> ConfigError:

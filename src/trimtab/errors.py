@@ -11,9 +11,11 @@
     |   `-- UnreadableFile               a file named by the user cannot be read as what it should be
     |-- ConfigError (ValueError)         trimtab.toml or the environment does not fit
     |-- AuthError (PermissionError)      no key, an unknown key
-    |   `-- ForbiddenKey                 a key of the wrong kind for this call
+    |   |-- ForbiddenKey                 a key of the wrong kind for this call
+    |   `-- ForbiddenOrigin              a good key, used from a page it is not for
     |-- NotFound (LookupError)           no such feature, version, incident, ...
     |-- Conflict (RuntimeError)          the state does not allow this call now
+    |-- RateLimited (RuntimeError)       this sender sent more than it may; try again later
     |-- Unavailable (RuntimeError)       try again later: disk full, shutting down, too much in flight
     |-- RedactionFailed (RuntimeError)   a record could not be cleaned, so it was not stored
     |-- WallBreach (TypeError)           something not redacted was about to be stored (a bug, never a user's fault)
@@ -33,11 +35,13 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "ForbiddenKey",
+    "ForbiddenOrigin",
     "InputError",
     "InvalidField",
     "MalformedBody",
     "MissingExtra",
     "NotFound",
+    "RateLimited",
     "RedactionFailed",
     "TimeInFuture",
     "TimeTooOld",
@@ -131,6 +135,13 @@ class ForbiddenKey(AuthError):
     status = 403
 
 
+class ForbiddenOrigin(AuthError):
+    """A valid key that a page of another origin than its own used."""
+
+    code = "forbidden_origin"
+    status = 403
+
+
 class NotFound(TrimtabError, LookupError):
     """Nothing here has that name or id."""
 
@@ -143,6 +154,17 @@ class Conflict(TrimtabError, RuntimeError):
 
     code = "conflict"
     status = 409
+
+
+class RateLimited(TrimtabError, RuntimeError):
+    """A sender went over its limit; `retry_after_s` whole seconds later it may send again."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(TrimtabError, RuntimeError):

@@ -40,6 +40,7 @@ __all__ = [
     "Monitor",
     "Name",
     "Opinion",
+    "Origin",
     "Outcome",
     "Payload",
     "Project",
@@ -78,6 +79,11 @@ Line = Annotated[str, Meta(max_length=2000, extra={"pii": "none"})]
 
 State = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
 """Numbers the engine keeps between ticks."""
+
+Origin = Annotated[
+    str, Meta(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]{1,260})$(?!\n)", extra={"pii": "none"})
+]
+"""Where a page comes from, as browsers write it in `Origin`: scheme, host and port, in lower case; or * for any page."""
 
 Time = Annotated[datetime, Meta(tz=True)]
 """A time with its zone; kept and returned in UTC."""
@@ -231,7 +237,10 @@ class Project(_Record, frozen=True):
 
 
 class ApiKey(_Record, frozen=True):
-    """A key as it is kept: the secret itself is shown once and only its SHA-256 stays."""
+    """A key as it is kept: the secret itself is shown once and only its SHA-256 stays.
+
+    Only pages of `origins` may use it: a public key itself, an ingest or admin key the tokens that were made with it.
+    """
 
     id: Uuid
     project_id: Name
@@ -241,6 +250,7 @@ class ApiKey(_Record, frozen=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"pii": "none"})]
     created_at: Time
     revoked_at: Time | None = None
+    origins: list[Origin] = []
 
 
 class Feature(_Record, frozen=True):

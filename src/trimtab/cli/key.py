@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -33,14 +33,23 @@ key = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 ProjectOption = Annotated[str, typer.Option("--project", help="Whose key it is.")]
 
 
-def make_key(store: HotStore, settings: Settings, kind: KeyKind, project_id: str, label: str, now: datetime) -> Minted:
-    """Make and store a key. Raises NotFound for an unknown project."""
+def make_key(
+    store: HotStore,
+    settings: Settings,
+    kind: KeyKind,
+    project_id: str,
+    label: str,
+    now: datetime,
+    *,
+    origins: Sequence[str] = (),
+) -> Minted:
+    """Make and store a key. Raises NotFound for an unknown project, InvalidField for origins that do not fit."""
+    minted = mint(kind, project_id, label, now, origins=origins)
     projects = {project.id for project in store.projects()}
     if not projects and project_id == "default":
         store.commit({project_id: Writes(projects=[Project(id=project_id, created_at=now)])})
     elif project_id not in projects:
         raise NotFound(f"no project {project_id!r}; there is {', '.join(sorted(projects)) or 'none yet'}")
-    minted = mint(kind, project_id, label, now)
     store.commit({project_id: Writes(keys=[seal(open_redactor(settings), minted.key)])})
     return minted
 
@@ -50,13 +59,17 @@ def create(
     kind: Annotated[KeyKind, typer.Argument(help="What it may do: public, ingest, read or admin.")],
     *,
     label: Annotated[str, typer.Option(help="To know it by.")] = "",
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Where its pages are, such as https://app.example; once for each, or '*' for every page."),
+    ] = None,
     project: ProjectOption = "default",
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Make a key and print it, this once. Nothing else is printed to stdout, so that it can be piped on."""
     with told_plainly(), _store(config, data) as (store, settings):
-        minted = make_key(store, settings, kind, project, label, SystemClock().now())
+        minted = make_key(store, settings, kind, project, label, SystemClock().now(), origins=origin or ())
         typer.echo(f"Key {minted.key.id} of kind {kind}; it is shown this once:", err=True)
         typer.echo(minted.secret)
 
@@ -76,10 +89,11 @@ def list_(
         shown = [{name: value for name, value in msgspec.to_builtins(one).items() if name != "sha256"} for one in keys]
         typer.echo(json_.dumps(shown, indent=2))
         return
-    table = Table("id", "kind", "hint", "label", "made", "revoked")
+    table = Table("id", "kind", "hint", "label", "origins", "made", "revoked")
     for one in keys:
         revoked = f"{one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else ""
-        table.add_row(one.id, one.kind, one.hint, one.label, f"{one.created_at:%Y-%m-%d %H:%M}", revoked)
+        made = f"{one.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(one.id, one.kind, one.hint, one.label, "\n".join(one.origins), made, revoked)
     Console().print(table)
 
 

@@ -134,6 +134,7 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whom to believe is said by server.trusted_proxies
         timeout_graceful_shutdown=_GRACE_S,
         loop="auto",
         http="httptools",

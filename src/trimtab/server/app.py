@@ -12,9 +12,11 @@ from litestar.handlers import HTTPRouteHandler
 from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
 from trimtab.server import openapi
+from trimtab.server.address import Addresses
 from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
+from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
 from trimtab.server.routes import events, features, keys, loop, operations, traces
@@ -46,13 +48,16 @@ def installed_version() -> str:
 def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
     """Return the ASGI application over `engine`; `workers`, where given, are woken by new events and watched.
 
-    The application neither starts nor closes either of them.
+    The application neither starts nor closes either of them. Raises ConfigError for a proxy that is no address.
     """
     metrics = Metrics(engine)
+    keyring = Keyring(engine.store)
     state = {
         "engine": engine,
         "workers": workers,
-        "keyring": Keyring(engine.store),
+        "keyring": keyring,
+        "meter": Meter(engine.settings.limits),
+        "addresses": Addresses(engine.settings.server.trusted_proxies),
         "metrics": metrics,
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
@@ -69,5 +74,6 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
     )
     if workers is not None:
         engine.intake.on_stored = workers.wake
-    app.asgi_handler = BrowserDoor(Envelope(app.asgi_handler, engine.clock, metrics.observe), built_script())
+    enveloped = Envelope(app.asgi_handler, engine.clock, metrics.observe)
+    app.asgi_handler = BrowserDoor(enveloped, built_script(), keyring.roster)
     return app

@@ -1,4 +1,4 @@
-"""API keys: how one is made, and how a request's key is checked against what its route allows."""
+"""API keys: how one is made, and how a request's key or token is checked against what its route allows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ import hmac
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from trimtab.errors import AuthError, ForbiddenKey
+from trimtab.errors import AuthError, ForbiddenKey, ForbiddenOrigin
 from trimtab.ids import new_id
+from trimtab.ingest.sender import Sender
 from trimtab.records import ApiKey, KeyKind
+from trimtab.server.address import Addresses
+from trimtab.server.caller import Caller
 from trimtab.server.contract import Contract
+from trimtab.server.limits import Meter
+from trimtab.server.origin import allows, checked_origins
+from trimtab.server.token import TOKEN, Claims, reference_of, verified
 from trimtab.store.ports import CatalogStore
 
-__all__ = ["Keyring", "Minted", "guard", "mint"]
+__all__ = ["Keyring", "Minted", "Roster", "guard", "mint"]
 
 _SECRET_BYTES = 32
-_MAX_SECRET = 200
+_MAX_SECRET = 4096
+_SHOWN = 80
 _REMEMBERED_S = 5.0
+_SIGNERS: frozenset[KeyKind] = frozenset({"ingest", "admin"})
 
 
 class Minted(NamedTuple):
@@ -34,8 +43,14 @@ class Minted(NamedTuple):
     key: ApiKey
 
 
-def mint(kind: KeyKind, project_id: str, label: str, now: datetime) -> Minted:
-    """Make a key of 256 random bits. Only its SHA-256 is kept; a random key needs no slow hash."""
+def mint(
+    kind: KeyKind, project_id: str, label: str, now: datetime, *, origins: Sequence[str] = ()
+) -> Minted:
+    """Make a key of 256 random bits. Only its SHA-256 is kept; a random key needs no slow hash.
+
+    `origins` are the pages that may use it, or its tokens; a public key needs at least one. Raises InvalidField.
+    """
+    told = checked_origins(kind, origins)
     secret = f"tt_{kind}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     key = ApiKey(
         id=new_id(now),
@@ -45,12 +60,21 @@ def mint(kind: KeyKind, project_id: str, label: str, now: datetime) -> Minted:
         hint=_hint(kind, secret),
         sha256=_digest(secret),
         created_at=now,
+        origins=told,
     )
     return Minted(secret, key)
 
 
+class Roster(NamedTuple):
+    """The live keys of all projects, as they were at `at`: those that may sign tokens, and where pages may be."""
+
+    at: float
+    signers: dict[str, ApiKey]
+    origins: frozenset[str]
+
+
 class Keyring:
-    """Finds keys by their secret; a found one is remembered for five seconds.
+    """Finds keys by their secret, and knows which sign tokens; what was found is remembered for five seconds.
 
     A key revoked through this process is refused from that moment, one revoked by another process within the five.
     """
@@ -58,6 +82,7 @@ class Keyring:
     def __init__(self, store: CatalogStore) -> None:
         self._store = store
         self._known: dict[str, tuple[float, ApiKey]] = {}
+        self._roster: Roster | None = None
         self._lock = threading.Lock()
 
     def remembered(self, secret: str) -> ApiKey | None:
@@ -79,13 +104,32 @@ class Keyring:
             return key
 
     def forget(self, key: ApiKey) -> None:
-        """Ask the store again at the key's next use: to be called once its revocation is stored."""
+        """Ask the store again at the key's next use: to be called once the key, or its revocation, is stored."""
         with self._lock:
             self._known.pop(key.sha256, None)
+            self._roster = None
+
+    async def roster(self) -> Roster:
+        """Return the live keys, at most five seconds old. Raises Unavailable."""
+        held = self._roster
+        return held if _fresh(held) else await asyncio.to_thread(self._read_roster)
+
+    def _read_roster(self) -> Roster:
+        with self._lock:
+            if _fresh(self._roster):  # another request asked at the same time
+                return self._roster
+            keys = [key for project in self._store.projects() for key in self._store.keys(project.id)]
+            live = [key for key in keys if key.revoked_at is None]
+            self._roster = Roster(
+                time.monotonic(),
+                {reference_of(key): key for key in live if key.kind in _SIGNERS},
+                frozenset(origin for key in live for origin in key.origins),
+            )
+            return self._roster
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let a request through when its key is of a kind its route allows. Raises AuthError or ForbiddenKey."""
+    """Let a request through when its key is of a kind its route allows. Raises AuthError or RateLimited."""
     if connection.scope.get("method") == "OPTIONS":  # the framework's own answer: which methods there are
         return
     told = handler.opt.get("contract")
@@ -93,15 +137,57 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise ForbiddenKey("this route has no contract, so nobody may call it")
     if not told.keys:
         return
+    key, claims = await _shown(connection)
+    kind: KeyKind = "public" if claims is not None else key.kind
+    if kind not in told.keys:
+        allowed = " or ".join(sorted(told.keys))
+        got = "a token for feedback on one answer" if claims is not None else f"one of kind {key.kind}"
+        raise ForbiddenKey(f"expected a key of kind {allowed}, got {got}")
+    origin = connection.headers.get("origin")
+    if kind == "public" and origin is not None and not allows(key.origins, origin):
+        raise ForbiddenOrigin(_not_for(key, claims, origin), param="origin")
+    connection.scope["auth"] = Caller(key.id, key.project_id, kind, _sender(connection, told, key, claims))
+
+
+async def _shown(connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[ApiKey, Claims | None]:
+    """Return the key of the request, or the one that made its token, with what the token says."""
     secret = _bearer(connection.headers.get("authorization", ""))
     keyring: Keyring = connection.app.state.keyring
+    if secret.startswith(TOKEN):
+        roster = await keyring.roster()
+        return verified(secret, roster.signers, connection.app.state.engine.clock.now())
     key = keyring.remembered(secret) or await asyncio.to_thread(keyring.find, secret)
     if key is None:
         raise AuthError("expected a valid API key, got one that is unknown or revoked; `trimtab key create` makes one")
-    if key.kind not in told.keys:
-        allowed = " or ".join(sorted(told.keys))
-        raise ForbiddenKey(f"expected a key of kind {allowed}, got one of kind {key.kind}")
-    connection.scope["auth"] = key
+    return key, None
+
+
+def _sender(
+    connection: ASGIConnection[Any, Any, Any, Any], told: Contract, key: ApiKey, claims: Claims | None
+) -> Sender:
+    """Return what the caller may send, with its limits counted where the route takes events. Raises RateLimited."""
+    if not told.metered:
+        return Sender(trusted=key.kind != "public")
+    meter: Meter = connection.app.state.meter
+    addresses: Addresses = connection.app.state.addresses
+    if claims is None:
+        charge = meter.open(key.kind, key.id, addresses.of(connection.scope))
+        return Sender(trusted=key.kind != "public", charge=charge)
+    charge = meter.open("public", key.id, addresses.of(connection.scope))
+    return Sender(trusted=False, inference_id=claims.inference_id, user_id=claims.user_id, charge=charge)
+
+
+def _not_for(key: ApiKey, claims: Claims | None, origin: str) -> str:
+    what = "this key" if claims is None else "the key that made this token"
+    listed = ", ".join(key.origins) or "none"
+    return (
+        f"expected a page of the origins of {what} ({listed[:400]}), got {origin[:_SHOWN]!r}; "
+        "make a key with --origin for it"
+    )
+
+
+def _fresh(held: Roster | None) -> TypeGuard[Roster]:
+    return held is not None and time.monotonic() - held.at <= _REMEMBERED_S
 
 
 def _bearer(header: str) -> str:

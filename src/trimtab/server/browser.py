@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -13,13 +13,16 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from trimtab.errors import TrimtabError
+from trimtab.server.auth import Roster
+from trimtab.server.origin import allows
+from trimtab.server.token import TOKEN
+
 __all__ = ["BrowserDoor", "built_script"]
 
 _EVENT_PATHS = frozenset({"/v1/events", "/v1/feedback"})
-_PUBLIC = "tt_public_"
-# No cookie is ever looked at, so any origin may ask: what a key may do is decided by the key.
+_IN_ADDRESS = ("tt_public_", TOKEN)
 _PREFLIGHT = [
-    (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST"),
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-max-age", b"7200"),
@@ -40,12 +43,16 @@ class BrowserDoor:
     """Stands around the application, for the two ways events come in from pages of other origins.
 
     A page that closes cannot wait for a preflight, so it can send neither an Authorization header nor JSON: it sends
-    `text/plain` and its key in the address, as `?key=`. Only a public key is looked for there, because addresses end
-    up in logs.
+    `text/plain` and its key in the address, as `?key=`. Only a public key or a token is looked for there, because
+    addresses end up in logs.
+
+    A preflight comes without its key: it is answered for the origins of any live key, and so that refusals can be read
+    so is every request; whether its own key is for that origin is decided by the guard. No cookie is ever looked at.
     """
 
-    def __init__(self, app: ASGIApp, script: bytes | None) -> None:
+    def __init__(self, app: ASGIApp, script: bytes | None, roster: Callable[[], Awaitable[Roster]]) -> None:
         self._app = app
+        self._roster = roster
         self._script = script
         self._tag = b'"' + hashlib.sha256(script or b"").hexdigest()[:16].encode() + b'"'
 
@@ -57,11 +64,26 @@ class BrowserDoor:
             await self._serve_script(scope, send)
         elif scope["path"] not in _EVENT_PATHS:
             await self._app(scope, receive, send)
-        elif scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
-            await _answer(send, HTTPStatus.NO_CONTENT, _PREFLIGHT)
         else:
-            _move_key(scope)
-            await self._app(scope, receive, _readable_anywhere(send))
+            await self._serve_events(scope, receive, send)
+
+    async def _serve_events(self, scope: Any, receive: Receive, send: Send) -> None:
+        origin = _header(scope, b"origin")
+        allowed = await self._allows(origin)
+        if scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
+            granted = [(b"access-control-allow-origin", origin), *_PREFLIGHT] if allowed else []
+            await _answer(send, HTTPStatus.NO_CONTENT, [*granted, (b"vary", b"Origin")])
+            return
+        _move_key(scope)
+        await self._app(scope, receive, _readable_from(origin if allowed else b"", send))
+
+    async def _allows(self, origin: bytes) -> bool:
+        if not origin:
+            return False
+        try:
+            return allows((await self._roster()).origins, origin.decode("latin-1"))
+        except TrimtabError:  # the store cannot say; the request itself is told so
+            return False
 
     async def _serve_script(self, scope: Any, send: Send) -> None:
         headers = [
@@ -86,21 +108,23 @@ def _header(scope: Any, wanted: bytes) -> bytes:
 
 
 def _move_key(scope: Any) -> None:
-    """Put a public key from the address where every other key stands, and take it out of the address."""
+    """Put a public key or token from the address where every other key stands, and take it out of the address."""
     if _header(scope, b"authorization"):
         return
     key = parse_qs(scope["query_string"].decode("latin-1")).get("key", [""])[0]
-    if key.startswith(_PUBLIC) and key.isascii():
+    if key.startswith(_IN_ADDRESS) and key.isascii():
         scope["headers"] = [*scope["headers"], (b"authorization", b"Bearer " + key.encode())]
         scope["query_string"] = b""
 
 
-def _readable_anywhere(send: Send) -> Send:
+def _readable_from(origin: bytes, send: Send) -> Send:
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableScopeHeaders.from_message(message)
-            headers["Access-Control-Allow-Origin"] = "*"
-            headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id"
+            headers["Vary"] = "Origin"
+            if origin:
+                headers["Access-Control-Allow-Origin"] = origin.decode("latin-1")
+                headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id"
         await send(message)
 
     return answer

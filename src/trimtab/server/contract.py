@@ -13,8 +13,9 @@ from msgspec import Struct
 from trimtab.errors import InvalidField, NotFound
 from trimtab.ids import is_uuid
 from trimtab.ingest.decode import decode_record
-from trimtab.records import ApiKey, KeyKind, Name
+from trimtab.records import KeyKind, Name
 from trimtab.runtime.assemble import Engine
+from trimtab.server.caller import Caller
 from trimtab.store.ports import Page
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "read",
 ]
 
-Call = Request[ApiKey, Any, State]
+Call = Request[Caller, Any, State]
 OPEN: frozenset[KeyKind] = frozenset()
 """No key is asked for."""
 
@@ -46,7 +47,10 @@ class Listing(Struct, Generic[T], frozen=True):
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """The promise of one route. `query` names its query parameters (see `server/query.py`)."""
+    """The promise of one route. `query` names its query parameters (see `server/query.py`).
+
+    A `metered` route takes events: what its callers send counts against their limits.
+    """
 
     keys: frozenset[KeyKind]
     answer: Any
@@ -56,6 +60,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     answer_type: str = "application/json"
     body_types: tuple[str, ...] = ("application/json",)
     body_required: bool = True
+    metered: bool = False
 
 
 def contract(
@@ -67,6 +72,7 @@ def contract(
     answer_type: str = "application/json",
     body_types: tuple[str, ...] = ("application/json",),
     body_required: bool = True,
+    metered: bool = False,
 ) -> dict[str, Any]:
     """Return the `opt` of a route with its contract."""
     return {
@@ -79,6 +85,7 @@ def contract(
             answer_type=answer_type,
             body_types=body_types,
             body_required=body_required,
+            metered=metered,
         )
     }
 

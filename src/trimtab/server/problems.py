@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Struct
 
-from trimtab.errors import AuthError, ForbiddenKey, TrimtabError, Unavailable
+from trimtab.errors import RateLimited, TrimtabError, Unavailable
 
 __all__ = ["CODES", "HANDLERS", "Problem", "ProblemBody", "problem"]
 
@@ -54,7 +54,9 @@ def _told(error: TrimtabError) -> Response[Problem]:
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = _RETRY_AFTER_S
-    if isinstance(error, AuthError) and not isinstance(error, ForbiddenKey):
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(error.status, error.code, error.message, param=error.param, headers=headers)
 

@@ -63,6 +63,7 @@ __all__ = [
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
+    "UPGRADES",
     "VERSIONS",
     "Noun",
     "cursors",
@@ -77,7 +78,11 @@ __all__ = [
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+UPGRADES: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE api_keys ADD COLUMN origins TEXT NOT NULL DEFAULT '[]'",),
+}
+"""What brings a file of that version to the next one."""
 
 metadata = MetaData()
 

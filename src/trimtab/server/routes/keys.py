@@ -21,10 +21,15 @@ __all__ = ["ROUTES", "KeyInfo", "NewKey", "ShownKey"]
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The key to make: what it may do, and a label to know it by."""
+    """The key to make: what it may do, a label to know it by, and where pages that use it may be.
+
+    `origins` are origins such as https://app.example, or * for every page. A public key needs one; with an ingest or
+    admin key they are where its tokens may be used.
+    """
 
     kind: KeyKind
     label: Annotated[str, Meta(max_length=200)] = ""
+    origins: list[str] = []
 
 
 class KeyInfo(Struct, frozen=True, kw_only=True):
@@ -34,6 +39,7 @@ class KeyInfo(Struct, frozen=True, kw_only=True):
     kind: KeyKind
     label: str
     hint: str
+    origins: list[str]
     created_at: datetime
     revoked_at: datetime | None
 
@@ -50,6 +56,7 @@ def _info(key: ApiKey) -> KeyInfo:
         kind=key.kind,
         label=key.label,
         hint=key.hint,
+        origins=key.origins,
         created_at=key.created_at,
         revoked_at=key.revoked_at,
     )
@@ -65,9 +72,11 @@ def list_keys(request: Call) -> Listing[KeyInfo]:
 def create_key(request: Call, body: RawBody) -> ShownKey:
     """Make a key. Its secret is in this answer and nowhere else."""
     told, engine, project_id = read(body, NewKey), engine_of(request), request.auth.project_id
-    minted = mint(told.kind, project_id, told.label, engine.clock.now())
+    minted = mint(told.kind, project_id, told.label, engine.clock.now(), origins=told.origins)
     sealed = seal(engine.redactor, minted.key)
     engine.store.commit({project_id: Writes(keys=[sealed])})
+    keyring: Keyring = request.app.state.keyring
+    keyring.forget(sealed.record)
     return ShownKey(key=minted.secret, **msgspec.structs.asdict(_info(sealed.record)))
 
 

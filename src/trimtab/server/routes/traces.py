@@ -52,6 +52,7 @@ def _refused(kind: type[Exception]) -> Any:
         body=dict[str, Any],
         answer=TracesResponse,
         body_types=("application/x-protobuf", "application/json"),
+        metered=True,
     ),
 )
 async def add_traces(request: Call) -> Response[bytes]:
@@ -65,9 +66,10 @@ async def add_traces(request: Call) -> Response[bytes]:
     content_type = headers.get("content-type", "")
     answer = await engine_of(request).intake.accept_traces(
         request.auth.project_id,
-        await request.body(),
+        request.stream(),
         content_type=content_type,
         content_encoding=headers.get("content-encoding", ""),
+        sender=request.auth.sender,
     )
     encoding = encoding_of(content_type)
     return Response(encode_answer(answer, encoding), media_type=CONTENT_TYPES[encoding])

@@ -20,7 +20,7 @@ from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
-from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
+from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, UPGRADES, Noun, metadata
 
 __all__ = ["SqliteDatabase", "open_sqlite"]
 
@@ -201,13 +201,17 @@ class SqliteDatabase:
     def _create(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         # Looked at again behind the lock: two processes may open a new file at once.
-        if _pragma(connection, "user_version") == 0:
+        version = _pragma(connection, "user_version")
+        if version == 0:
             for table in metadata.sorted_tables:
                 connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
                 for index in sorted(table.indexes, key=lambda index: str(index.name)):
                     connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+            for statement in UPGRADES[older]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
 
 
