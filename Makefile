@@ -1,7 +1,7 @@
 # Every command of this repository; `make` alone lists them. Each one makes the environment it needs in .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check install bench format lock clean
+.PHONY: help demo test check install bench openapi format lock clean
 
 PYTHON ?= python3
 # Where nobody named a Python and python3 is too old, a newer one beside it will do.
@@ -39,6 +39,10 @@ install: .venv/.server    ## install Trimtab with its server into .venv
 
 bench: .venv/.dev    ## run every bench: each prints a table and writes its JSON to benches/results/
 	@for bench in benches/bench_*.py; do echo "== $$bench"; $(PY) "$$bench" || exit 1; done
+
+openapi: .venv/.server    ## rewrite docs/openapi.json from the routes and records
+	@$(PY) -c 'from pathlib import Path; from trimtab.server import app, openapi; \
+	  Path("docs/openapi.json").write_bytes(openapi.encoded(app.ROUTES, app.API_VERSION))'
 
 format: .venv/.dev    ## rewrite the sources as `make check` wants them, as far as a machine can
 	@.venv/bin/ruff check --fix-only --quiet . ; .venv/bin/ruff format .

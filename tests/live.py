@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,14 +61,22 @@ class _Announced(uvicorn.Server):
 
 
 @contextmanager
-def live(folder: Path, settings: Settings | None = None, *, clock: Clock | None = None) -> Iterator[Live]:
+def live(
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    pages: Callable[[KeyKind], list[str]] = pages,
+) -> Iterator[Live]:
     """Run a server on a store in `folder`, with one key of each kind in project `default`; its stages do not run."""
     settings = msgspec.structs.replace(settings or Settings(), storage=Storage(path=str(folder)))
     with assemble(settings, clock=clock, inline_runs=True) as engine:
         minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now(), origins=pages(kind)) for kind in KINDS}
         sealed = [seal(engine.redactor, one.key) for one in minted.values()]
         engine.store.commit({"default": Writes(keys=sealed)})
-        config = uvicorn.Config(create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False, proxy_headers=False)
+        config = uvicorn.Config(
+            create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False, proxy_headers=False
+        )
         server = _Announced(config)
         thread = threading.Thread(target=server.run, name="test-server")
         thread.start()

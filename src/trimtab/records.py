@@ -83,7 +83,7 @@ State = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
 Origin = Annotated[
     str, Meta(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]{1,260})$(?!\n)", extra={"pii": "none"})
 ]
-"""Where a page comes from, as browsers write it in `Origin`: scheme, host and port, in lower case; or * for any page."""
+"""Where a page comes from, as browsers write it in `Origin`: scheme, host and port in lower case; or * for any page."""
 
 Time = Annotated[datetime, Meta(tz=True)]
 """A time with its zone; kept and returned in UTC."""

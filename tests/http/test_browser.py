@@ -38,7 +38,8 @@ def test_a_preflight_is_answered_without_a_key(server: Live, path: str) -> None:
     with server.client(None) as client:
         answer = client.options(path, headers=asked)
     assert answer.status_code == 204
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert answer.headers["vary"] == "Origin"
     assert "authorization" in answer.headers["access-control-allow-headers"]
 
 
@@ -53,7 +54,7 @@ def test_no_other_route_is_opened_to_pages(server: Live, path: str) -> None:
 def test_a_closing_page_leaves_its_feedback_under_its_public_key(server: Live) -> None:
     answer = leave(server, server.keys["public"], [feedback(), feedback()])
     assert answer.json() == {"accepted": 2, "duplicates": 0, "rejected": []}
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == PAGE
 
 
 @pytest.mark.parametrize("kind", ["ingest", "read", "admin"])
@@ -108,7 +109,7 @@ async def served(script: bytes | None, method: str = "GET", **headers: str) -> t
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope: Any = {"type": "http", "path": "/sdk.js", "method": method, "headers": named, "query_string": b""}
-    await BrowserDoor(nothing, script)(scope, nothing, send)
+    await BrowserDoor(nothing, script, nothing)(scope, nothing, send)
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], got, sent[1]["body"]
 

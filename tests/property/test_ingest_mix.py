@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.intake import PROJECT, body, desk, feedback, inference
-from trimtab.ingest.decode import inflate
+from trimtab.ingest.inflate import inflate
 
 good = st.one_of(
     st.builds(inference, st.integers(0, 40), input=st.text(max_size=40).filter(bool)),

@@ -26,6 +26,7 @@ from trimtab.client.ledger import Ledger
 from trimtab.client.outbox import Limits
 from trimtab.client.render import render
 from trimtab.client.rollout import Rollouts
+from trimtab.client.token import Tokens
 from trimtab.client.transport import Transport, check_address
 from trimtab.client.uuid7 import new_id
 from trimtab.client.version import Resolved
@@ -80,7 +81,7 @@ _PLAIN = frozenset(Known.__annotations__) - {"id", "created_at", "tags", "contex
 """What a response can tell in values that nobody changes."""
 
 
-class Client(Verbs, Wrapping):
+class Client(Verbs, Wrapping, Tokens):
     """Records inferences and feedback, and serves the active Version of a feature. Make one per process.
 
     Nothing here blocks on the network or raises into the application (two exceptions are asked for by name: the first
@@ -131,6 +132,7 @@ class Client(Verbs, Wrapping):
             self._ledger.warn("address", f"nothing will be recorded: {wrong}")
         self._on = not wrong
         self._quick = self._on and clock is None and not strict and not durable
+        self._key = key or ""
         url, key = (url or "").strip(), key or ""
         from trimtab.client.spool import home_of  # noqa: PLC0415 it looks for locks that not every system has
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar, cast
@@ -18,12 +17,13 @@ from trimtab.records import Event, Feedback, Inference
 __all__ = [
     "NDJSON",
     "Decoded",
+    "LineReader",
     "Rejection",
     "counted",
     "decode_many",
     "decode_one",
     "decode_record",
-    "inflate",
+    "is_lines",
     "refusal",
 ]
 
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _JSON = frozenset({"", "application/json", "text/plain", "text/json"})
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _MAX_DEPTH = 64
 
 _batch = msgspec.json.Decoder(list[Event])
@@ -56,65 +55,110 @@ class Decoded(NamedTuple):
     rejected: list[Rejection]
 
 
-def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """Return the body as it was before its content encoding ('' or 'identity', 'gzip'), at most `limit` bytes.
-
-    Raises MalformedBody for damaged data or another encoding, BodyTooLarge before more than `limit` bytes are made.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return _within(body, limit)
-    if encoding != "gzip":
-        raise MalformedBody(
-            f"expected content-encoding 'gzip' or none, got {encoding[:40]!r}", param="content-encoding"
-        )
-    stream = zlib.decompressobj(_GZIP_WINDOW)
-    try:
-        plain = _within(stream.decompress(body, limit + 1), limit)
-    except zlib.error as error:
-        raise MalformedBody(
-            f"expected a gzip stream, got damaged data ({error}); compress it again", param="content-encoding"
-        ) from None
-    if not stream.eof or stream.unused_data:
-        what = "data after its end" if stream.eof else "one that ends too early"
-        raise MalformedBody(f"expected one whole gzip stream, got {what}", param="content-encoding")
-    return plain
-
-
-def decode_many(body: bytes, *, content_type: str, event_bytes: int, batch_events: int) -> Decoded:
-    """Read a JSON array, or NDJSON when `content_type` says so, of events.
-
-    Raises MalformedBody when the body cannot be taken apart at all, BodyTooLarge for more than `batch_events`.
-    """
+def is_lines(content_type: str) -> bool:
+    """Say whether a body of this content type has one event a line. Raises MalformedBody for neither that nor JSON."""
     mime = content_type.partition(";")[0].strip().lower()
     if mime not in _JSON and mime not in NDJSON:
         raise MalformedBody(
             f"expected content-type 'application/json' or 'application/x-ndjson', got {mime[:60]!r}",
             param="content-type",
         )
-    lines = mime in NDJSON
+    return mime in NDJSON
+
+
+def decode_many(body: bytes | bytearray, *, content_type: str, event_bytes: int, batch_events: int) -> Decoded:
+    """Read a JSON array, or NDJSON when `content_type` says so, of events.
+
+    Raises MalformedBody when the body cannot be taken apart at all, BodyTooLarge for more than `batch_events`.
+    """
+    if is_lines(content_type):
+        reader = LineReader(event_bytes=event_bytes, batch_events=batch_events)
+        reader.feed(body)
+        return reader.end()
     if len(body) <= event_bytes:  # then no event can be over its own limit
         try:
-            events = _lines.decode_lines(body) if lines else _batch.decode(body)
+            events = _batch.decode(body)
         except _broken:
             pass
         else:
             counted(events, batch_events)
             if all(map(_is_shallow, events)):
                 return Decoded(list(enumerate(events)), [])
-    items = [line for line in body.splitlines() if line.strip()] if lines else _taken_apart(body)
+    items = _taken_apart(body)
     counted(items, batch_events)
-    rejected: list[Rejection] = []
-    read: list[tuple[int, Event]] = []
-    for index, item in enumerate(items):
+    decoded = Decoded([], [])
+    for item in items:
+        _add(decoded, bytes(item), event_bytes)
+    return decoded
+
+
+class LineReader:
+    """Reads NDJSON as it arrives: whole lines at once, so that of the body itself only an unfinished line is held.
+
+    Raises BodyTooLarge for more than `batch_events`; a line over `event_bytes` is rejected alone.
+    """
+
+    def __init__(self, *, event_bytes: int, batch_events: int) -> None:
+        self._event_bytes = event_bytes
+        self._batch_events = batch_events
+        self._decoded = Decoded([], [])
+        self._rest = bytearray()
+        self._skipped = 0
+
+    def feed(self, piece: bytes | bytearray) -> None:
+        """Read the next piece of the body."""
+        end = piece.rfind(b"\n") + 1
+        if end:
+            head = piece.find(b"\n") + 1
+            if self._rest or self._skipped:
+                self._hold(piece[:head])
+                self._finish()
+            else:
+                head = 0
+            self._block(piece[head:end] if head or end < len(piece) else piece)
+        self._hold(piece[end:])
+
+    def end(self) -> Decoded:
+        """Read the last line, which needs no line break, and return all there was."""
+        self._finish()
+        return self._decoded
+
+    def _hold(self, part: bytes | bytearray) -> None:
+        self._rest += part
+        if self._skipped or len(self._rest) > self._event_bytes + 2:  # a line's own break is not the event's
+            self._skipped += len(self._rest)
+            self._rest = bytearray()
+
+    def _finish(self) -> None:
+        if self._skipped:
+            index = _next(self._decoded)
+            self._decoded.rejected.append(refusal(index, _too_large(self._skipped, self._event_bytes)))
+            self._require_few()
+        elif self._rest:
+            self._block(self._rest)
+        self._rest, self._skipped = bytearray(), 0
+
+    def _block(self, block: bytes | bytearray) -> None:
+        first = _next(self._decoded)
         try:
-            read.append((index, _event(bytes(item), event_bytes)))
-        except InputError as error:
-            rejected.append(refusal(index, error))
-    return Decoded(read, rejected)
+            events = _lines.decode_lines(block) if len(block) <= self._event_bytes else None
+        except _broken:
+            events = None
+        if events is not None and all(map(_is_shallow, events)):
+            self._decoded.events.extend(enumerate(events, first))
+            self._require_few()
+            return
+        for line in block.splitlines():
+            if line.strip():
+                _add(self._decoded, bytes(line), self._event_bytes)
+                self._require_few()
+
+    def _require_few(self) -> None:
+        if _next(self._decoded) > self._batch_events:
+            raise _too_many(f"more than {self._batch_events}", self._batch_events)
 
 
-def decode_one(body: bytes, kind: Literal["inference", "feedback"], *, event_bytes: int) -> Event:
+def decode_one(body: bytes | bytearray, kind: Literal["inference", "feedback"], *, event_bytes: int) -> Event:
     """Read one event of a kind; its `type` field may be left out. Raises the InputError that says what is wrong."""
     if len(body) > event_bytes:
         raise _too_large(len(body), event_bytes)
@@ -124,7 +168,7 @@ def decode_one(body: bytes, kind: Literal["inference", "feedback"], *, event_byt
     return event
 
 
-def decode_record(body: bytes, kind: type[T]) -> T:
+def decode_record(body: bytes | bytearray, kind: type[T]) -> T:
     """Read one JSON object as a `kind`. Raises MalformedBody or InvalidField."""
     try:
         record: T = _decoder(cast("Hashable", kind)).decode(body)
@@ -151,7 +195,20 @@ def _event(item: bytes, event_bytes: int) -> Event:
     return event
 
 
-def _taken_apart(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+def _next(decoded: Decoded) -> int:
+    return len(decoded.events) + len(decoded.rejected)
+
+
+def _add(decoded: Decoded, item: bytes, event_bytes: int) -> None:
+    """Read one event of a batch, the next one."""
+    index = _next(decoded)
+    try:
+        decoded.events.append((index, _event(item, event_bytes)))
+    except InputError as error:
+        decoded.rejected.append(refusal(index, error))
+
+
+def _taken_apart(body: bytes | bytearray) -> Sequence[bytes | msgspec.Raw]:
     """Return the elements of a JSON array as they stand in the body."""
     try:
         return _raws.decode(body)
@@ -171,7 +228,7 @@ def _taken_apart(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     return [json.dumps(item).encode() for item in items]
 
 
-def _reason(error: Exception, body: bytes, kind: Any) -> InputError:
+def _reason(error: Exception, body: bytes | bytearray, kind: Any) -> InputError:
     if isinstance(error, RecursionError):
         return MalformedBody(f"expected JSON nested at most {_MAX_DEPTH} deep, got deeper; flatten it")
     if isinstance(error, msgspec.ValidationError):
@@ -186,22 +243,16 @@ def _reason(error: Exception, body: bytes, kind: Any) -> InputError:
     return MalformedBody(f"expected valid JSON, got {len(body)} bytes that are not ({said}); check its encoder")
 
 
-def _within(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise BodyTooLarge(
-            f"expected a body of at most {limit} bytes, uncompressed, got more; send smaller batches, "
-            "or raise server.body_bytes"
-        )
-    return body
-
-
 def counted(items: Sequence[object], most: int) -> None:
     """Raise BodyTooLarge for more than `most` events."""
     if len(items) > most:
-        raise BodyTooLarge(
-            f"expected at most {most} events in a batch, got {len(items)}; send smaller batches, "
-            "or raise ingest.batch_events"
-        )
+        raise _too_many(str(len(items)), most)
+
+
+def _too_many(got: str, most: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"expected at most {most} events in a batch, got {got}; send smaller batches, or raise ingest.batch_events"
+    )
 
 
 def _too_large(size: int, limit: int) -> BodyTooLarge:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, NamedTuple
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
-from trimtab.ingest.decode import Decoded, Rejection, counted, decode_many, decode_one, inflate, refusal
-from trimtab.ingest.journal import IN_FLIGHT_BYTES, Journal
+from trimtab.ingest.body import Body, Incoming
+from trimtab.ingest.decode import Decoded, LineReader, Rejection, counted, decode_many, decode_one, is_lines, refusal
+from trimtab.ingest.journal import Journal
 from trimtab.ingest.otlp.answer import TracesAnswer
 from trimtab.ingest.otlp.mapping import Found, inferences
-from trimtab.ingest.otlp.wire import decode_spans, encoding_of
-from trimtab.records import Event, Feedback, Redacted
+from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
+from trimtab.ingest.sender import APP, Sender
+from trimtab.records import Event, Redacted
 from trimtab.redact.wall import Cleaner, seal, seal_all
 from trimtab.store.ports import Arrival, HotStore
 
@@ -66,63 +66,66 @@ class Intake:
         settings: Ingest,
         *,
         body_bytes: int = _BODY_BYTES,
-        in_flight_bytes: int = IN_FLIGHT_BYTES,
     ) -> None:
         self._redactor = redactor
         self._clock = clock
         self._settings = settings
         self._body_bytes = body_bytes
         self._admission = Admission(store, redactor, clock, settings)
-        self.journal = Journal(store, group_events=settings.group_events, in_flight_bytes=in_flight_bytes)
+        self.journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
         self.tally = Tally()
         self.on_stored: Callable[[], None] | None = None
 
     async def accept(
         self,
         project_id: str,
-        body: bytes,
+        body: Body,
         *,
         content_type: str = "application/json",
         content_encoding: str = "",
-        public: bool = False,
+        sender: Sender = APP,
     ) -> Receipt:
         """Take a batch (JSON array or NDJSON, gzip allowed); when this returns, the accepted events are durable.
 
         One bad event is rejected by its index and the rest are kept. Raises MalformedBody or BodyTooLarge when the
-        whole body cannot be read, Unavailable when nothing was stored and it may be sent again. From a `public` sender
-        only feedback is taken, and only of features that are declared; a clock that is ahead is set right.
+        whole body cannot be read, Unavailable when nothing was stored and it may be sent again, and what the sender's
+        `charge` raises.
         """
-        self.journal.reserve(len(body))
-        try:
-            decoded = self._decoded(body, content_type, content_encoding)
-            if public:
-                decoded = _feedback_alone(decoded, self._clock.now())
-            return await self._take(project_id, decoded, may_declare=not public)
-        finally:
-            self.journal.release(len(body))
+        with Incoming(self.journal, body, content_encoding, self._body_bytes) as incoming:
+            try:
+                decoded = await self._read(incoming, content_type)
+            except InputError as error:
+                self.tally.rejected[error.code] += 1
+                raise
+            sender.charge(len(decoded.events) + len(decoded.rejected))
+            return await self._take(project_id, self._allowed(decoded, sender), may_declare=sender.trusted)
 
     async def accept_traces(
         self,
         project_id: str,
-        body: bytes,
+        body: Body,
         *,
         content_type: str = "application/x-protobuf",
         content_encoding: str = "",
+        sender: Sender = APP,
     ) -> TracesAnswer:
         """Take an OTLP ExportTraceServiceRequest: its model calls become inferences, durable when this returns.
 
         A call that makes no valid inference is rejected by its span's place and the rest are kept. Raises what `accept`
         raises, for the same reasons.
         """
-        self.journal.reserve(len(body))
-        try:
-            # Reading spans is plain Python, a second of it for the largest body: not in the way of other requests.
-            read = partial(self._traces, project_id, body, content_type, content_encoding)
-            small = len(body) <= _SMALL_BYTES and not content_encoding
-            found = read() if small else await asyncio.to_thread(read)
+        with Incoming(self.journal, body, content_encoding, self._body_bytes) as incoming:
+            try:
+                encoding = encoding_of(content_type)
+                plain = bytes(await incoming.whole())
+                # Reading spans is plain Python, a second of it for the largest body: not in the way of other requests.
+                read = partial(self._traces, project_id, plain, encoding)
+                found = read() if len(plain) <= _SMALL_BYTES else await asyncio.to_thread(read)
+            except InputError as error:
+                self.tally.rejected[error.code] += 1
+                raise
+            sender.charge(len(found.events) + len(found.rejected))
             receipt = await self._take(project_id, Decoded(found.events, found.rejected))
-        finally:
-            self.journal.release(len(body))
         return TracesAnswer(
             spans=len(found.events) + len(found.rejected) + found.ignored,
             accepted=receipt.accepted,
@@ -134,62 +137,69 @@ class Intake:
     async def accept_one(
         self,
         project_id: str,
-        body: bytes,
+        body: Body,
         kind: Literal["inference", "feedback"],
         *,
         content_encoding: str = "",
-        may_declare: bool = True,
+        sender: Sender = APP,
     ) -> Receipt:
-        """Take one event; `may_declare` says whether it may bring a new feature with it.
+        """Take one event.
 
         Raises, besides what `accept` raises, the InputError for which a batch would have rejected the event.
         """
-        self.journal.reserve(len(body))
-        try:
-            plain = inflate(body, content_encoding, self._body_bytes)
-            event = decode_one(plain, kind, event_bytes=self._settings.event_bytes)
-            decoded = Decoded([(0, event)], [])
-            await self._learn(project_id, decoded, may_declare=may_declare)
-            clean = self._cleaned(project_id, decoded)
-            if clean.errors:
-                raise clean.errors[0]
+        with Incoming(self.journal, body, content_encoding, self._body_bytes) as incoming:
+            try:
+                event = decode_one(await incoming.whole(), kind, event_bytes=self._settings.event_bytes)
+                sender.charge(1)
+                error = sender.refuse(event)
+                if error is not None:
+                    raise error
+                decoded = Decoded(sender.corrected([(0, event)], self._clock.now()), [])
+                await self._learn(project_id, decoded, may_declare=sender.trusted)
+                clean = self._cleaned(project_id, decoded)
+                if clean.errors:
+                    raise clean.errors[0]
+            except (InputError, RedactionFailed, ForbiddenKey) as error:
+                self.tally.rejected[error.code] += 1
+                raise
             return self._receipt(clean, await self.journal.append(clean.arrivals))
-        except (InputError, RedactionFailed) as error:
-            self.tally.rejected[error.code] += 1
-            raise
-        finally:
-            self.journal.release(len(body))
 
     def accept_now(self, project_id: str, body: bytes, *, content_type: str = "application/json") -> Receipt:
         """Take a batch without an event loop, the same way, as a group of its own."""
-        decoded = self._decoded(body, content_type, "")
+        decoded = decode_many(
+            body,
+            content_type=content_type,
+            event_bytes=self._settings.event_bytes,
+            batch_events=self._settings.batch_events,
+        )
         unknown = self._admission.unknown(project_id, (event for _, event in decoded.events))
         if unknown:
             self._admission.learn(project_id, unknown)
         clean = self._cleaned(project_id, decoded)
         return self._receipt(clean, self.journal.append_now(clean.arrivals))
 
-    def _decoded(self, body: bytes, content_type: str, content_encoding: str) -> Decoded:
-        try:
-            return decode_many(
-                inflate(body, content_encoding, self._body_bytes),
-                content_type=content_type,
-                event_bytes=self._settings.event_bytes,
-                batch_events=self._settings.batch_events,
-            )
-        except InputError as error:
-            self.tally.rejected[error.code] += 1
-            raise
+    async def _read(self, incoming: Incoming, content_type: str) -> Decoded:
+        """Read a batch: lines as they arrive, an array once it is whole."""
+        limits = {"event_bytes": self._settings.event_bytes, "batch_events": self._settings.batch_events}
+        if not is_lines(content_type):
+            return decode_many(await incoming.whole(), content_type=content_type, **limits)
+        reader = LineReader(**limits)
+        async for piece in incoming.pieces():
+            reader.feed(piece)
+        return reader.end()
 
-    def _traces(self, project_id: str, body: bytes, content_type: str, content_encoding: str) -> Found:
-        try:
-            encoding = encoding_of(content_type)
-            spans = decode_spans(inflate(body, content_encoding, self._body_bytes), encoding)
-            found = inferences(project_id, spans, event_bytes=self._settings.event_bytes)
-            counted(found.events, self._settings.batch_events)
-        except InputError as error:
-            self.tally.rejected[error.code] += 1
-            raise
+    def _allowed(self, decoded: Decoded, sender: Sender) -> Decoded:
+        """Return the batch without what this sender may not send, and set right where it cannot know."""
+        if sender.trusted:
+            return decoded
+        told = [(index, event, sender.refuse(event)) for index, event in decoded.events]
+        kept = sender.corrected([(index, event) for index, event, error in told if error is None], self._clock.now())
+        refused = [refusal(index, error) for index, _, error in told if error is not None]
+        return Decoded(kept, decoded.rejected + refused)
+
+    def _traces(self, project_id: str, body: bytes, encoding: Encoding) -> Found:
+        found = inferences(project_id, decode_spans(body, encoding), event_bytes=self._settings.event_bytes)
+        counted(found.events, self._settings.batch_events)
         return found
 
     async def _take(self, project_id: str, decoded: Decoded, *, may_declare: bool = True) -> Receipt:
@@ -247,19 +257,3 @@ class Intake:
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt
-
-
-def _feedback_alone(decoded: Decoded, now: datetime) -> Decoded:
-    """Refuse what is not feedback, since anyone can read a public key in a page, and set a page's clock right.
-
-    People's clocks are not ours: a batch from one that is ahead is moved back as a whole, which keeps its order.
-    """
-    error = ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
-    refused = [refusal(index, error) for index, event in decoded.events if not isinstance(event, Feedback)]
-    said = [(index, event) for index, event in decoded.events if isinstance(event, Feedback)]
-    ahead = max((event.created_at - now for _, event in said), default=timedelta())
-    kept: list[tuple[int, Event]] = [
-        (index, event if ahead <= timedelta() else replace(event, created_at=event.created_at - ahead))
-        for index, event in said
-    ]
-    return Decoded(kept, decoded.rejected + refused)

@@ -13,10 +13,9 @@ import structlog
 from trimtab.errors import TrimtabError, Unavailable
 from trimtab.store.ports import Arrival, EventStore
 
-__all__ = ["IN_FLIGHT_BYTES", "Journal"]
+__all__ = ["Journal"]
 
-IN_FLIGHT_BYTES = 64 << 20
-"""How many bytes of bodies may wait at once: eight of the largest, a second of a fast disk."""
+_IN_FLIGHT_BYTES = 64 << 20
 
 
 class _Waiting(NamedTuple):
@@ -30,7 +29,7 @@ class Journal:
     `append` belongs to one event loop; `append_now` may be called from any thread.
     """
 
-    def __init__(self, store: EventStore, *, group_events: int, in_flight_bytes: int = IN_FLIGHT_BYTES) -> None:
+    def __init__(self, store: EventStore, *, group_events: int, in_flight_bytes: int = _IN_FLIGHT_BYTES) -> None:
         self._store = store
         self._group_events = group_events
         self._most_bytes = in_flight_bytes
@@ -41,14 +40,17 @@ class Journal:
         self.in_flight_bytes = 0
         self.groups = 0
 
-    def reserve(self, size: int) -> None:
-        """Take `size` bytes of what may be in flight, to be given back with `release`. Raises Unavailable."""
+    def reserve(self, size: int, *, held: int = 0) -> None:
+        """Take `size` bytes of what may be in flight, to be given back with `release`. Raises Unavailable.
+
+        A body that already holds `held` bytes, and is the only one, may grow on: it would never fit otherwise.
+        """
         if self._closed:
             raise Unavailable("this server is shutting down; send the events again in a moment")
-        if self.in_flight_bytes and self.in_flight_bytes + size > self._most_bytes:
+        if self.in_flight_bytes > held and self.in_flight_bytes + size > self._most_bytes:
             raise Unavailable(
                 f"expected at most {self._most_bytes} bytes waiting for the disk, got {self.in_flight_bytes + size}; "
-                "send the events again in a moment"
+                "send the events again in a moment, or raise ingest.in_flight_bytes"
             )
         self.in_flight_bytes += size
 

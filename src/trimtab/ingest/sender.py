@@ -1,4 +1,4 @@
-"""Who sends, as far as that decides what is taken: the app itself, a page with a public key, or a token for one answer."""
+"""Who sends, as far as that decides what is taken: the app, a page with a public key, or a token for one answer."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _HOUSEHOLD_BITS = 64
 
 
 class Addresses:
-    """Finds the address behind the trusted proxies. Raises ConfigError for a proxy that is not an address or network."""
+    """Finds the address behind trusted proxies. Raises ConfigError for a proxy that is not an address or network."""
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._trusted = [_network(text) for text in trusted]

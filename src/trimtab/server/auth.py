@@ -43,9 +43,7 @@ class Minted(NamedTuple):
     key: ApiKey
 
 
-def mint(
-    kind: KeyKind, project_id: str, label: str, now: datetime, *, origins: Sequence[str] = ()
-) -> Minted:
+def mint(kind: KeyKind, project_id: str, label: str, now: datetime, *, origins: Sequence[str] = ()) -> Minted:
     """Make a key of 256 random bits. Only its SHA-256 is kept; a random key needs no slow hash.
 
     `origins` are the pages that may use it, or its tokens; a public key needs at least one. Raises InvalidField.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,7 +18,7 @@ _MOST = 100
 _SHOWN = 80
 
 
-def allows(origins: Sequence[str], origin: str) -> bool:
+def allows(origins: Collection[str], origin: str) -> bool:
     """Say whether a page of `origin` is among these; compared whole, as browsers write it."""
     return origin in origins or ANY in origins
 

@@ -1,7 +1,7 @@
 """Signed tokens: feedback on one answer, allowed by the app's own server, with no public key and without asking us.
 
-    token   = "tt_token_" body "." signature              both in base64url without padding
-    body    = JSON {"k": reference of the key, "i": inference id, "e": expiry in seconds since 1970, "u": user, optional}
+    token     = "tt_token_" body "." signature              both in base64url without padding
+    body      = JSON {"k": key reference, "i": inference id, "e": expiry in seconds since 1970, "u": user (optional)}
     signature = HMAC-SHA-256(secret, body)                over the encoded body
     secret    = HMAC-SHA-256(sha256(key), "trimtab feedback token v1")
     reference = the first 9 bytes of HMAC-SHA-256(sha256(key), "trimtab key reference v1")

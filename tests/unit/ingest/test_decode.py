@@ -8,7 +8,8 @@ import pytest
 
 from tests.intake import body, feedback, inference
 from trimtab.errors import BodyTooLarge, InvalidField, MalformedBody
-from trimtab.ingest.decode import Decoded, decode_many, decode_one, inflate
+from trimtab.ingest.decode import Decoded, LineReader, decode_many, decode_one
+from trimtab.ingest.inflate import Inflater, inflate
 
 LIMIT = 1 << 20
 MANY = 100
@@ -133,3 +134,45 @@ def test_a_gzip_bomb_is_refused() -> None:
 def test_damaged_or_unknown_encodings_are_refused(raw: bytes, encoding: str) -> None:
     with pytest.raises(MalformedBody, match="expected"):
         inflate(raw, encoding, 1000)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100, 5000])
+def test_lines_mean_the_same_however_they_are_cut(size: int) -> None:
+    lines = [body(inference(1))[1:-1], b"", b'{"type": ', json.dumps(inference(2, input="x" * 3000)).encode(), b"\r"]
+    raw = b"\n".join([*lines, body(feedback(1))[1:-1], body(inference(3))[1:-1]])
+    reader = LineReader(event_bytes=2000, batch_events=MANY)
+    for at in range(0, len(raw), size):
+        reader.feed(raw[at : at + size])
+    found = reader.end()
+    assert [(index, event.id) for index, event in found.events] == [
+        (0, inference(1)["id"]),
+        (3, feedback(1)["id"]),
+        (4, inference(3)["id"]),
+    ]
+    assert [(r.index, r.code) for r in found.rejected] == [(1, "malformed_body"), (2, "body_too_large")]
+
+
+def test_lines_beyond_the_most_of_a_batch_are_refused_before_the_rest_is_read() -> None:
+    reader = LineReader(event_bytes=LIMIT, batch_events=2)
+    line = json.dumps(inference(1)).encode() + b"\n"
+    reader.feed(line * 2)
+    with pytest.raises(BodyTooLarge, match="more than 2"):
+        reader.feed(line)
+
+
+def test_a_line_without_end_is_not_held() -> None:
+    reader = LineReader(event_bytes=1000, batch_events=2)
+    for _ in range(1000):
+        reader.feed(b"x" * 1000)
+        assert len(reader._rest) <= 1002
+    assert [r.code for r in reader.end().rejected] == ["body_too_large"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_gzip_is_undone_however_it_is_cut(size: int) -> None:
+    plain = bytes(range(256)) * 1000
+    packed = gzip.compress(plain)
+    inflater = Inflater("gzip", len(plain))
+    made = b"".join(piece for at in range(0, len(packed), size) for piece in inflater.feed(packed[at : at + size]))
+    inflater.end()
+    assert made == plain

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,10 +112,10 @@ def test_features_stop_at_their_number(tmp_path: Path) -> None:
     ],
 )
 def test_a_single_bad_event_is_an_error(tmp_path: Path, event: dict[str, Any], error: type[InputError]) -> None:
-    with desk(tmp_path, Ingest(event_bytes=2000)) as front:
+    with desk(tmp_path, Ingest(event_bytes=2000, unknown_feature="reject")) as front:
         raw = json.dumps(event).encode()
         with pytest.raises(error):
-            asyncio.run(front.intake.accept_one(PROJECT, raw, "inference", may_declare=False))
+            asyncio.run(front.intake.accept_one(PROJECT, raw, "inference"))
         assert front.stored() == set()
         assert front.intake.tally.rejected == {error.code: 1}
 
@@ -219,3 +220,51 @@ def test_the_stages_are_woken_by_new_events_only(front: Desk) -> None:
     front.intake.accept_now(PROJECT, body(inference(1)))
     front.intake.accept_now(PROJECT, body(inference(1)))
     assert woken == [1]
+
+
+def arriving(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Return a body that comes in these chunks."""
+
+    async def chunked() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return chunked()
+
+
+def test_lines_are_read_as_they_arrive_and_only_the_unfinished_one_is_held(front: Desk) -> None:
+    lines = b"".join(json.dumps(inference(n)).encode() + b"\n" for n in range(200))
+    chunks = [lines[at : at + 777] for at in range(0, len(lines), 777)]
+    receipt = asyncio.run(front.intake.accept(PROJECT, arriving(*chunks), content_type="application/x-ndjson"))
+    assert (receipt.accepted, receipt.rejected) == (200, [])
+    assert len(front.stored()) == 200
+
+
+def test_a_packed_body_counts_in_flight_as_what_it_unpacks_to(tmp_path: Path) -> None:
+    with desk(tmp_path, Ingest(in_flight_bytes=4000)) as front:
+        front.intake.journal.reserve(100)
+        packed = gzip.compress(body(*(inference(n) for n in range(40))))
+        assert len(packed) < 3000
+        with pytest.raises(Unavailable, match=r"ingest\.in_flight_bytes"):
+            asyncio.run(front.intake.accept(PROJECT, packed, content_encoding="gzip"))
+        assert front.intake.journal.in_flight_bytes == 100
+
+
+def test_a_body_that_stalls_holds_no_more_than_came_and_lets_it_go(tmp_path: Path) -> None:
+    with desk(tmp_path) as front:
+
+        async def stalls() -> AsyncIterator[bytes]:
+            yield b"[" + b" " * 999
+            assert front.intake.journal.in_flight_bytes == 1000
+            raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            asyncio.run(front.intake.accept(PROJECT, stalls()))
+        assert front.intake.journal.in_flight_bytes == 0
+
+
+def test_the_only_body_in_flight_may_be_larger_than_the_bound(tmp_path: Path) -> None:
+    with desk(tmp_path, Ingest(in_flight_bytes=2000)) as front:
+        whole = body(*(inference(n) for n in range(30)))
+        halves = arriving(whole[:1500], whole[1500:3000], whole[3000:])
+        assert asyncio.run(front.intake.accept(PROJECT, halves)).accepted == 30

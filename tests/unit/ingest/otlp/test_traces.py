@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_refused_and_counted(
 
 
 def test_more_than_may_be_in_flight_is_turned_away(tmp_path: Path) -> None:
-    with desk(tmp_path, in_flight_bytes=100) as front:
+    with desk(tmp_path, Ingest(in_flight_bytes=100)) as front:
         front.intake.journal.reserve(60)
         with pytest.raises(Unavailable, match="send the events again"):
             accept(front, request(span(CHAT)))
