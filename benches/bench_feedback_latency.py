@@ -1,4 +1,4 @@
-"""How soon feedback can be read by API after it was acknowledged: a real server, its stages running, 500 events a second.
+"""How soon feedback can be read by API after it was acknowledged: a real server with its stages, 500 events a second.
 
 Run: `python benches/bench_feedback_latency.py [--seconds 30]`.
 
@@ -234,8 +234,8 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         "# From acknowledged to readable",
         "",
-        f"{report['machine']}. {report['rate']} events a second for {report['seconds']:g} s, half of them thumbs; stages "
-        f"running; both lists polled {report['polls_per_s']} times a second by another process.",
+        f"{report['machine']}. {report['rate']} events a second for {report['seconds']:g} s, half of them thumbs;",
+        f"stages running; both lists polled {report['polls_per_s']} times a second by another process.",
         "",
         "| delay of a thumb | n | p50 ms | p99 ms | max ms | bar (p99) |",
         "|---|---:|---:|---:|---:|---|",
@@ -247,8 +247,8 @@ def table(report: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "*stored*: in `GET /v1/feedback`, from its acknowledgement; *joined*: in the evidence of its inference in "
-         "`GET /v1/outcomes`, from the later of both acknowledgements. The pause between polls is part of it.",
+        "*stored*: in `GET /v1/feedback`, from its acknowledgement; *joined*: in the evidence of its inference in",
+        "`GET /v1/outcomes`, from the later of both acknowledgements. The pause between polls is part of it.",
         "",
         f"Single thumbs, one a request over {SINGLE_CONNECTIONS} connections: {report['single_per_s']} a second.",
     ]

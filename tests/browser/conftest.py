@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.package import PACKAGE, npm
 from tests.browser.recorder import WAIT_S, Recorder, Site
 from tests.live import Live, live
+from trimtab.client import Client
 
 FLAGS = [
     "--no-sandbox",
@@ -77,6 +78,10 @@ class Trimtab:
     def __init__(self, running: Live) -> None:
         self.origin, self.key = running.url, running.keys["public"]
         self._admin = running.client("admin")
+        made = self._admin.post("/v1/keys", json={"kind": "public", "origins": ["https://elsewhere.example"]})
+        self.elsewhere: str = made.raise_for_status().json()["key"]
+        with Client(running.url, running.keys["ingest"], spool_bytes=0, strict=True) as client:
+            self.token = client.feedback_token(ANSWER, user="u-17")
         self._stored = threading.Event()
         running.engine.intake.on_stored = self._stored.set
         for feature in ("answers", "search"):

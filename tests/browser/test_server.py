@@ -82,3 +82,19 @@ def test_the_calls_of_the_documentation_do_what_they_say(app: App[Trimtab]) -> N
     said = [event["kind"] for event in app.server.feedback(11)]
     helpers = ["thumb", "rating", "label", "correction", "comment", "accept", "reject", "edit", "outcome"]
     assert said == [*helpers, "thumb", "rating"]
+
+
+def test_a_token_carries_votes_and_last_words_without_a_public_key(app: App[Trimtab]) -> None:
+    page = app.open(f"<trimtab-thumbs inference={ANSWER} token={app.server.token}></trimtab-thumbs>", key="")
+    page.get_by_role("button", name="Not helpful").click()
+    assert app.server.feedback()[0]["user_id"] == "u-17"
+    page.evaluate(f"trimtab.comment({{inference: '{ANSWER}', token: '{app.server.token}'}}, 'Wrong plan.')")
+    page.close()
+    assert [event["kind"] for event in app.server.feedback(2)] == ["thumb", "comment"]
+
+
+def test_a_page_that_a_key_is_not_for_is_refused_and_gives_up(app: App[Trimtab]) -> None:
+    page = app.open(key=app.server.elsewhere)
+    page.evaluate(f"trimtab.accept('{ANSWER}')")
+    page.wait_for_function("trimtab.stats().dropped === 1")
+    assert any("(403)" in line for line in app.console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ __all__ = ["is_loopback", "serve"]
 
 _GRACE_S = 10
 _BACKLOG = 2048
+_SWITCH_S = 0.0005
 _FIRST_KEYS: tuple[KeyKind, ...] = ("admin", "ingest")
 
 
@@ -139,6 +141,7 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
         loop="auto",
         http="httptools",
     )
+    sys.setswitchinterval(_SWITCH_S)  # of Python's 5 ms the requests would lose one each time the stages compute
     server = uvicorn.Server(config)
     # uvicorn sends a signal it caught on to whoever handled it before, once it has shut down; by then all is done.
     for name in (signal.SIGTERM, signal.SIGINT):

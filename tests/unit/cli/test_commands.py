@@ -122,6 +122,20 @@ def test_a_key_is_made_listed_and_revoked() -> None:
     assert RUN.invoke(app, ["key", "create", "root"]).exit_code == 2
 
 
+def test_a_public_key_is_made_for_its_pages() -> None:
+    made = RUN.invoke(
+        app, ["key", "create", "public", "--origin", "https://App.example/", "--origin", "http://localhost:3000"]
+    )
+    assert made.stdout.startswith("tt_public_")
+    (listed,) = json.loads(RUN.invoke(app, ["key", "list", "--json"]).stdout)
+    assert listed["origins"] == ["https://app.example", "http://localhost:3000"]
+    assert "https://app.example" in RUN.invoke(app, ["key", "list"], env={"COLUMNS": "200"}).stdout
+    for wrong in ([], ["--origin", "app.example"]):
+        refused = RUN.invoke(app, ["key", "create", "public", *wrong])
+        assert refused.exit_code == 2
+        assert "origin" in refused.stderr
+
+
 def test_the_first_start_prints_two_keys_that_work_and_later_ones_print_none() -> None:
     with serving() as (url, lines, running):
         keys = dict(re.findall(r"^  (admin|ingest) +(tt_\S+)$", "".join(lines), re.MULTILINE))

@@ -27,7 +27,7 @@ SAMPLES: list[Any] = [
     a.version(),
     a.case(),
     a.feature(),
-    a.key(),
+    a.key(origins=["https://app.example"]),
     Project(id="p", created_at=a.NOW),
 ]
 NOT_STORED = {"CaseResult", "Chunk", "Correction", "Evidence", "Exemplar", "GateReport", "Message", "Rule"}
