@@ -67,12 +67,12 @@ def sent(salt: str, words: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
-def kept(api: httpx.Client, answer: str) -> list[str]:
+def kept(api: httpx.Client, answer: str, path: str = "/v1/feedback") -> list[str]:
     """Return the ids of all feedback on an answer, page by page."""
     found: list[str] = []
     after: dict[str, str] = {}
     while True:
-        page = api.get("/v1/feedback", params={"limit": "1000", **after}).raise_for_status().json()
+        page = api.get(path, params={"limit": "1000", **after}).raise_for_status().json()
         found += [item["id"] for item in page["items"] if item["inference_id"] == answer]
         if page["next"] is None:
             return found
@@ -114,6 +114,7 @@ def test_the_latest_word_stands_whatever_the_order_and_every_word_is_kept(
         pass
     assert accepted == len(events)
     assert sorted(kept(api, events[0]["id"])) == sorted(event["id"] for event in events[1:])
-    assert not api.get("/v1/feedback/orphans").json()["items"]
+    # An example that the generator broke off may have left others waiting.
+    assert not kept(api, events[0]["id"], "/v1/feedback/orphans")
     (outcome,) = api.get("/v1/outcomes", params={"feature": f"f{salt}"}).raise_for_status().json()["items"]
     assert {each["feedback_id"]: each["x"] for each in outcome.get("evidence", [])} == standing(events)
