@@ -32,6 +32,7 @@ class Matcher:
         self._policy = policy
         self._gate = gate
         self._allow = [re.compile(pattern) for pattern in policy.allow]
+        self._picky = bool(policy.disabled or policy.allow)
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
     def find(
@@ -60,7 +61,9 @@ class Matcher:
             return spans
         if plain is not None:
             spans = _moved(spans, plain)
-        return merge(span for span in spans if self._wanted(text, span))
+        if self._picky:
+            spans = [span for span in spans if self._wanted(text, span)]
+        return merge(spans) if len(spans) > 1 else spans
 
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
