@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from trimtab.redact import benign, card, context, national, phone
 from trimtab.redact.span import Span
 
-__all__ = ["Settled", "find", "whole"]
+__all__ = ["Run", "Settled", "find", "stays", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
@@ -30,6 +30,7 @@ _HARMLESS: Final = re.compile(
     r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
 )
 _FAR: Final = 128
+_NEAR: Final = 3
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
@@ -39,15 +40,25 @@ _NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
 
 
+class Run(NamedTuple):
+    """A run of digits that was looked at: whether anything was `found` in it, or only a word spoke against it."""
+
+    start: int
+    end: int
+    found: bool
+    doubtful: bool
+
+
 class Settled:
     """Runs of digits that are nobody's wherever they stand, unless words make them a telephone's.
 
     Kept from one look at a text to the next: taking a finding out of a text can only take words away from the rest.
     """
 
-    __slots__ = ("_fresh", "_known")
+    __slots__ = ("_fresh", "_known", "runs")
 
     def __init__(self) -> None:
+        self.runs: list[Run] = []
         self._known: set[tuple[str, str, str]] = set()
         self._fresh: set[tuple[str, str, str]] = set()
 
@@ -99,11 +110,27 @@ def find(text: str, *, strict: bool, told: bool = True, settled: Settled | None 
             continue
         look.doubtful = False
         found = _in_text(text, start, end, look)
+        settled.runs.append(Run(start, end, bool(found), look.doubtful))
         if found:
             spans += found
         elif not look.doubtful:
             settled.add(key)
     return spans
+
+
+def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
+    """Return whether a run stays nobody's when of the text only `text[low:high]` is left, cut beside no letter."""
+    if run.found:
+        return False
+    start, end, _, doubtful = run
+    near = _NEAR if not doubtful else _FAR + 2 if _is_in_word(text, start, end) else context.WINDOW + 2
+    if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
+        return True
+    return not _in_text(text[low:high], start - low, end - low, _Look(strict=strict, told=told))
+
+
+def _is_in_word(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
 
 
 def _is_cut(text: str, start: int, end: int) -> bool:
@@ -159,7 +186,7 @@ def whole(text: str) -> str | None:
 def _without_things(text: str, run: str, start: int, end: int, look: _Look) -> list[tuple[int, int]]:
     """Return the parts of `run`, `text[start:end]`, that are left when UUIDs, hashes and dates are cut out of it."""
     things: list[tuple[int, int]] = []
-    glued = text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+    glued = _is_in_word(text, start, end)
     if glued or (len(run) >= _UUID_CHARS and "-" in run):
         things += [found.span() for found in _UUID.finditer(text, max(start - _UUID_CHARS, 0), end + _UUID_CHARS)]
     look.doubtful = look.doubtful or glued
