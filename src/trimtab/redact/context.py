@@ -86,10 +86,9 @@ _PHONES: Final = frozenset(
 _WITHIN: Final = ("电话", "手机", "電話", "携帯", "전화")  # in scripts that put no spaces between words
 _CALLS: Final = frozenset({"call", "called", "calling", "text", "ring", "my", "her", "his", "their"})
 _CALLED: Final = frozenset({"me", "us", "him", "her", "them", "at", "on", "back", "number"})
-# The same for a scan of bytes, in which every character outside ASCII is a question mark: wide, as a gate must be.
+# The same for a scan of bytes of ASCII; the gate sees to words outside of it. Wide, as a gate must be.
 PHONE_GATES: Final[tuple[str, ...]] = (
     *(rf"(?:^|[^a-z]){word}(?:[^a-z]|$)" for word in sorted(_PHONES) if word.isascii()),
-    r"[?]",
     rf"(?:^|[^a-z])(?:{'|'.join(sorted(_CALLS))})[^a-z]{{1,36}}(?:{'|'.join(sorted(_CALLED))})(?:[^a-z]|$)",
     r"[0-9][ \t\r\n\-(\[/,]{0,3}(?:office|home|work)",
     r"(?:^|[^a-z])(?:ssn|social|itin|bsn|burgerservicenummer|sofi|sofinummer|nhs|personnummer|personnr)(?:[^a-z]|$)",
@@ -113,8 +112,10 @@ def words_before(text: str, start: int) -> list[str]:
 
 def names_phone(words: list[str], after: str) -> bool:
     """Return whether the words before a number or `after` it, in lower case, say that it is a telephone's."""
+    # Most often nothing says so, and three look-ups tell.
+    said = not (_PHONES.isdisjoint(words) and _CALLS.isdisjoint(words) and "".join(words).isascii())
     following = ""
-    for word in reversed(words[-8:]):
+    for word in reversed(words[-8:] if said else ()):
         if word[0].isdigit():
             break
         if word in _PHONES or (word in _CALLS and following in _CALLED):

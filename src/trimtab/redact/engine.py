@@ -16,6 +16,7 @@ from trimtab.redact.known import KnownValue
 from trimtab.redact.matcher import Matcher
 from trimtab.redact.policy import STRICT, Policy
 from trimtab.redact.pseudonym import Pseudonymiser
+from trimtab.redact.span import Span
 from trimtab.redact.walk import Leaves
 
 __all__ = ["Redactor"]
@@ -111,9 +112,16 @@ class Redactor:
         if len(text) > self.policy.max_chars:
             return self._failed()
         settled = number.Settled()
+        simple = self._matcher.is_simple and not known and text.isascii() and "<" not in text
         for _ in range(_MAX_PASSES):
-            clean = self._pass(text, known, settled)
-            if clean == text:
+            done = False
+            if simple:
+                spans, done = self._matcher.first(text, settled)
+                clean = self._replaced(text, spans)
+                simple = False
+            else:
+                clean = self._pass(text, known, settled)
+            if done or clean == text:
                 return clean
             text = clean
             settled.next_look()
@@ -131,7 +139,9 @@ class Redactor:
         return "".join(parts)
 
     def _piece(self, text: str, known: Sequence[KnownValue], settled: number.Settled) -> str:
-        spans = self._matcher.find(text, known, settled=settled)
+        return self._replaced(text, self._matcher.find(text, known, settled=settled))
+
+    def _replaced(self, text: str, spans: Sequence[Span]) -> str:
         if not spans:
             return text
         parts: list[str] = []

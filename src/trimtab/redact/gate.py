@@ -36,6 +36,7 @@ class Family:
     ESCAPE: Final = 1 << 7
     EXTRA: Final = 1 << 8
     TOLD: Final = 1 << 14
+    FOREIGN: Final = 1 << 15
     VENDOR: Final = 1 << 9
     KEYED: Final = 1 << 10
     PARAMETER: Final = 1 << 11
@@ -93,6 +94,7 @@ _PATTERNS: Final[tuple[_Pattern, ...]] = (
     ),
     *(_Pattern(Family.KEYED, expression, caseless=True, back=0) for expression in secret.KEYED_GATES),
     *(_Pattern(Family.TOLD, expression, caseless=True, back=0) for expression in context.PHONE_GATES),
+    _Pattern(Family.FOREIGN, "[?]", caseless=False, back=0),
     _Pattern(Family.PARAMETER, secret.PARAMETER_GATE, caseless=True, back=0),
     *(_Pattern(Family.ACCOUNT, expression, caseless=True, back=length) for expression, length in account.HEADS),
     _Pattern(
@@ -138,13 +140,16 @@ class Gate:
             return None
         places: dict[int, list[int]] = {}
         families = 0
+        told = 0 if text.isascii() else Family.TOLD
         for pattern, end in seen:
             family = self._families[pattern]
+            if family == Family.FOREIGN:  # a question mark, or what stands for a letter of a word outside ASCII
+                family = told
             families |= family
             if family & _PLACED:
                 places.setdefault(family, []).append(end - self._backs[pattern])
         # The words around a number matter to numbers alone.
-        return Hits(families, places) if families != Family.TOLD else None
+        return Hits(families, places) if families & ~Family.TOLD else None
 
     def ends(self, text: str) -> list[int]:
         """Return where matches of any pattern end in `text`, which may be many texts in a row."""
@@ -177,7 +182,7 @@ def _fits(pattern: str) -> bool:
 @lru_cache(maxsize=64)
 def _compiled(extra: tuple[str, ...]) -> tuple[tuple[_Pattern, ...], Any, Any]:
     patterns = (*_PATTERNS, *(_Pattern(Family.EXTRA, one, caseless=False, back=0) for one in extra))
-    counted = tuple(pattern for pattern in patterns if pattern.family != Family.TOLD)
+    counted = tuple(pattern for pattern in patterns if pattern.family not in (Family.TOLD, Family.FOREIGN))
     return patterns, _build(patterns, once=True), _build(counted, once=False)
 
 

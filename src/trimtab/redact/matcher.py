@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trimtab.redact import account, mail, network, number, opaque, secret, vendor, view
+from trimtab.redact import account, mail, network, number, opaque, revisit, secret, vendor, view
 from trimtab.redact import known as known_values
 from trimtab.redact.gate import EVERYWHERE, Family, Gate, Hits
 from trimtab.redact.known import KnownValue
@@ -32,7 +32,22 @@ class Matcher:
         self._policy = policy
         self._gate = gate
         self._allow = [re.compile(pattern) for pattern in policy.allow]
+        self._picky = bool(policy.disabled or policy.allow)
         self._extra = [re.compile(one.pattern) for one in policy.extra]
+
+    def first(self, text: str, settled: number.Settled) -> tuple[list[Span], bool]:
+        """Return the findings of a plain text without marks of ours, and whether no second look can find more."""
+        hits = self._scan(text)
+        if hits is None:
+            return [], True
+        strict = self._policy.strict
+        spans = merge(self._seen(text, hits, settled, 0))
+        return spans, not spans or revisit.is_done(text, spans, hits, settled.runs, strict=strict)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether the policy neither adds to the rules nor takes from them, and a gate says where to look."""
+        return self._gate is not None and not (self._picky or self._extra)
 
     def find(
         self, text: str, known: Sequence[KnownValue] = (), *, settled: number.Settled | None = None, depth: int = 0
@@ -45,11 +60,7 @@ class Matcher:
         hits = self._scan(seen)
         spans: list[Span] = []
         if hits is not None:
-            if hits.families & Family.ESCAPE and (decoded := view.decoded(seen)) is not None:
-                inner = self._scan(decoded.text)
-                if inner is not None:
-                    spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
-            spans += self._matched(seen, hits, settled, depth)
+            spans += self._seen(seen, hits, settled, depth)
         if self._extra and (self._gate is None or not self._gate.certain or not text.isascii() or _has_extra(hits)):
             spans += [
                 Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
@@ -60,10 +71,21 @@ class Matcher:
             return spans
         if plain is not None:
             spans = _moved(spans, plain)
-        return merge(span for span in spans if self._wanted(text, span))
+        if self._picky:
+            spans = [span for span in spans if self._wanted(text, span)]
+        return merge(spans) if len(spans) > 1 else spans
 
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
+
+    def _seen(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
+        """Return the findings in a text and in what its escapes stand for."""
+        spans: list[Span] = []
+        if hits.families & Family.ESCAPE and (decoded := view.decoded(text)) is not None:
+            inner = self._scan(decoded.text)
+            if inner is not None:
+                spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
+        return spans + self._matched(text, hits, settled, depth)
 
     def _matched(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
         strict = self._policy.strict

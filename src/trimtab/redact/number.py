@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from trimtab.redact import benign, card, context, national, phone
 from trimtab.redact.span import Span
 
-__all__ = ["Settled", "find", "whole"]
+__all__ = ["Run", "Settled", "find", "stays", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
@@ -30,6 +30,7 @@ _HARMLESS: Final = re.compile(
     r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
 )
 _FAR: Final = 128
+_NEAR: Final = 3
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
@@ -39,15 +40,25 @@ _NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
 
 
+class Run(NamedTuple):
+    """A run of digits that was looked at: whether anything was `found` in it, or only a word spoke against it."""
+
+    start: int
+    end: int
+    found: bool
+    doubtful: bool
+
+
 class Settled:
     """Runs of digits that are nobody's wherever they stand, unless words make them a telephone's.
 
     Kept from one look at a text to the next: taking a finding out of a text can only take words away from the rest.
     """
 
-    __slots__ = ("_fresh", "_known")
+    __slots__ = ("_fresh", "_known", "runs")
 
     def __init__(self) -> None:
+        self.runs: list[Run] = []
         self._known: set[tuple[str, str, str]] = set()
         self._fresh: set[tuple[str, str, str]] = set()
 
@@ -99,11 +110,27 @@ def find(text: str, *, strict: bool, told: bool = True, settled: Settled | None 
             continue
         look.doubtful = False
         found = _in_text(text, start, end, look)
+        settled.runs.append(Run(start, end, bool(found), look.doubtful))
         if found:
             spans += found
         elif not look.doubtful:
             settled.add(key)
     return spans
+
+
+def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
+    """Return whether a run stays nobody's when of the text only `text[low:high]` is left, cut beside no letter."""
+    if run.found:
+        return False
+    start, end, _, doubtful = run
+    near = _NEAR if not doubtful else _FAR + 2 if _is_in_word(text, start, end) else context.WINDOW + 2
+    if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
+        return True
+    return not _in_text(text[low:high], start - low, end - low, _Look(strict=strict, told=told))
+
+
+def _is_in_word(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
 
 
 def _is_cut(text: str, start: int, end: int) -> bool:
@@ -112,24 +139,32 @@ def _is_cut(text: str, start: int, end: int) -> bool:
 
 
 def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
-    if len(text[start:end].translate(_BARE_DIGITS)) < _MIN_DIGITS:
+    run = text[start:end]
+    if run.isdigit():
+        if end - start < _BARE and text[start - 1 : start] not in _OPENINGS:
+            return _short(text, start, end) if look.told else []
+    elif _HARMLESS.fullmatch(run) or len(run.translate(_BARE_DIGITS)) < _MIN_DIGITS:
         return []
-    if _HARMLESS.fullmatch(text, start, end):
-        return []
-    if end - start < _BARE and text[start:end].isdigit() and text[start - 1 : start] not in _OPENINGS:
-        return _short(text, start, end) if look.told else []
     if end - start <= _BARE and text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
         look.doubtful = True  # between letters, and too short for anything but a telephone's
         return []
     spans: list[Span] = []
-    for first, last in _without_things(text, start, end, look):
-        groups = [_Group(*found.span(), found.group()) for found in _GROUP.finditer(text, first, last)]
+    for first, last in _without_things(text, run, start, end, look):
+        groups = _groups(text, first, last)
         count = sum([len(group.digits) for group in groups])
         if count >= _MIN_CARD:
             spans += _in_run(text, groups, look)
         elif count >= _MIN_DIGITS:
             spans += _in_stretches(text, groups, look)
     return spans
+
+
+def _groups(text: str, start: int, end: int) -> list[_Group]:
+    """Return the groups of digits in a run."""
+    bare = text[start:end]
+    if bare.isdigit():
+        return [_Group(start, end, bare)]
+    return [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, start, end)]
 
 
 def _short(text: str, start: int, end: int) -> list[Span]:
@@ -148,16 +183,18 @@ def whole(text: str) -> str | None:
     return None
 
 
-def _without_things(text: str, start: int, end: int, look: _Look) -> list[tuple[int, int]]:
-    """Return the parts of a run of digits that are left when UUIDs, hashes and dates are cut out of it."""
+def _without_things(text: str, run: str, start: int, end: int, look: _Look) -> list[tuple[int, int]]:
+    """Return the parts of `run`, `text[start:end]`, that are left when UUIDs, hashes and dates are cut out of it."""
     things: list[tuple[int, int]] = []
-    run = text[start:end]
-    glued = text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+    glued = _is_in_word(text, start, end)
     if glued or (len(run) >= _UUID_CHARS and "-" in run):
         things += [found.span() for found in _UUID.finditer(text, max(start - _UUID_CHARS, 0), end + _UUID_CHARS)]
     look.doubtful = look.doubtful or glued
     if glued and not things:
-        things += [span for span in (_word_at(text, start), _word_at(text, end - 1)) if _is_hash(text[slice(*span)])]
+        word = _word_at(text, start)
+        # One word is around all of a run of bare digits.
+        words = (word,) if word[1] >= end else (word, _word_at(text, end - 1))
+        things += [span for span in words if _is_hash(text[span[0] : span[1]])]
     if len(run) >= _DATE_CHARS and ("20" in run or "19" in run) and text[start - 1 : start] != "+":
         things += [found.span() for found in benign.DATE.finditer(text, start, end)]
     if not things:
@@ -194,12 +231,17 @@ def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
     rest: list[_Group] = []
     index = listed = 0
+    left = sum([len(group.digits) for group in groups])
     while index < len(groups):
+        if left < _MIN_CARD:
+            rest += groups[index:]
+            break
         if index >= listed:
             listed = index + _small_groups(groups, index)
         # A card in groups of one to three digits fills its row; in a longer row they are a list of numbers.
         if listed - index > _MAX_CARD:
             rest += groups[index:listed]
+            left -= sum([len(group.digits) for group in groups[index:listed]])
             index = listed
             continue
         count = _card_at(groups, index)
@@ -207,9 +249,11 @@ def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
             yield from _in_stretches(text, rest, look)
             rest = []
             yield Span(groups[index].start, groups[index + count - 1].end, "CREDIT_CARD")
+            left -= sum([len(group.digits) for group in groups[index : index + count]])
             index += count
         else:
             rest.append(groups[index])
+            left -= len(groups[index].digits)
             index += 1
     yield from _in_stretches(text, rest, look)
 
@@ -244,6 +288,8 @@ def _card_at(groups: list[_Group], index: int) -> int:
 
 def _in_stretches(text: str, groups: list[_Group], look: _Look) -> list[Span]:
     """Return what is found between the places where a line, a wide gap or a sentence ends."""
+    if len(groups) == 1:
+        return _in_stretch(text, groups, look)
     spans: list[Span] = []
     stretch: list[_Group] = []
     for group in groups:
@@ -275,7 +321,7 @@ def _in_stretch(text: str, groups: list[_Group], look: _Look) -> list[Span]:
     start = _opening(text, groups[0].start, groups[-1].end)
     if text.startswith(("+", "(+"), start) and not text[start - 1 : start].isdigit():
         return _after_plus(text, start, groups, look)
-    gaps = [text[one.end : two.start] for one, two in pairwise(groups)]
+    gaps = [text[one.end : two.start] for one, two in pairwise(groups)] if len(groups) > 1 else []
     span = _classified(text, start, groups, gaps, look)
     if span is not None:
         return [span]
@@ -297,7 +343,7 @@ def _in_stretch(text: str, groups: list[_Group], look: _Look) -> list[Span]:
 
 def _opening(text: str, start: int, end: int) -> int:
     """Return where a number begins whose digits are `text[start:end]`: with its plus sign and a bracket it closes."""
-    closes = text.count(")", start, end) > text.count("(", start, end)
+    closes = ")" in text[start:end] and text.count(")", start, end) > text.count("(", start, end)
     if closes and text[start - 1 : start] == "(":
         start -= 1
     elif closes and text[max(start - 2, 0) : start] == "(+":
@@ -325,8 +371,8 @@ def _extended(text: str, end: int) -> int:
 def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], look: _Look) -> Span | None:
     """Return the one finding that a whole stretch is, or None."""
     first, end = groups[0].start, groups[-1].end
-    digits = "".join(group.digits for group in groups)
-    sizes = tuple(len(group.digits) for group in groups)
+    digits = "".join([group.digits for group in groups])
+    sizes = tuple([len(group.digits) for group in groups])
     words = context.words_before(text, start) if look.told else _NO_WORDS
     entity = national.classify(digits, sizes, gaps, words)
     if entity is not None:
@@ -339,7 +385,7 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], lo
         and not _is_fraction(text, first, end)
     ):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    look.cleared = _is_thing(text, start, groups, gaps, after, look)
+    look.cleared = _is_thing(text, start, groups, gaps, sizes, after, look)
     if look.cleared:
         return None
     if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], look):
@@ -355,10 +401,11 @@ def _is_fraction(text: str, first: int, end: int) -> bool:
     )
 
 
-def _is_thing(text: str, start: int, groups: list[_Group], gaps: list[str], after: str, look: _Look) -> bool:
+def _is_thing(
+    text: str, start: int, groups: list[_Group], gaps: list[str], sizes: tuple[int, ...], after: str, look: _Look
+) -> bool:
     if _is_fraction(text, groups[0].start, groups[-1].end):
         return True
-    sizes = tuple([len(group.digits) for group in groups])
     if gaps and sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
         return False
     if benign.is_counted([group.digits for group in groups], gaps) if gaps else benign.is_stamp(groups[0].digits):

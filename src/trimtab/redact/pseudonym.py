@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from typing import Final
 
 from trimtab.errors import ConfigError
@@ -14,6 +14,9 @@ _MIN_KEY_BYTES: Final = 16
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _SHIFTS: Final = range(50, -1, -10)
+_BLOCK_BYTES: Final = 64  # of SHA-256
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Pseudonymiser:
@@ -24,7 +27,7 @@ class Pseudonymiser:
     Raises ConfigError when the key has fewer than 16 bytes.
     """
 
-    __slots__ = ("_key",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _MIN_KEY_BYTES:
@@ -33,12 +36,17 @@ class Pseudonymiser:
                 "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`",
                 param="redact.key",
             )
-        self._key = key
+        # RFC 2104 with both paddings hashed once: a key of its own per token costs three times as much.
+        block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
 
     def token(self, entity: Entity, canonical: str) -> str:
         """Return `<EMAIL:f4rw3iwq2mal>` for a pseudonymised entity and `<SECRET>` for any other."""
         if entity not in PSEUDONYMISED:
             return plain_token(entity)
-        message = entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass")
-        bits = int.from_bytes(hmac.digest(self._key, message, "sha256")[:8]) >> 4
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        bits = int.from_bytes(outer.digest()[:8]) >> 4
         return f"<{entity}:{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}>"
