@@ -437,14 +437,17 @@ class Correction(_Record, frozen=True):
 
 
 class Case(_Record, frozen=True):
-    """A golden example: an input, what a right output looks like, and how much it matters. Never used to build."""
+    """A golden example: an input, what a right output looks like, and how much it matters. Never used to build.
+
+    `similar` passes when the output holds at least 60% of the expected words: for models with a wording of their own.
+    """
 
     id: Uuid
     feature: Name
     created_at: Time
     input: Payload
     expected: Text
-    check: Literal["exact", "contains", "regex"] = "exact"
+    check: Literal["exact", "contains", "similar", "regex"] = "exact"
     severity: Literal["must_pass", "normal"] = "normal"
     incident_id: Uuid | None = None
     feedback_id: Uuid | None = None

@@ -12,6 +12,7 @@ from trimtab.stats.gate import judge_candidate
 __all__ = ["MAX_CASES", "passes", "run_gate"]
 
 MAX_CASES = 2000
+_ALIKE = 0.6
 _ENOUGH_TARGETS = 3  # with fewer, none fixed says too little
 
 
@@ -92,8 +93,18 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def _similar(expected: str, answer: str) -> bool:
+    words = _words(expected)
+    return bool(words) and len(words & _words(answer)) >= _ALIKE * len(words)
+
+
 _CHECKS: dict[str, Callable[[str, str], bool]] = {
     "exact": lambda expected, answer: _folded(expected) == _folded(answer),
     "contains": lambda expected, answer: _folded(expected) in _folded(answer),
+    "similar": _similar,
     "regex": lambda expected, answer: re.search(expected, answer) is not None,
 }

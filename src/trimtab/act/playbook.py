@@ -108,6 +108,7 @@ class ExemplarPlaybook:
                     created_at=order.now,
                     input=item.input,
                     expected=item.corrected,
+                    check="similar" if self._settings.runner.kind == "llm" else "exact",
                     incident_id=order.incident_id,
                     feedback_id=item.feedback_id,
                 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from trimtab.act.gate import passes, run_gate
@@ -110,3 +111,11 @@ def test_candidate_that_mends_nothing_it_was_made_for_fails() -> None:
     report = gate([*unrelated, FAILS, FAILS, FAILS], targets=[305, 306, 307])
     assert (report.verdict, report.targets_fixed) == ("fail", 0)
     assert gate([*unrelated, FAILS, FAILS], targets=[305, 306]).verdict == "inconclusive"
+
+
+def test_similar_answer_holds_most_of_the_expected_words_in_any_wording() -> None:
+    expected = case(1, check="similar", severity="normal")
+    expected = msgspec.structs.replace(expected, expected="A refund takes five working days.")
+    assert passes(expected, "Sure! Your refund takes at most five working days, a bit longer abroad.")
+    assert not passes(expected, "You can ask for your money back in the app.")
+    assert not passes(expected, "")
