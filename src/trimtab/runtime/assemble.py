@@ -79,10 +79,10 @@ class Engine:
         self._lock = lock
         self._closed = False
 
-    def tick(self, now: datetime | None = None) -> int:
-        """Let each stage, in order, do one bounded piece of work; return how many rows they handled together."""
+    def tick(self, now: datetime | None = None, *, first: int | None = None) -> int:
+        """Let each stage, or the `first` so many, do one bounded piece of work, in order; return the rows handled."""
         when = now or self.clock.now()
-        return sum(stage.tick(when) for stage in self.stages)
+        return sum(stage.tick(when) for stage in self.stages[:first])
 
     def settle(self, now: datetime | None = None) -> int:
         """Tick until nothing is left to do at this time; return the rows handled."""

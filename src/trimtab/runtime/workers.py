@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
@@ -12,10 +13,14 @@ from trimtab.runtime.assemble import Engine
 __all__ = ["Workers"]
 
 _MAX_PAUSE_S = 30.0
+_ALL_STAGES_S = 0.1
 
 
 class Workers:
     """Ticks the stages in a thread of its own: at once when woken, else every `engine.tick_seconds`.
+
+    While events come in, the first stage alone runs as often as it can, so that feedback can be read with its inference
+    within milliseconds; the others, which look at many votes at a time, run ten times a second at most.
 
     A stage that raises is logged and tried again with growing pauses; its cursor has not moved, so nothing is skipped.
     """
@@ -54,10 +59,12 @@ class Workers:
 
     def _loop(self) -> None:
         pause = self._engine.settings.engine.tick_seconds
+        due = 0.0
         while not self._stop.is_set():
             self._wake.clear()
+            everything = time.monotonic() >= due
             try:
-                handled = self._engine.tick()
+                handled = self._engine.tick(first=None if everything else 1)
             except Exception as error:  # noqa: BLE001  the loop outlives any one failure
                 self._failed(error)
                 pause = min(max(pause, 0.1) * 2, _MAX_PAUSE_S)
@@ -65,8 +72,10 @@ class Workers:
                 continue
             pause = self._engine.settings.engine.tick_seconds
             self.last_error = None
+            if everything:
+                due = time.monotonic() + _ALL_STAGES_S
             if handled == 0:
-                self._wake.wait(pause)
+                self._wake.wait(pause if everything else max(0.0, due - time.monotonic()))
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
