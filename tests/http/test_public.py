@@ -84,6 +84,13 @@ def test_a_public_key_works_on_its_own_pages_and_no_other(fresh: Live) -> None:
             assert "access-control-allow-origin" not in refused.headers
 
 
+@pytest.mark.parametrize("source", ["reviewer", "judge"])
+def test_a_page_cannot_speak_as_a_reviewer(fresh: Live, source: str) -> None:
+    key = made(fresh, "public", PAGE)["key"]
+    told = send(fresh, key, vote(), vote(source=source)).json()
+    assert (told["accepted"], [item["code"] for item in told["rejected"]]) == (1, ["forbidden_key"])
+
+
 def test_what_is_no_browser_says_no_origin_and_is_let_in(fresh: Live) -> None:
     key = made(fresh, "public", PAGE)["key"]
     answer = send(fresh, key, vote(), origin=None)

@@ -36,6 +36,12 @@ class Sender(Struct, frozen=True, kw_only=True):
             return None
         if not isinstance(event, Feedback):
             return ForbiddenKey("expected feedback, got an inference; a public key sends feedback only", param="type")
+        if event.source not in ("user", "app"):
+            return ForbiddenKey(
+                f"expected source 'user' or 'app', got {event.source!r}; a page speaks for the people who use it, "
+                "reviewers and judges write with an ingest key",
+                param="source",
+            )
         if self.inference_id is not None and event.inference_id != self.inference_id:
             return ForbiddenKey(
                 f"expected feedback on inference {self.inference_id!r}, which this token is for, "
