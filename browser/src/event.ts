@@ -33,7 +33,7 @@ export interface Signal extends Target {
   best?: number;
   label?: string;
   text?: string;
-  source?: "user" | "reviewer" | "app";
+  source?: "user" | "app";
   /** Take back what the same person said of this kind on this target. */
   retracted?: boolean;
 }
@@ -51,7 +51,7 @@ export interface FeedbackEvent {
   session_id?: string;
   feature?: string;
   user_id?: string;
-  source?: "user" | "reviewer" | "app";
+  source?: "user" | "app";
   value?: number;
   best?: number;
   label?: string;
