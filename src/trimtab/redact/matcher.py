@@ -97,7 +97,9 @@ class Matcher:
             if family & families:
                 spans += find(text)
         if families & Family.NUMBER:
-            spans += number.find(text, strict=strict, told=bool(families & Family.TOLD), settled=settled)
+            told = bool(families & Family.TOLD)
+            addresses = [span for span in spans if span.entity == "IP"] if spans and not self._picky else ()
+            spans += number.find(text, strict=strict, told=told, settled=settled, addresses=addresses)
         if families & Family.VENDOR:
             spans += vendor.find(text, hits.at(Family.VENDOR))
         if families & Family.KEYED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -43,10 +43,19 @@ _OPENINGS: Final = frozenset("+(")
 class Run(NamedTuple):
     """A run of digits that was looked at: whether anything was `found` in it, or only a word spoke against it."""
 
+    text: str
     start: int
     end: int
     found: bool
     doubtful: bool
+
+    def key(self) -> tuple[str, str, str]:
+        """Return the digits, three characters before and two after: all that counts but words."""
+        return (
+            self.text[self.start : self.end],
+            self.text[max(self.start - 3, 0) : self.start],
+            self.text[self.end : self.end + 2],
+        )
 
 
 class Settled:
@@ -55,24 +64,16 @@ class Settled:
     Kept from one look at a text to the next: taking a finding out of a text can only take words away from the rest.
     """
 
-    __slots__ = ("_fresh", "_known", "runs")
+    __slots__ = ("known", "runs")
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
-        self._known: set[tuple[str, str, str]] = set()
-        self._fresh: set[tuple[str, str, str]] = set()
+        self.known: set[tuple[str, str, str]] = set()
 
     def next_look(self) -> None:
         """Make what the last look settled count in the next."""
-        self._known |= self._fresh
-
-    def holds(self, run: tuple[str, str, str]) -> bool:
-        """Return whether an earlier look settled this run between these neighbours."""
-        return run in self._known
-
-    def add(self, run: tuple[str, str, str]) -> None:
-        """Settle a run: the digits, three characters before and two after."""
-        self._fresh.add(run)
+        self.known.update(run.key() for run in self.runs if not (run.found or run.doubtful))
+        self.runs.clear()
 
 
 class _Look:
@@ -93,36 +94,45 @@ class _Group(NamedTuple):
     digits: str
 
 
-def find(text: str, *, strict: bool, told: bool = True, settled: Settled | None = None) -> list[Span]:
+def find(
+    text: str, *, strict: bool, told: bool = True, settled: Settled | None = None, addresses: Sequence[Span] = ()
+) -> list[Span]:
     """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them.
 
-    `told` False says that no word in the text can make a number a telephone's or a national one.
+    `told` False says that no word in the text can make a number a telephone's or a national one. A run that is one of
+    the `addresses`, which are in order and all to be replaced, is not looked at: nothing found in it could outrank them.
     """
+    span_ends = {} if told else {address.start: address.end for address in addresses}
     spans: list[Span] = []
     look = _Look(strict=strict, told=told)
     for run in _RUN.finditer(text):
         start, end = run.span()
+        if span_ends and span_ends.get(start) == end and _is_only_address(text, start, end):
+            continue
         if settled is None:
             spans += _in_text(text, start, end, look)
             continue
-        key = (run.group(), text[max(start - 3, 0) : start], text[end : end + 2])
-        if settled.holds(key) and not _is_cut(text, start, end):
-            continue
+        if settled.known and not _is_cut(text, start, end):
+            key = Run(text, start, end, found=False, doubtful=False).key()
+            if key in settled.known:
+                continue
         look.doubtful = False
         found = _in_text(text, start, end, look)
-        settled.runs.append(Run(start, end, bool(found), look.doubtful))
-        if found:
-            spans += found
-        elif not look.doubtful:
-            settled.add(key)
+        settled.runs.append(Run(text, start, end, bool(found), look.doubtful))
+        spans += found
     return spans
+
+
+def _is_only_address(text: str, start: int, end: int) -> bool:
+    """Return whether a telephone number read into an address would not reach beyond it."""
+    return text[start - 1 : start] not in _OPENINGS and phone.EXTENSION.match(text, end) is None
 
 
 def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
     """Return whether a run stays nobody's when of the text only `text[low:high]` is left, cut beside no letter."""
     if run.found:
         return False
-    start, end, _, doubtful = run
+    start, end, doubtful = run.start, run.end, run.doubtful
     near = _NEAR if not doubtful else _FAR + 2 if _is_in_word(text, start, end) else context.WINDOW + 2
     if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
         return True
@@ -244,7 +254,7 @@ def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
             left -= sum([len(group.digits) for group in groups[index:listed]])
             index = listed
             continue
-        count = _card_at(groups, index)
+        count = _card_at(groups, index) if left >= card.SHORTEST[groups[index].digits[0]] else 0
         if count:
             yield from _in_stretches(text, rest, look)
             rest = []
@@ -385,6 +395,12 @@ def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], lo
         and not _is_fraction(text, first, end)
     ):
         return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
+    if (
+        gaps
+        and max(sizes) < _BARE
+        and not _is_worth(text[start:end], digits, sizes, gaps, text[start - 1 : start], look)
+    ):
+        return None  # whatever the words around it say
     look.cleared = _is_thing(text, start, groups, gaps, sizes, after, look)
     if look.cleared:
         return None
@@ -432,6 +448,13 @@ def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], 
     if look.strict and phone.is_shape(found, sizes, gaps):
         return True
     return (len(gaps) == 0 or sizes in {(3, 3, 4), (1, 3, 3, 4)}) and phone.is_plan(digits)
+
+
+def _is_worth(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, look: _Look) -> bool:
+    """Return whether groups of digits can be anything but a thing: without asking a number plan, which takes longest."""
+    if sizes in _PHONE_ANYWHERE:
+        return True
+    return _is_phone(found, digits, sizes, gaps, before, look) or (look.strict and _is_long(digits, sizes, gaps))
 
 
 def _is_long(digits: str, sizes: tuple[int, ...], gaps: list[str]) -> bool:
