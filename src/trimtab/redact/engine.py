@@ -16,6 +16,7 @@ from trimtab.redact.known import KnownValue
 from trimtab.redact.matcher import Matcher
 from trimtab.redact.policy import STRICT, Policy
 from trimtab.redact.pseudonym import Pseudonymiser
+from trimtab.redact.settled import Settled
 from trimtab.redact.span import Span
 from trimtab.redact.walk import Leaves
 
@@ -111,7 +112,7 @@ class Redactor:
         # whole pass changes nothing; that makes redacting twice the same as once.
         if len(text) > self.policy.max_chars:
             return self._failed()
-        settled = number.Settled()
+        settled = Settled()
         simple = self._matcher.is_simple and not known and text.isascii() and "<" not in text
         for _ in range(_MAX_PASSES):
             done = False
@@ -127,7 +128,7 @@ class Redactor:
             settled.next_look()
         return self._failed()
 
-    def _pass(self, text: str, known: Sequence[KnownValue], settled: number.Settled) -> str:
+    def _pass(self, text: str, known: Sequence[KnownValue], settled: Settled) -> str:
         if "<" not in text:
             return self._piece(text, known, settled)
         parts: list[str] = []
@@ -138,7 +139,7 @@ class Redactor:
         parts.append(self._piece(text[position:], known, settled))
         return "".join(parts)
 
-    def _piece(self, text: str, known: Sequence[KnownValue], settled: number.Settled) -> str:
+    def _piece(self, text: str, known: Sequence[KnownValue], settled: Settled) -> str:
         return self._replaced(text, self._matcher.find(text, known, settled=settled))
 
     def _replaced(self, text: str, spans: Sequence[Span]) -> str:

@@ -11,6 +11,7 @@ from trimtab.redact import known as known_values
 from trimtab.redact.gate import EVERYWHERE, Family, Gate, Hits
 from trimtab.redact.known import KnownValue
 from trimtab.redact.policy import Policy
+from trimtab.redact.settled import Settled
 from trimtab.redact.span import Span, merge
 
 __all__ = ["Matcher"]
@@ -35,7 +36,7 @@ class Matcher:
         self._picky = bool(policy.disabled or policy.allow)
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
-    def first(self, text: str, settled: number.Settled) -> tuple[list[Span], bool]:
+    def first(self, text: str, settled: Settled) -> tuple[list[Span], bool]:
         """Return the findings of a plain text without marks of ours, and whether no second look can find more."""
         hits = self._scan(text)
         if hits is None:
@@ -50,7 +51,7 @@ class Matcher:
         return self._gate is not None and not (self._picky or self._extra)
 
     def find(
-        self, text: str, known: Sequence[KnownValue] = (), *, settled: number.Settled | None = None, depth: int = 0
+        self, text: str, known: Sequence[KnownValue] = (), *, settled: Settled | None = None, depth: int = 0
     ) -> list[Span]:
         """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
         if not text:
@@ -78,7 +79,7 @@ class Matcher:
     def _scan(self, text: str) -> Hits | None:
         return EVERYWHERE if self._gate is None else self._gate.scan(text)
 
-    def _seen(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
+    def _seen(self, text: str, hits: Hits, settled: Settled | None, depth: int) -> list[Span]:
         """Return the findings in a text and in what its escapes stand for."""
         spans: list[Span] = []
         if hits.families & Family.ESCAPE and (decoded := view.decoded(text)) is not None:
@@ -87,7 +88,7 @@ class Matcher:
                 spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
         return spans + self._matched(text, hits, settled, depth)
 
-    def _matched(self, text: str, hits: Hits, settled: number.Settled | None, depth: int) -> list[Span]:
+    def _matched(self, text: str, hits: Hits, settled: Settled | None, depth: int) -> list[Span]:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []

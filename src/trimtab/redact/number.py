@@ -7,29 +7,21 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from trimtab.redact import benign, card, context, national, phone
+from trimtab.redact import benign, card, context, national, phone, thing
+from trimtab.redact.settled import Run, Settled
 from trimtab.redact.span import Span
 
-__all__ = ["Run", "Settled", "find", "stays", "whole"]
+__all__ = ["find", "stays", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
 _GROUP: Final = re.compile(r"[0-9]+")
-_UUID: Final = re.compile(
-    r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
-)
-_UUID_CHARS: Final = 36
-_DATE_CHARS: Final = 8
-_WORD: Final = re.compile(r"[0-9A-Za-z]+")
-_HEX: Final = re.compile(r"[0-9a-fA-F]+")
-_HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
 _PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
 _HARMLESS: Final = re.compile(
     r"(?:[1-9]?[0-9]|1[0-9]{2})\.[0-9]+"  # a decimal or coordinate
     r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-2]?[0-9])?"  # a date, perhaps with an hour
     r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
 )
-_FAR: Final = 128
 _NEAR: Final = 3
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
@@ -38,42 +30,6 @@ _BARE: Final = 9
 _AFTER: Final = 16
 _NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
-
-
-class Run(NamedTuple):
-    """A run of digits that was looked at: whether anything was `found` in it, or only a word spoke against it."""
-
-    text: str
-    start: int
-    end: int
-    found: bool
-    doubtful: bool
-
-    def key(self) -> tuple[str, str, str]:
-        """Return the digits, three characters before and two after: all that counts but words."""
-        return (
-            self.text[self.start : self.end],
-            self.text[max(self.start - 3, 0) : self.start],
-            self.text[self.end : self.end + 2],
-        )
-
-
-class Settled:
-    """Runs of digits that are nobody's wherever they stand, unless words make them a telephone's.
-
-    Kept from one look at a text to the next: taking a finding out of a text can only take words away from the rest.
-    """
-
-    __slots__ = ("known", "runs")
-
-    def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.known: set[tuple[str, str, str]] = set()
-
-    def next_look(self) -> None:
-        """Make what the last look settled count in the next."""
-        self.known.update(run.key() for run in self.runs if not (run.found or run.doubtful))
-        self.runs.clear()
 
 
 class _Look:
@@ -100,7 +56,7 @@ def find(
     """Return cards, national numbers, telephone numbers and, when strict, long numbers that may be any of them.
 
     `told` False says that no word in the text can make a number a telephone's or a national one. A run that is one of
-    the `addresses`, which are in order and all to be replaced, is not looked at: nothing found in it could outrank them.
+    the `addresses`, which are all to be replaced, is not looked at: nothing found in it could outrank them.
     """
     span_ends = {} if told else {address.start: address.end for address in addresses}
     spans: list[Span] = []
@@ -133,14 +89,10 @@ def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool)
     if run.found:
         return False
     start, end, doubtful = run.start, run.end, run.doubtful
-    near = _NEAR if not doubtful else _FAR + 2 if _is_in_word(text, start, end) else context.WINDOW + 2
+    near = _NEAR if not doubtful else thing.REACH if thing.is_in_word(text, start, end) else context.WINDOW + 2
     if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
         return True
     return not _in_text(text[low:high], start - low, end - low, _Look(strict=strict, told=told))
-
-
-def _is_in_word(text: str, start: int, end: int) -> bool:
-    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
 
 
 def _is_cut(text: str, start: int, end: int) -> bool:
@@ -159,7 +111,8 @@ def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
         look.doubtful = True  # between letters, and too short for anything but a telephone's
         return []
     spans: list[Span] = []
-    for first, last in _without_things(text, run, start, end, look):
+    look.doubtful = look.doubtful or thing.is_in_word(text, start, end)
+    for first, last in thing.without(text, run, start, end):
         groups = _groups(text, first, last)
         count = sum([len(group.digits) for group in groups])
         if count >= _MIN_CARD:
@@ -191,50 +144,6 @@ def whole(text: str) -> str | None:
     if len(spans) == 1 and spans[0].entity == "PHONE" and (spans[0].start, spans[0].end) == (0, len(text)):
         return spans[0].canonical
     return None
-
-
-def _without_things(text: str, run: str, start: int, end: int, look: _Look) -> list[tuple[int, int]]:
-    """Return the parts of `run`, `text[start:end]`, that are left when UUIDs, hashes and dates are cut out of it."""
-    things: list[tuple[int, int]] = []
-    glued = _is_in_word(text, start, end)
-    if glued or (len(run) >= _UUID_CHARS and "-" in run):
-        things += [found.span() for found in _UUID.finditer(text, max(start - _UUID_CHARS, 0), end + _UUID_CHARS)]
-    look.doubtful = look.doubtful or glued
-    if glued and not things:
-        word = _word_at(text, start)
-        # One word is around all of a run of bare digits.
-        words = (word,) if word[1] >= end else (word, _word_at(text, end - 1))
-        things += [span for span in words if _is_hash(text[span[0] : span[1]])]
-    if len(run) >= _DATE_CHARS and ("20" in run or "19" in run) and text[start - 1 : start] != "+":
-        things += [found.span() for found in benign.DATE.finditer(text, start, end)]
-    if not things:
-        return [(start, end)]
-    parts: list[tuple[int, int]] = []
-    position = start
-    for first, last in sorted(things):
-        if first >= end:
-            break
-        if first > position:
-            parts.append((position, first))
-        position = max(position, last)
-    if position < end:
-        parts.append((position, end))
-    return parts
-
-
-def _word_at(text: str, place: int) -> tuple[int, int]:
-    """Return the extent of the ASCII letters and digits around a place, up to 128 characters each way."""
-    left = _WORD.match(text[max(place - _FAR, 0) : place][::-1])
-    right = _WORD.match(text, place, place + _FAR)
-    return place - (left.end() if left else 0), right.end() if right else place
-
-
-def _is_hash(token: str) -> bool:
-    return (
-        len(token) in _HASH_SIZES
-        and _HEX.fullmatch(token) is not None
-        and sum(letter.isalpha() for letter in token) >= len(token) // 8
-    )
 
 
 def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
@@ -451,7 +360,7 @@ def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], 
 
 
 def _is_worth(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, look: _Look) -> bool:
-    """Return whether groups of digits can be anything but a thing: without asking a number plan, which takes longest."""
+    """Return whether groups of digits can be anything but a thing; asks no number plan, which takes longest."""
     if sizes in _PHONE_ANYWHERE:
         return True
     return _is_phone(found, digits, sizes, gaps, before, look) or (look.strict and _is_long(digits, sizes, gaps))

@@ -7,6 +7,7 @@ from typing import Final
 
 from trimtab.redact import account, mail, network, number
 from trimtab.redact.gate import Family, Hits
+from trimtab.redact.settled import Run
 from trimtab.redact.span import Span
 
 __all__ = ["is_done"]
@@ -20,7 +21,7 @@ _EDGES: Final = frozenset(" \n\t.,;:!?()[]'\"")
 _OPAQUE_REACH: Final = 16
 
 
-def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[number.Run], *, strict: bool) -> bool:
+def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool) -> bool:
     """Return whether what is left of an ASCII text around `spans` surely holds no further finding.
 
     `hits` are the gate's, `runs` the runs of digits of the look that found `spans`. False only means a whole look.
@@ -44,7 +45,7 @@ def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[number.
     return True
 
 
-def _are_runs_done(text: str, spans: Sequence[Span], runs: Sequence[number.Run], *, strict: bool, told: bool) -> bool:
+def _are_runs_done(text: str, spans: Sequence[Span], runs: Sequence[Run], *, strict: bool, told: bool) -> bool:
     """Return whether each run of digits is within a finding, or is nobody's with the findings gone."""
     index = 0
     count = len(spans)
