@@ -11,7 +11,7 @@ from trimtab.redact import benign, card, context, national, phone, thing
 from trimtab.redact.settled import Run, Settled
 from trimtab.redact.span import Span
 
-__all__ = ["find", "stays", "whole"]
+__all__ = ["find", "is_short", "stays", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
 _BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
@@ -84,6 +84,11 @@ def _is_only_address(text: str, start: int, end: int) -> bool:
     return text[start - 1 : start] not in _OPENINGS and phone.EXTENSION.match(text, end) is None
 
 
+def is_short(run: str) -> bool:
+    """Return whether a run has too few digits for anybody's number."""
+    return len(run.translate(_BARE_DIGITS)) < _MIN_DIGITS
+
+
 def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
     """Return whether a run stays nobody's when of the text only `text[low:high]` is left, cut beside no letter."""
     if run.found:
@@ -105,7 +110,7 @@ def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
     if run.isdigit():
         if end - start < _BARE and text[start - 1 : start] not in _OPENINGS:
             return _short(text, start, end) if look.told else []
-    elif _HARMLESS.fullmatch(run) or len(run.translate(_BARE_DIGITS)) < _MIN_DIGITS:
+    elif _HARMLESS.fullmatch(run) or is_short(run):
         return []
     if end - start <= _BARE and text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
         look.doubtful = True  # between letters, and too short for anything but a telephone's

@@ -10,9 +10,10 @@ from typing import Final
 
 from trimtab.redact.span import Span
 
-__all__ = ["HEAD_CHARS", "find"]
+__all__ = ["BEFORE", "HEAD_CHARS", "find", "is_content"]
 
 HEAD_CHARS: Final = 16
+BEFORE: Final = 16
 _TOKEN: Final = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{16,}={0,2}")
 _MAX_RANDOM: Final = 200
 _MIN_RANDOM: Final = 20
@@ -36,9 +37,14 @@ def find(text: str, starts: Iterable[int] | None, hides: Callable[[str], bool], 
         plain = _decoded(token)
         if plain is not None and hides(plain):
             spans.append(Span(*found.span(), "BASE64_PII"))
-        elif strict and _is_random(token) and not _CONTENT.search(text[max(found.start() - 16, 0) : found.start()]):
+        elif strict and _is_random(token) and not is_content(text, found.start()):
             spans.append(Span(*found.span(), "SECRET"))
     return spans
+
+
+def is_content(text: str, start: int) -> bool:
+    """Return whether the characters before a token name it as a checksum or an inlined file."""
+    return _CONTENT.search(text[max(start - BEFORE, 0) : start]) is not None
 
 
 def _at(text: str, starts: Iterable[int]) -> Iterable[re.Match[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from trimtab.redact import account, mail, network, number
+from trimtab.redact import account, mail, network, number, opaque
 from trimtab.redact.gate import Family, Hits
 from trimtab.redact.settled import Run
 from trimtab.redact.span import Span
@@ -18,7 +18,6 @@ _TOLD_HERE: Final = (
 )
 # No pattern of the gate newly begins or ends at one of these when what was beside it is gone.
 _EDGES: Final = frozenset(" \n\t.,;:!?()[]'\"")
-_OPAQUE_REACH: Final = 16
 
 
 def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool) -> bool:
@@ -39,7 +38,7 @@ def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *
         return False
     start = 0
     for end, following in [*((span.start, span.end) for span in spans), (size, size)]:
-        if end > start and not _is_piece_done(text[start:end], start, hits, hits.places, strict=strict):
+        if end > start and not _is_piece_done(text, start, end, hits, hits.places, strict=strict):
             return False
         start = following
     return True
@@ -58,24 +57,36 @@ def _are_runs_done(text: str, spans: Sequence[Span], runs: Sequence[Run], *, str
         if run.end <= high:
             if not number.stays(text, run, low, high, strict=strict, told=told):
                 return False
-        elif run.start < high or run.end > spans[index].end:
+        elif not _is_taken(text, run, spans[index:]):
             return False
     return True
 
 
-def _is_piece_done(piece: str, start: int, hits: Hits, places: dict[int, list[int]], *, strict: bool) -> bool:
-    """Return whether nothing but numbers can be found in a piece that begins at `start` of the text."""
+def _is_taken(text: str, run: Run, spans: Sequence[Span]) -> bool:
+    """Return whether findings leave too few digits of a run, anywhere in it, for another."""
+    position = run.start
+    for span in spans:
+        if span.start >= run.end:
+            break
+        if span.start > position and not number.is_short(text[position : span.start]):
+            return False
+        position = span.end
+    return position >= run.end or number.is_short(text[position : run.end])
+
+
+def _is_piece_done(text: str, start: int, end: int, hits: Hits, places: dict[int, list[int]], *, strict: bool) -> bool:
+    """Return whether nothing but numbers can be found in `text[start:end]`, which findings are beside."""
     families = hits.families
+    piece = text[start:end]
     if families & Family.AT and "@" in piece and mail.find(piece):
         return False
     if families & Family.IPV4 and network.find_ipv4(piece):
         return False
     if families & Family.COLON and network.find_ipv6(piece):
         return False
-    end = start + len(piece)
     heads = [place - start for place in sorted(places.get(Family.ACCOUNT, ())) if start <= place < end]
     if heads and account.find(piece, heads, strict=strict):
         return False
-    # Of the text before a token only the last few characters count.
-    near = min(start + _OPAQUE_REACH, end) if start else 0
-    return not any(start <= place < near for place in places.get(Family.OPAQUE, ()))
+    # Of what is around a token only the word that names it as content counts, and it may have been cut.
+    near = min(start + opaque.BEFORE, end) if start else 0
+    return not any(start <= place < near and opaque.is_content(text, place) for place in places.get(Family.OPAQUE, ()))
