@@ -14,6 +14,7 @@ _UUID: Final = re.compile(
 )
 _UUID_CHARS: Final = 36
 _DATE_CHARS: Final = 8
+_BARE_DATES: Final = frozenset({12, 14})
 _WORD: Final = re.compile(r"[0-9A-Za-z]+")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
@@ -38,7 +39,9 @@ def without(text: str, run: str, start: int, end: int) -> list[tuple[int, int]]:
         # One word is around all of a run of bare digits.
         words = (word,) if word[1] >= end else (word, _word_at(text, end - 1))
         things += [span for span in words if _is_hash(text[span[0] : span[1]])]
-    if len(run) >= _DATE_CHARS and ("20" in run or "19" in run) and text[start - 1 : start] != "+":
+    # A date in digits alone is all of its run.
+    dated = len(run) in _BARE_DATES if run.isdigit() else len(run) >= _DATE_CHARS
+    if dated and ("20" in run or "19" in run) and text[start - 1 : start] != "+":
         things += [found.span() for found in benign.DATE.finditer(text, start, end)]
     if not things:
         return [(start, end)]
