@@ -170,8 +170,9 @@ def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
             continue
         count = _card_at(groups, index) if left >= card.SHORTEST[groups[index].digits[0]] else 0
         if count:
-            yield from _in_stretches(text, rest, look)
-            rest = []
+            if rest:
+                yield from _in_stretches(text, rest, look)
+                rest = []
             yield Span(groups[index].start, groups[index + count - 1].end, "CREDIT_CARD")
             left -= sum([len(group.digits) for group in groups[index : index + count]])
             index += count
@@ -179,7 +180,8 @@ def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
             rest.append(groups[index])
             left -= len(groups[index].digits)
             index += 1
-    yield from _in_stretches(text, rest, look)
+    if rest:
+        yield from _in_stretches(text, rest, look)
 
 
 def _small_groups(groups: list[_Group], index: int) -> int:

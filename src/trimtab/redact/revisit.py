@@ -36,6 +36,8 @@ def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *
     told = bool(hits.families & Family.TOLD)
     if hits.families & Family.NUMBER and not _are_runs_done(text, spans, runs, strict=strict, told=told):
         return False
+    if not hits.families & ~(Family.NUMBER | Family.TOLD):
+        return True
     start = 0
     for end, following in [*((span.start, span.end) for span in spans), (size, size)]:
         if end > start and not _is_piece_done(text, start, end, hits, hits.places, strict=strict):
