@@ -179,3 +179,14 @@ def test_no_project_sees_another(fresh: Live, client: httpx.Client) -> None:
             assert other.get(path).json()["items"] == []
         assert other.get("/v1/features/support/rollout").status_code == 404
         assert len(other.get("/v1/keys").json()["items"]) == 1
+
+
+def test_metrics_count_what_sdks_say_they_gave_up(client: httpx.Client) -> None:
+    for told in ("queue_full=3, torn=1", "queue_full=2", "no sense, <b>=1, x=-4, spool_full=99999999999"):
+        assert client.post("/v1/events", json=[], headers={"Trimtab-Lost": told}).status_code == 200
+    lines = client.get("/metrics").text.splitlines()
+    counted = {line for line in lines if line.startswith("trimtab_client_lost_events_total{")}
+    assert counted == {
+        'trimtab_client_lost_events_total{reason="queue_full"} 5.0',
+        'trimtab_client_lost_events_total{reason="torn"} 1.0',
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from trimtab.store.ports import Page, Query
 __all__ = ["Metrics"]
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_LOSS = re.compile(r"(?P<reason>[a-z_]{1,32})=(?P<count>\d{1,9})")
+_LOSS_CHARS = 500
+_MOST_REASONS = 20
 _CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
 
 
@@ -24,6 +28,7 @@ class Metrics:
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCounts(engine))
+        self._reasons: set[str] = set()
         labels = ("method", "route")
         self._seconds = Histogram(
             "trimtab_http_request_seconds", "Time to answer", labels, buckets=_BUCKETS, registry=self._registry
@@ -31,12 +36,33 @@ class Metrics:
         self._requests = Counter(
             "trimtab_http_requests", "Requests answered", (*labels, "status"), registry=self._registry
         )
+        self._lost = Counter(
+            "trimtab_client_lost_events",
+            "Events that SDKs gave up, by their own word",
+            ("reason",),
+            registry=self._registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is the path's template, so that no id becomes a label."""
         known = method if method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH") else "other"
         self._seconds.labels(known, route).observe(seconds)
         self._requests.labels(known, route, str(status)).inc()
+
+    def lost(self, told: str) -> None:
+        """Count what an SDK says it gave up: `reason=count, ...`, as its header `Trimtab-Lost` has it.
+
+        A sender's word: what is malformed is passed over, and reasons beyond the first few become "other".
+        """
+        for part in told[:_LOSS_CHARS].split(","):
+            found = _LOSS.fullmatch(part.strip())
+            if found is None:
+                continue
+            reason = found["reason"]
+            if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+                reason = "other"
+            self._reasons.add(reason)
+            self._lost.labels(reason).inc(int(found["count"]))
 
     def text(self) -> bytes:
         """Return everything in the Prometheus text format. Asks the store, so it may block."""

@@ -7,6 +7,7 @@ from litestar import post
 from trimtab.ingest.intake import Receipt
 from trimtab.records import Event, Feedback, Inference
 from trimtab.server.contract import Call, contract, engine_of
+from trimtab.server.metrics import Metrics
 
 __all__ = ["ROUTES"]
 
@@ -26,13 +27,18 @@ async def add_events(request: Call) -> Receipt:
     key sends feedback alone and cannot bring a new feature with it; a token, feedback on its one answer alone.
     """
     headers = request.headers
-    return await engine_of(request).intake.accept(
+    receipt = await engine_of(request).intake.accept(
         request.auth.project_id,
         request.stream(),
         content_type=headers.get("content-type", ""),
         content_encoding=headers.get("content-encoding", ""),
         sender=request.auth.sender,
     )
+    lost = headers.get("trimtab-lost")
+    if lost and request.auth.sender.trusted:
+        metrics: Metrics = request.app.state.metrics
+        metrics.lost(lost)
+    return receipt
 
 
 @post("/v1/inferences", status_code=200, opt=contract("ingest", "admin", body=Inference, answer=Receipt, metered=True))
