@@ -1,7 +1,7 @@
 """The few messages of OTLP traces, read straight from protobuf's wire format and written back for the answer.
 
 Field numbers: opentelemetry/proto/{collector/trace/v1/trace_service, trace/v1/trace, common/v1/common}.proto. Why there
-is no protobuf library here: docs/decisions/0006-otlp-without-a-protobuf-library.md.
+is no protobuf library here: docs/decisions/0007-otlp-without-a-protobuf-library.md.
 """
 
 from __future__ import annotations
