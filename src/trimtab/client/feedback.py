@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from trimtab.client.distance import edit
@@ -49,12 +50,13 @@ class Where(TypedDict, total=False):
     """The role in which that is said; "user" by default."""
 
 
-class Verbs:
+class Verbs(ABC):
     """One method per kind.
 
     The target is an inference id or its handle; None means the inference at hand, or what the keywords name.
     """
 
+    @abstractmethod
     def feedback(
         self,
         target: str | Handle | None,
@@ -68,7 +70,6 @@ class Verbs:
         **where: Unpack[Where],
     ) -> str:
         """Send one signal and return its id."""
-        raise NotImplementedError
 
     def thumb(self, target: str | Handle | None, *, up: bool, **where: Unpack[Where]) -> str:
         """Thumb up or down."""

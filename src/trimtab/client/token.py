@@ -7,6 +7,7 @@ it ends its tokens. Whoever reads the server's table of hashes could sign tokens
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from trimtab.client.context import SCOPE
@@ -26,14 +27,15 @@ _LONGEST_ID = 256
 _WEEK_S = 7 * 86_400
 
 
-class Tokens:
+class Tokens(ABC):
     """What makes tokens, given `_key`, `_now` and what becomes of mistakes."""
 
     _key: str
     _now: Callable[[], int]
 
+    @abstractmethod
     def _refuse(self, wrong: str) -> None:
-        raise NotImplementedError
+        """Count a mistake of the caller's; raise it where the client is strict."""
 
     def feedback_token(self, inference: str | Handle, *, user: str | None = None, ttl_s: float = _WEEK_S) -> str:
         """Return a token with which a page may send feedback on this inference, for `ttl_s` seconds; a week by default.

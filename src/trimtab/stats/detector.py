@@ -67,7 +67,7 @@ class RateMonitor:
     The head start spends half of alpha on "bad from the first event", where a new version needs it.
 
     What it cannot see: the smallest bet, odds 1.25 times those of p0, loses money below about 1.12 times, so a rise of
-    5% -> 5.5% is not reliably found, and 5% -> 6.5% takes about 2,000 votes. Time and memory are constant per event.
+    5% -> 5.5% is not reliably found. Time and memory are constant per event.
 
     Source: Shin, Ramdas, Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (the
     detectors and mixtures); Ville 1939 (the inequality); the head start is derived above.
