@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--commit", type=int, default=1_000)
-    parser.add_argument("--out", type=Path, default=Path("store_append.json"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "store_append.json")
     told = parser.parse_args()
     events = arrivals(told.rows, seed=1)
     pairs = [pair(events, told.commit) for _ in range(told.pairs)]
