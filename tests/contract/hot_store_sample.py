@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from trimtab.ids import derived_id, new_id
 from trimtab.records import (
     ApiKey,
+    AuditItem,
+    Calibration,
     Case,
     Change,
     Exemplar,
@@ -22,6 +24,7 @@ from trimtab.records import (
     Redacted,
     Rollout,
     Run,
+    User,
     Version,
 )
 from trimtab.store.ports import Arrival, Page, Target
@@ -54,6 +57,20 @@ def inference(**fields: Any) -> Inference:
 def feedback(**fields: Any) -> Feedback:
     told = {"id": new_id(NOW), "kind": "thumb", "value": 0.0, "created_at": NOW, "session_id": "s-1"}
     return Feedback(**{**told, **fields})
+
+
+def user(**fields: Any) -> User:
+    return User(**{"id": "u-1", "updated_at": NOW, "plan": "pro", "properties": {"team": "blue"}, **fields})
+
+
+def calibration(**fields: Any) -> Calibration:
+    told = {"id": new_id(NOW), "feature": "answer", "created_at": NOW, "base": -1.7, "weights": {"copy": -1.25}}
+    return Calibration(**{**told, **fields})
+
+
+def audit_item(about: Inference, **fields: Any) -> AuditItem:
+    told = {"inference_id": about.id, "feature": about.feature, "created_at": about.created_at, "drawn_at": NOW}
+    return AuditItem(**{**told, **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:

@@ -75,7 +75,7 @@ def judge(inference: Inference, opinions: Iterable[Opinion], now: datetime) -> O
                 kind=opinion.kind,
                 feedback_id=opinion.feedback_id,
                 x=x,
-                weight=weight if (opinion, x) in deciding else 0.0,
+                share=weight if (opinion, x) in deciding else 0.0,
             )
             for opinion, x in words
         ],

@@ -62,7 +62,7 @@ def _identified(record: T) -> T:
 
 class _Field(NamedTuple):
     name: str
-    treatment: str  # text | value | identifier | struct | structs | texts
+    treatment: str  # known | text | value | identifier | struct | structs | texts
 
 
 @cache
@@ -156,6 +156,7 @@ def _clean_structs(value: list[Any], cleaned: Iterator[str], cleaner: Cleaner) -
 _CLEAN: dict[str, Callable[[Any, Iterator[str], Cleaner], Any]] = {
     "text": lambda _value, cleaned, _cleaner: next(cleaned),
     "texts": lambda value, cleaned, _cleaner: {key: next(cleaned) for key in value},
+    "known": lambda _value, _cleaned, _cleaner: None,
     "value": _clean_value,
     "identifier": lambda value, _cleaned, cleaner: cleaner.identifier(value),
     "struct": _rebuild,

@@ -28,6 +28,8 @@ from sqlalchemy import (
 
 from trimtab.records import (
     ApiKey,
+    AuditItem,
+    Calibration,
     Case,
     Change,
     Feature,
@@ -41,6 +43,7 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    User,
     Version,
 )
 from trimtab.store.codec import Codec, Kind
@@ -48,6 +51,8 @@ from trimtab.store.ports import Stored
 
 __all__ = [
     "API_KEYS",
+    "AUDITS",
+    "CALIBRATIONS",
     "CASES",
     "CHANGES",
     "FEATURES",
@@ -64,23 +69,37 @@ __all__ = [
     "RUN_STEPS",
     "SCHEMA_VERSION",
     "UPGRADES",
+    "USERS",
     "VERSIONS",
     "Noun",
+    "aims",
+    "backfills",
     "cursors",
     "exposures",
     "joins",
     "metadata",
     "orphans",
     "probe",
+    "segments",
+    "sessions",
     "targets",
+    "turns",
     "votes",
 ]
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE api_keys ADD COLUMN origins TEXT NOT NULL DEFAULT '[]'",),
+    2: (
+        "ALTER TABLE inferences ADD COLUMN profile TEXT",
+        "ALTER TABLE feedback ADD COLUMN profile TEXT",
+        "ALTER TABLE outcomes ADD COLUMN log_odds FLOAT",
+        "ALTER TABLE outcomes ADD COLUMN estimate FLOAT",
+        "ALTER TABLE outcomes ADD COLUMN calibration_id BLOB",
+        "ALTER TABLE outcomes ADD COLUMN segments TEXT NOT NULL DEFAULT '{}'",
+    ),
 }
 """What brings a file of that version to the next one."""
 
@@ -188,6 +207,9 @@ CASES = Noun("cases", Case, key=("project_id", "id"))
 FEATURES = Noun("features", Feature, key=("project_id", "name"))
 API_KEYS = Noun("api_keys", ApiKey, key=("project_id", "id"))
 PROJECTS = Noun("projects", Project, key=("project_id", "id"))
+USERS = Noun("users", User, key=("project_id", "id"))
+CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
+AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
@@ -204,6 +226,9 @@ NOUNS: tuple[Noun[Any], ...] = (
     FEATURES,
     API_KEYS,
     PROJECTS,
+    USERS,
+    CALIBRATIONS,
+    AUDITS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -213,6 +238,9 @@ Index(
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
+Index("outcomes_user", OUTCOMES.table.c.project_id, OUTCOMES.table.c.user_id)
+Index("calibrations_feature", CALIBRATIONS.table.c.project_id, CALIBRATIONS.table.c.feature)
+Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
 Index("opinions_kind", OPINIONS.table.c.project_id, OPINIONS.table.c.kind)
 Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.feature)
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
@@ -232,6 +260,38 @@ joins = _derived(
     _part("project_id"),
     _part("feedback_id", LargeBinary(16)),
     Column("inference_id", LargeBinary(16), nullable=False),
+)
+Index("joins_inference", joins.c.project_id, joins.c.inference_id)
+aims = _derived(
+    "aims",
+    _part("project_id"),
+    _part("target_kind"),
+    _part("target_key"),
+    _part("feedback_id", LargeBinary(16)),
+)
+turns = _derived(
+    "turns",
+    _part("project_id"),
+    _part("session_id"),
+    _part("created_at", BigInteger()),
+    _part("inference_id", LargeBinary(16)),
+)
+sessions = _derived(
+    "sessions",
+    _part("project_id"),
+    _part("session_id"),
+    Column("last_at", BigInteger(), nullable=False),
+    Column("closed", Boolean(), nullable=False),
+)
+Index("sessions_open", sessions.c.closed, sessions.c.last_at)
+segments = _derived("segments", _part("project_id"), _part("feature"), _part("key"), _part("value"))
+backfills = _derived(
+    "backfills",
+    _part("project_id"),
+    _part("scope"),
+    _part("key"),
+    Column("asked_at", BigInteger(), nullable=False),
+    Column("after", LargeBinary(16), nullable=False),
 )
 orphans = _derived(
     "orphans",

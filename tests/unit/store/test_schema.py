@@ -29,8 +29,23 @@ SAMPLES: list[Any] = [
     a.feature(),
     a.key(origins=["https://app.example"]),
     Project(id="p", created_at=a.NOW),
+    a.user(),
+    a.calibration(),
+    a.audit_item(SERVED),
 ]
-NOT_STORED = {"CaseResult", "Chunk", "Correction", "Evidence", "Exemplar", "GateReport", "Message", "Rule"}
+NOT_STORED = {
+    "CaseResult",
+    "Chunk",
+    "Correction",
+    "Evidence",
+    "Exemplar",
+    "GateReport",
+    "Message",
+    "Profile",
+    "Record",
+    "Redacted",
+    "Rule",
+}
 
 
 def named(noun: Noun[Any]) -> str:

@@ -80,6 +80,12 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
     store.commit({"p": Writes(projects=[Project(id="p", created_at=a.NOW)], keys=[Redacted(a.key(), "test")])})
     store.close()
     execute(path, "ALTER TABLE api_keys DROP COLUMN origins")
+    for table in ("inferences", "feedback"):
+        execute(path, f"ALTER TABLE {table} DROP COLUMN profile")
+    for column in ("log_odds", "estimate", "calibration_id", "segments"):
+        execute(path, f"ALTER TABLE outcomes DROP COLUMN {column}")
+    for table in ("users", "calibrations", "audits", "aims", "turns", "sessions", "segments", "backfills"):
+        execute(path, f"DROP TABLE {table}")
     execute(path, "PRAGMA user_version = 1")
     store = open_sqlite(path)
     try:
@@ -124,7 +130,7 @@ def test_a_full_disk_is_unavailable_stores_nothing_and_passes(tmp_path: Path) ->
         assert "disk is full" in refused.message
         assert [row.record for row in store.inferences_after(0, 1_000)] == kept
         with pytest.raises(Unavailable, match="disk is full"):
-            store.commit({"p": Writes(cases=[a.sealed(a.case(input=BIG * 4))])}, cursors={"s": 1})
+            store.commit({"p": Writes(cases=[a.sealed(a.case(input=BIG * 20))])}, cursors={"s": 1})
         assert store.cursor("s") == 0
         execute(path, "DELETE FROM inferences WHERE seq <= 20")
         assert store.append([a.arrival(item) for item in lot]) == [True] * 5

@@ -202,15 +202,15 @@ class SqliteDatabase:
         connection.execute("BEGIN IMMEDIATE")
         # Looked at again behind the lock: two processes may open a new file at once.
         version = _pragma(connection, "user_version")
-        if version == 0:
-            for table in metadata.sorted_tables:
-                connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
-                for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                    connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
             for statement in UPGRADES[older]:
                 connection.execute(statement)
+        if version < SCHEMA_VERSION:
+            for table in metadata.sorted_tables:
+                connection.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=_DIALECT)))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    connection.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
 

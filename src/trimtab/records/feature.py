@@ -1,0 +1,111 @@
+"""What a feature is: who owns it, what decides its behaviour, what it serves now."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from trimtab.ids import content_id
+from trimtab.records.event import Message
+from trimtab.records.field import KeyKind, Name, Origin, Record, Text, Time, Uuid
+
+__all__ = ["ApiKey", "Exemplar", "Feature", "Project", "Rollout", "Rule", "Version"]
+
+
+class Project(Record, frozen=True):
+    """A tenant: its keys, features and data."""
+
+    id: Name
+    created_at: Time
+
+
+class ApiKey(Record, frozen=True):
+    """A key as it is kept: the secret itself is shown once and only its SHA-256 stays.
+
+    Only pages of `origins` may use it: a public key itself, an ingest or admin key the tokens that were made with it.
+    """
+
+    id: Uuid
+    project_id: Name
+    kind: KeyKind
+    label: Text
+    hint: Name
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"pii": "none"})]
+    created_at: Time
+    revoked_at: Time | None = None
+    origins: list[Origin] = []
+
+
+class Feature(Record, frozen=True):
+    """One named AI capability of the product."""
+
+    name: Name
+    created_at: Time
+    description: Text = ""
+
+
+class Exemplar(Record, frozen=True):
+    """A worked example shown to the model: an input and its right output."""
+
+    id: Name
+    input: Text
+    output: Text
+    source_feedback_id: Uuid | None = None
+    added_at: Time | None = None
+
+
+class Rule(Record, frozen=True):
+    """One line of the playbook that a Version carries in its prompt."""
+
+    id: Name
+    text: Text
+    helpful: int = 0
+    harmful: int = 0
+
+
+class Version(Record, frozen=True):
+    """Immutable snapshot that decides a feature's behaviour. Its id is the hash of what it does, not of its history."""
+
+    feature: Name
+    created_at: Time
+    messages: list[Message] = []
+    model: Name | None = None
+    parameters: Annotated[dict[str, Any], Meta(extra={"pii": "value"})] = {}
+    rules: list[Rule] = []
+    exemplars: list[Exemplar] = []
+    parent_id: Name | None = None
+    incident_id: Uuid | None = None
+    change_id: Uuid | None = None
+    note: Text = ""
+    id: Name = ""
+
+    def identified(self) -> Version:
+        """Return this version with `id` set from its behaviour: equal behaviour, equal id."""
+        told = {
+            "feature": self.feature,
+            "messages": self.messages,
+            "model": self.model,
+            "parameters": self.parameters,
+            "rules": [(rule.id, rule.text) for rule in self.rules],
+            "exemplars": [(item.input, item.output) for item in self.exemplars],
+        }
+        content = msgspec.json.encode(told, order="deterministic")
+        return msgspec.structs.replace(self, id=content_id("v", content))
+
+
+class Rollout(Record, frozen=True):
+    """What a feature serves now: the stable Version and, while one is tried, a candidate with its share of users.
+
+    `id` salts the sticky assignment, so it is new for each candidate; `revision` rises with every switch.
+    """
+
+    feature: Name
+    stable_version_id: Name
+    updated_at: Time
+    id: Uuid
+    revision: int = 0
+    candidate_version_id: Name | None = None
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    change_id: Uuid | None = None

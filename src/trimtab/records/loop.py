@@ -1,0 +1,176 @@
+"""What the loop does about them: monitors, incidents, cases, changes and their runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from trimtab.records.field import Line, Name, Payload, Record, State, Text, Time, Uuid
+
+__all__ = [
+    "Case",
+    "CaseResult",
+    "Change",
+    "ChangeState",
+    "GateReport",
+    "Incident",
+    "IncidentState",
+    "Monitor",
+    "Run",
+    "RunStep",
+]
+
+IncidentState = Literal["firing", "recovering", "resolved"]
+ChangeState = Literal[
+    "building",
+    "blocked",
+    "empty",
+    "awaiting",
+    "canary",
+    "paused",
+    "promoted",
+    "verified",
+    "rolled_back",
+    "superseded",
+]
+
+
+class Monitor(Record, frozen=True):
+    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test.
+
+    `reference` is the rate of negative votes that counts as normal: None while it is learned from `learned_votes`.
+    """
+
+    id: Uuid
+    feature: Name
+    version_id: Name
+    reference_kind: Literal["target", "baseline", "inherited", "learning"]
+    created_at: Time
+    reference: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    learned_votes: int = 0
+    learned_negatives: float = 0.0
+    votes: int = 0
+    negatives: float = 0.0
+    alarms: int = 0
+    detector: State = {}
+    onsets: State = {}
+    last_alarm_at: Time | None = None
+
+
+class Incident(Record, frozen=True):
+    """What a monitor found: since when, on what evidence, and how it ended."""
+
+    id: Uuid
+    feature: Name
+    version_id: Name
+    monitor_id: Uuid
+    state: IncidentState
+    onset_at: Time
+    first_signal_at: Time
+    detected_at: Time
+    reference: float
+    observed: float
+    events: int
+    negatives: int
+    users: int
+    log_evidence: float
+    log_threshold: float
+    resolved_at: Time | None = None
+    resolution: Literal["verified", "manual", "superseded"] | None = None
+
+
+class Case(Record, frozen=True):
+    """A golden example: an input, what a right output looks like, and how much it matters. Never used to build.
+
+    `similar` passes when the output holds at least 60% of the expected words: for models with a wording of their own.
+    """
+
+    id: Uuid
+    feature: Name
+    created_at: Time
+    input: Payload
+    expected: Text
+    check: Literal["exact", "contains", "similar", "regex"] = "exact"
+    severity: Literal["must_pass", "normal"] = "normal"
+    incident_id: Uuid | None = None
+    feedback_id: Uuid | None = None
+
+
+class CaseResult(Record, frozen=True):
+    """How one case fared: whether the stable and the candidate Version passed it."""
+
+    case_id: Uuid
+    target: bool
+    stable_passed: bool
+    candidate_passed: bool
+
+
+class GateReport(Record, frozen=True):
+    """The gate's verdict with the numbers behind it (paired, on golden cases).
+
+    `lower_bound` is the one-sided 95% bound on the change of the pass rate; `rules_out` the drop, as a share, that
+    this many cases can rule out.
+    """
+
+    verdict: Literal["pass", "fail", "inconclusive"]
+    reason: Line
+    cases: int
+    broken: int
+    fixed: int
+    targets: int
+    targets_fixed: int
+    must_pass_broken: int
+    lower_bound: float
+    margin: float
+    rules_out: float
+    smoke: bool
+    results: list[CaseResult] = []
+
+
+class Change(Record, frozen=True):
+    """A candidate Version on its way: why it was made, what the gate said, how the rollout went, whether it helped."""
+
+    id: Uuid
+    feature: Name
+    kind: Literal["exemplar", "manual"]
+    state: ChangeState
+    created_at: Time
+    base_version_id: Name
+    run_id: Uuid | None = None
+    incident_id: Uuid | None = None
+    candidate_version_id: Name | None = None
+    gate: GateReport | None = None
+    reason: Line = ""
+    gated_at: Time | None = None
+    exposed_at: Time | None = None
+    step_at: Time | None = None
+    promoted_at: Time | None = None
+    rolled_back_at: Time | None = None
+    verified_at: Time | None = None
+    canary: State = {}
+    verification: State = {}
+
+
+class RunStep(Record, frozen=True):
+    """One step of a Run, written once: what it did, when, with which result (ids and counts, never texts)."""
+
+    name: Name
+    started_at: Time
+    ended_at: Time
+    detail: State = {}
+
+
+class Run(Record, frozen=True):
+    """One durable execution of a playbook."""
+
+    id: Uuid
+    playbook: Name
+    feature: Name
+    state: Literal["running", "done", "failed", "cancelled"]
+    started_at: Time
+    incident_id: Uuid | None = None
+    change_id: Uuid | None = None
+    ended_at: Time | None = None
+    error: Line = ""
+    steps: list[RunStep] = field(default_factory=list)
