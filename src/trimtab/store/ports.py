@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
-
-from msgspec import Struct
+from typing import Protocol
 
 from trimtab.records import (
     ApiKey,
-    Arm,
+    AuditItem,
+    Calibration,
     Case,
     Change,
     ChangeState,
@@ -31,15 +30,31 @@ from trimtab.records import (
     Opinion,
     Outcome,
     Project,
-    Redacted,
     Rollout,
     Run,
-    RunStep,
+    User,
     Version,
+)
+from trimtab.store.exchange import (
+    Arrival,
+    Backfill,
+    Exposure,
+    Page,
+    Query,
+    Session,
+    Stored,
+    Switch,
+    Target,
+    Turn,
+    VersionScores,
+    VersionSummary,
+    Vote,
+    Writes,
 )
 
 __all__ = [
     "Arrival",
+    "Backfill",
     "CatalogStore",
     "EventStore",
     "Exposure",
@@ -48,129 +63,16 @@ __all__ = [
     "LoopStore",
     "Page",
     "Query",
+    "Session",
     "Stored",
     "Switch",
     "Target",
+    "Turn",
+    "VersionScores",
     "VersionSummary",
     "Vote",
     "Writes",
 ]
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-
-
-class Stored(NamedTuple, Generic[T]):
-    """A record with its place in the order of arrival and the project it belongs to."""
-
-    seq: int
-    project_id: str
-    record: T
-
-
-class Arrival(NamedTuple):
-    """An event on its way in: whose it is, the event behind the wall, and when it reached us."""
-
-    project_id: str
-    event: Redacted[Inference | Feedback]
-    received_at: datetime
-
-
-class Target(NamedTuple):
-    """How a feedback names its target: `key` is an inference id, external id, trace id, `trace/span` or session id."""
-
-    kind: Literal["inference", "external", "trace", "span", "session"]
-    key: str
-
-
-class Vote(NamedTuple):
-    """The moment one person's vote was last counted by one consumer (a monitor, a canary): the vote cap's memory."""
-
-    consumer_id: str
-    user_id: str
-    counted_at: datetime
-
-
-class Switch(NamedTuple):
-    """A rollout to write, valid only while the stored revision is still `expected` (0: there is none yet).
-
-    Its own revision is above `expected`, else ValueError.
-    """
-
-    rollout: Rollout
-    expected: int
-
-
-class Exposure(NamedTuple):
-    """How many inferences one version served in one arm."""
-
-    version_id: str | None
-    arm: Arm | None
-    inferences: int
-
-
-class VersionSummary(NamedTuple):
-    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
-
-    version_id: str | None
-    inferences: int
-    judged: int
-    negatives: int
-    voters: int
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """What a list call asks for. `since` is inclusive, `until` exclusive, over the record's own `created_at`.
-
-    `after` is the cursor of the page before (exclusive); newest arrival first when `newest`, else oldest.
-    """
-
-    feature: str | None = None
-    version_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    after: int | None = None
-    limit: int = 100
-    newest: bool = True
-
-
-class Page(NamedTuple, Generic[T]):
-    """One page of a list and the cursor of the next (None at the end)."""
-
-    rows: list[Stored[T]]
-    next: int | None
-
-
-class Writes(Struct, kw_only=True):
-    """Everything one tick, request or step changes, committed as a whole or not at all.
-
-    Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
-    each for a reason: `versions`, `cases`, `features`, `projects` and `steps` (by run and name) are written once and a
-    second write of the same id changes nothing; so are `keys`, but for `revoked_at`, which may be set once; `switches`
-    compare revisions; an `outcome` moves to the end of its order of arrival with every write, so that readers of
-    `outcomes_after` see the change; an `opinion` gives way to one of the same inference, kind, source and user that
-    was spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
-    latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. Raises ValueError
-    for a key or project that belongs to another project than the one it is written under.
-    """
-
-    joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
-    orphans: list[tuple[str, Target]] = []  # (feedback_id, what it waits for)
-    targets: list[tuple[Target, str]] = []  # what an inference can be named by -> inference_id; its own id needs none
-    opinions: list[Opinion] = []
-    outcomes: list[Outcome] = []
-    votes: list[Vote] = []
-    monitors: list[Monitor] = []
-    incidents: list[Incident] = []
-    changes: list[Change] = []
-    runs: list[Run] = []  # without their steps
-    steps: list[tuple[str, RunStep]] = []  # (run_id, step)
-    switches: list[Switch] = []
-    versions: list[Redacted[Version]] = []
-    cases: list[Redacted[Case]] = []
-    features: list[Redacted[Feature]] = []
-    keys: list[Redacted[ApiKey]] = []
-    projects: list[Project] = []
 
 
 class EventStore(Protocol):
@@ -214,6 +116,15 @@ class EventStore(Protocol):
         """
         ...
 
+    def sample(
+        self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
+    ) -> list[Inference]:
+        """Return `count` inferences created in [since, until), drawn uniformly without replacement, or all if fewer.
+
+        Those that were drawn for an audit before are left out. The same seed over the same rows draws the same.
+        """
+        ...
+
     def exposures(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[Exposure]:
         """Return served inferences per (version, arm) created in [since, until), from counters by the minute.
 
@@ -231,6 +142,38 @@ class JudgementStore(Protocol):
 
     def waiting(self, project_id: str, targets: Sequence[Target]) -> list[tuple[Target, Feedback]]:
         """Return orphaned feedback that waits for one of the targets, in order of arrival."""
+        ...
+
+    def aimed(self, project_id: str, targets: Sequence[Target]) -> list[tuple[Target, Feedback]]:
+        """Return all feedback that was said about one of the targets, joined or not, in order of arrival."""
+        ...
+
+    def joined(self, project_id: str, feedback_ids: Sequence[str]) -> dict[str, str]:
+        """Return the inference id of each of these that is joined."""
+        ...
+
+    def joined_to(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, list[Feedback]]:
+        """Return all feedback that is joined to each inference, in order of arrival."""
+        ...
+
+    def turns(self, project_id: str, session_ids: Sequence[str], *, limit: int = 1000) -> dict[str, list[Turn]]:
+        """Return the newest `limit` answers of each session in the order of (`created_at`, id)."""
+        ...
+
+    def sessions(self, project_id: str, session_ids: Sequence[str]) -> dict[str, Session]:
+        """Return those of the sessions that are known."""
+        ...
+
+    def quiet_sessions(self, before: datetime, limit: int) -> list[Session]:
+        """Return at most `limit` open sessions of all projects where nothing happened since `before`, oldest first."""
+        ...
+
+    def backfills(self, limit: int) -> list[Backfill]:
+        """Return at most `limit` backfills of all projects that are not done, the one asked for first ahead."""
+        ...
+
+    def outcomes_in(self, backfill: Backfill, limit: int) -> list[Outcome]:
+        """Return at most `limit` outcomes of the backfill's scope after its `after`, by inference id."""
         ...
 
     def opinions(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, list[Opinion]]:
@@ -254,6 +197,10 @@ class JudgementStore(Protocol):
 
         An outcome's `created_at` is its inference's.
         """
+        ...
+
+    def scores(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionScores]:
+        """Return sums per version over inferences created in [since, until), judged or not."""
         ...
 
     def corrections(self, project_id: str, query: Query) -> Page[Correction]:
@@ -298,6 +245,22 @@ class CatalogStore(Protocol):
 
     def rollout(self, project_id: str, feature: str) -> Rollout | None:
         """Return what the feature serves now."""
+        ...
+
+    def users(self, project_id: str, user_ids: Sequence[str]) -> dict[str, User]:
+        """Return what is known of these users."""
+        ...
+
+    def segments(self, project_id: str, feature: str) -> dict[str, list[str]]:
+        """Return the values that each grouping of the feature's answers has, sorted."""
+        ...
+
+    def calibration(self, project_id: str, feature: str) -> Calibration | None:
+        """Return the newest calibration of the feature."""
+        ...
+
+    def audits(self, project_id: str, query: Query) -> Page[AuditItem]:
+        """Return one page of what was drawn for audits; times are compared with the inference's `created_at`."""
         ...
 
     def rollout_history(self, project_id: str, feature: str) -> list[Rollout]:

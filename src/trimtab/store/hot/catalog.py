@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 
-from trimtab.records import ApiKey, Feature, Project, Rollout, Version
-from trimtab.store.hot.page import Port
-from trimtab.store.schema import API_KEYS, FEATURES, PROJECTS, ROLLOUTS, VERSIONS
+from trimtab.records import ApiKey, AuditItem, Calibration, Feature, Project, Rollout, User, Version
+from trimtab.store.hot.page import Port, chunks, paged
+from trimtab.store.ports import Page, Query
+from trimtab.store.schema import API_KEYS, AUDITS, CALIBRATIONS, FEATURES, PROJECTS, ROLLOUTS, USERS, VERSIONS, segments
 
 __all__ = ["Catalog"]
 
@@ -62,6 +65,43 @@ class Catalog(Port):
         statement = select(*ROLLOUTS.fields).where(columns.project_id == project_id, columns.feature == feature)
         rows = self._database.rows(statement.order_by(columns.revision.desc()).limit(1))
         return ROLLOUTS.decode(rows[0]) if rows else None
+
+    def users(self, project_id: str, user_ids: Sequence[str]) -> dict[str, User]:
+        """Return what is known of these users."""
+        found: dict[str, User] = {}
+        columns = USERS.table.c
+        for lot in chunks(list(dict.fromkeys(user_ids))):
+            statement = select(*USERS.fields).where(columns.project_id == project_id, columns.id.in_(lot))
+            known = [USERS.decode(row) for row in self._database.rows(statement)]
+            found.update((user.id, user) for user in known)
+        return found
+
+    def segments(self, project_id: str, feature: str) -> dict[str, list[str]]:
+        """Return the values that each grouping of the feature's answers has, sorted."""
+        statement = (
+            select(segments.c["key"], segments.c.value)
+            .where(segments.c.project_id == project_id, segments.c.feature == feature)
+            .order_by(segments.c["key"], segments.c.value)
+        )
+        found: dict[str, list[str]] = {}
+        for key, value in self._database.rows(statement):
+            found.setdefault(key, []).append(value)
+        return found
+
+    def calibration(self, project_id: str, feature: str) -> Calibration | None:
+        """Return the newest calibration of the feature."""
+        columns = CALIBRATIONS.table.c
+        statement = select(*CALIBRATIONS.fields).where(columns.project_id == project_id, columns.feature == feature)
+        rows = self._database.rows(statement.order_by(columns.created_at.desc(), columns.seq.desc()).limit(1))
+        return CALIBRATIONS.decode(rows[0]) if rows else None
+
+    def audits(self, project_id: str, query: Query) -> Page[AuditItem]:
+        """Return one page of what was drawn for audits; times are compared with the inference's `created_at`."""
+        columns = AUDITS.table.c
+        conditions = [columns.feature == query.feature] if query.feature is not None else []
+        if query.version_id is not None:
+            conditions.append(columns.version_id == query.version_id)
+        return paged(self._database, AUDITS, project_id, query, *conditions)
 
     def rollout_history(self, project_id: str, feature: str) -> list[Rollout]:
         """Return every rollout the feature ever had, oldest first."""

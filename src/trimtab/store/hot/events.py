@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +17,9 @@ from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.database import Database, holes, prepare
-from trimtab.store.hot.page import Port, after, chunks, paged
+from trimtab.store.hot.page import Port, after, chunks, paged, within
 from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
-from trimtab.store.schema import FEEDBACK, INFERENCES, Noun, exposures, joins
+from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
 
 __all__ = ["Events"]
 
@@ -104,6 +105,28 @@ class Events(Port):
         if query.version_id is not None:
             conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
         return paged(self._database, FEEDBACK, project_id, query, *conditions)
+
+    def sample(
+        self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
+    ) -> list[Inference]:
+        """Return `count` inferences created in [since, until), drawn uniformly without replacement, or all if fewer."""
+        columns, drawn = INFERENCES.table.c, AUDITS.table.c
+        before = exists().where(drawn.project_id == columns.project_id, drawn.inference_id == columns.id)
+        frame = select(columns.seq).where(
+            columns.project_id == project_id,
+            columns.feature == feature,
+            *within(INFERENCES.table.c.created_at, since, until),
+        )
+        places = sorted(row[0] for row in self._database.rows(frame))
+        order = random.Random(seed).sample(places, len(places))  # noqa: S311  a draw to repeat, not a secret
+        found: list[Inference] = []
+        for lot in chunks(order):
+            if len(found) >= count:
+                break
+            fresh = select(columns.seq, *INFERENCES.fields).where(columns.seq.in_(lot), ~before)
+            rows = {row[0]: row[1:] for row in self._database.rows(fresh)}
+            found.extend(INFERENCES.decode(rows[place]) for place in lot if place in rows)
+        return found[:count]
 
     def exposures(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[Exposure]:
         """Return served inferences per (version, arm) created in [since, until), in whole minutes, from counters."""

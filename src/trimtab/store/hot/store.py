@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 
 from trimtab.errors import Unavailable
 from trimtab.store.hot.catalog import Catalog
+from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.judgements import Judgements
@@ -15,7 +16,7 @@ from trimtab.store.schema import probe
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Catalog, Loop):
+class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

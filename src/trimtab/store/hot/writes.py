@@ -24,6 +24,7 @@ from trimtab.errors import Conflict, WallBreach
 from trimtab.records import Opinion, Redacted
 from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
+from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
@@ -39,6 +40,7 @@ from trimtab.store.schema import (
     ROLLOUTS,
     RUN_STEPS,
     RUNS,
+    USERS,
     VERSIONS,
     Noun,
     cursors,
@@ -66,6 +68,7 @@ class Committer:
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
         self._opinion_gone = self._opinion_statement()
+        self._enriching = EnrichingStatements(database)
         self._join, self._found = self._join_statements()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
@@ -115,6 +118,9 @@ class Committer:
         outcomes = {outcome.inference_id: outcome for outcome in writes.outcomes}.values()
         found.append((self._outcome_gone, ((project_id, id_bytes(outcome.inference_id)) for outcome in outcomes)))
         found.append((self._once[OUTCOMES], (OUTCOMES.row(project_id, outcome) for outcome in outcomes)))
+        found.append((self._outcome_gone, ((project_id, id_bytes(inference_id)) for inference_id in writes.unjudged)))
+        found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))
+        found.append(self._enriching.replaced(project_id, writes))
         opinions = _latest(project_id, writes.opinions)
         found.append((self._opinion_gone, opinions))
         found.append((self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in opinions.values())))

@@ -1,0 +1,225 @@
+"""What goes in and out of a store beside the records: rows with their place, pages, and what a commit writes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from trimtab.records import (
+    ApiKey,
+    Arm,
+    AuditItem,
+    Calibration,
+    Case,
+    Change,
+    Feature,
+    Feedback,
+    Incident,
+    Inference,
+    Monitor,
+    Opinion,
+    Outcome,
+    Project,
+    Redacted,
+    Rollout,
+    Run,
+    RunStep,
+    User,
+    Version,
+)
+
+__all__ = [
+    "Arrival",
+    "Backfill",
+    "Exposure",
+    "Page",
+    "Query",
+    "Session",
+    "Stored",
+    "Switch",
+    "Target",
+    "Turn",
+    "VersionScores",
+    "VersionSummary",
+    "Vote",
+    "Writes",
+]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Stored(NamedTuple, Generic[T]):
+    """A record with its place in the order of arrival and the project it belongs to."""
+
+    seq: int
+    project_id: str
+    record: T
+
+
+class Arrival(NamedTuple):
+    """An event on its way in: whose it is, the event behind the wall, and when it reached us."""
+
+    project_id: str
+    event: Redacted[Inference | Feedback]
+    received_at: datetime
+
+
+class Target(NamedTuple):
+    """How a feedback names its target: `key` is an inference id, external id, trace id, `trace/span` or session id."""
+
+    kind: Literal["inference", "external", "trace", "span", "session"]
+    key: str
+
+
+class Vote(NamedTuple):
+    """The moment one person's vote was last counted by one consumer (a monitor, a canary): the vote cap's memory."""
+
+    consumer_id: str
+    user_id: str
+    counted_at: datetime
+
+
+class Switch(NamedTuple):
+    """A rollout to write, valid only while the stored revision is still `expected` (0: there is none yet).
+
+    Its own revision is above `expected`, else ValueError.
+    """
+
+    rollout: Rollout
+    expected: int
+
+
+class Exposure(NamedTuple):
+    """How many inferences one version served in one arm."""
+
+    version_id: str | None
+    arm: Arm | None
+    inferences: int
+
+
+class Turn(NamedTuple):
+    """One answer's place in its session."""
+
+    session_id: str
+    created_at: datetime
+    inference_id: str
+
+
+class Session(NamedTuple):
+    """A conversation as far as it is known: when something last happened, and whether it was closed by time-out."""
+
+    project_id: str
+    session_id: str
+    last_at: datetime
+    closed: bool
+
+
+class Backfill(NamedTuple):
+    """Outcomes to go through again, since what they were made of changed: those of a user or of a feature.
+
+    `after` is the last inference that was done ("" at first); asking again begins anew.
+    """
+
+    project_id: str
+    scope: Literal["user", "feature"]
+    key: str
+    asked_at: datetime
+    after: str = ""
+
+
+class VersionScores(NamedTuple):
+    """Sums over the outcomes of one version in a span of time.
+
+    `estimates` and `squares` are the sums of `estimate` and of its square over `judged` outcomes that have one, `votes`
+    and `negatives` count users' votes (their mean per answer) and add them up, `voters` the distinct people.
+    """
+
+    version_id: str | None
+    inferences: int
+    judged: int
+    estimates: float
+    squares: float
+    votes: int
+    negatives: float
+    voters: int
+
+
+class VersionSummary(NamedTuple):
+    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
+
+    version_id: str | None
+    inferences: int
+    judged: int
+    negatives: int
+    voters: int
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What a list call asks for. `since` is inclusive, `until` exclusive, over the record's own `created_at`.
+
+    `after` is the cursor of the page before (exclusive); newest arrival first when `newest`, else oldest.
+    """
+
+    feature: str | None = None
+    version_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int | None = None
+    limit: int = 100
+    newest: bool = True
+
+
+class Page(NamedTuple, Generic[T]):
+    """One page of a list and the cursor of the next (None at the end)."""
+
+    rows: list[Stored[T]]
+    next: int | None
+
+
+class Writes(Struct, kw_only=True):
+    """Everything one tick, request or step changes, committed as a whole or not at all.
+
+    Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
+    each for a reason: `versions`, `cases`, `features`, `projects` and `steps` (by run and name) are written once and a
+    second write of the same id changes nothing; so are `keys`, but for `revoked_at`, which may be set once; `switches`
+    compare revisions; an `outcome` moves to the end of its order of arrival with every write, so that readers of
+    `outcomes_after` see the change; an `opinion` gives way to one of the same inference, kind, source and user that
+    was spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
+    latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. A
+    session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
+    and backfills that are written again the latest (`updated_at`, `asked_at`) stays. Raises ValueError
+    for a key or project that belongs to another project than the one it is written under.
+    """
+
+    joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
+    orphans: list[tuple[str, Target]] = []  # (feedback_id, what it waits for)
+    targets: list[tuple[Target, str]] = []  # what an inference can be named by -> inference_id; its own id needs none
+    aims: list[tuple[str, Target]] = []  # (feedback_id, what it was said about): kept, joined or not
+    turns: list[Turn] = []
+    sessions: list[tuple[str, datetime]] = []  # (session_id, when something happened in it)
+    closed: list[Session] = []
+    replaced: list[str] = []  # inference ids
+    opinions: list[Opinion] = []
+    unjudged: list[str] = []  # inference ids that no signal speaks of any more: their outcomes go
+    outcomes: list[Outcome] = []
+    votes: list[Vote] = []
+    monitors: list[Monitor] = []
+    incidents: list[Incident] = []
+    changes: list[Change] = []
+    runs: list[Run] = []  # without their steps
+    steps: list[tuple[str, RunStep]] = []  # (run_id, step)
+    switches: list[Switch] = []
+    versions: list[Redacted[Version]] = []
+    cases: list[Redacted[Case]] = []
+    features: list[Redacted[Feature]] = []
+    keys: list[Redacted[ApiKey]] = []
+    projects: list[Project] = []
+    users: list[Redacted[User]] = []
+    segments: list[tuple[str, str, str]] = []  # (feature, key, value)
+    calibrations: list[Calibration] = []
+    audits: list[AuditItem] = []
+    backfills: list[Backfill] = []  # asked for, or moved on
+    backfilled: list[Backfill] = []  # done, unless asked for anew since
