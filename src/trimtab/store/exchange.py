@@ -106,6 +106,7 @@ class Turn(NamedTuple):
     session_id: str
     created_at: datetime
     inference_id: str
+    feature: str
 
 
 class Session(NamedTuple):

@@ -275,6 +275,7 @@ turns = _derived(
     _part("session_id"),
     _part("created_at", BigInteger()),
     _part("inference_id", LargeBinary(16)),
+    Column("feature", Text(), nullable=False),
 )
 sessions = _derived(
     "sessions",

@@ -72,12 +72,13 @@ class Conversations(Port):
         found: dict[str, list[Turn]] = {}
         for lot in chunks(list(dict.fromkeys(session_ids))):
             statement = (
-                select(turns.c.session_id, turns.c.created_at, turns.c.inference_id)
+                select(turns.c.session_id, turns.c.created_at, turns.c.inference_id, turns.c.feature)
                 .where(turns.c.project_id == project_id, turns.c.session_id.in_(lot))
                 .order_by(turns.c.session_id, turns.c.created_at, turns.c.inference_id)
             )
-            for session_id, at, inference_id in self._database.rows(statement):
-                found.setdefault(session_id, []).append(Turn(session_id, from_micros(at), id_text(inference_id)))
+            for session_id, at, inference_id, feature in self._database.rows(statement):
+                turn = Turn(session_id, from_micros(at), id_text(inference_id), feature)
+                found.setdefault(session_id, []).append(turn)
         return {session_id: taken[-limit:] for session_id, taken in found.items()}
 
     def sessions(self, project_id: str, session_ids: Sequence[str]) -> dict[str, Session]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import bindparam, delete, true, update
 
 from trimtab.clock import to_micros
 from trimtab.store.codec import id_bytes
@@ -35,7 +35,7 @@ class EnrichingStatements:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._aim = self._once(aims, ("project_id", "target_kind", "target_key", "feedback_id"))
-        self._turn = self._once(turns, ("project_id", "session_id", "created_at", "inference_id"))
+        self._turn = self._once(turns, ("project_id", "session_id", "created_at", "inference_id", "feature"))
         self._segment = self._once(segments, ("project_id", "feature", "key", "value"))
         self._calibration = self._once(CALIBRATIONS.table, CALIBRATIONS.inserted)
         self._audit = self._once(AUDITS.table, AUDITS.inserted)
@@ -54,7 +54,7 @@ class EnrichingStatements:
         # Random keys go into their index in sorted lots.
         aimed = sorted((project_id, aim.kind, aim.key, id_bytes(feedback_id)) for feedback_id, aim in writes.aims)
         taken = sorted(
-            (project_id, turn.session_id, to_micros(turn.created_at), id_bytes(turn.inference_id))
+            (project_id, turn.session_id, to_micros(turn.created_at), id_bytes(turn.inference_id), turn.feature)
             for turn in writes.turns
         )
         closed = ((project_id, session.session_id, to_micros(session.last_at)) for session in writes.closed)
@@ -93,7 +93,7 @@ class EnrichingStatements:
                 sessions.c.session_id == bindparam("session"),
                 sessions.c.last_at == bindparam("at"),
             )
-            .values(closed=True)
+            .values(closed=true())
         )
         return prepare(statement, self._database.dialect, ("project", "session", "at"))
 
