@@ -82,6 +82,25 @@ class Redaction(_Section, frozen=True):
     policy: Literal["strict", "lenient"] = "strict"
 
 
+class Sessions(_Section, frozen=True):
+    """When a conversation in which nothing more happens counts as over."""
+
+    timeout_minutes: Positive = 30.0
+
+
+class Signals(_Section, frozen=True):
+    """What the engine hears between the lines."""
+
+    turns: Some = 3
+
+
+class Segments(_Section, frozen=True):
+    """By what answers are grouped: plan, locale, tenant, model, `tags.NAME`, `user.NAME`; and how many values each."""
+
+    keys: tuple[str, ...] = ("plan", "locale", "tenant", "model")
+    values: Some = 50
+
+
 class Monitoring(_Section, frozen=True):
     """When a rate of negative votes counts as worse than normal (docs: detection).
 
@@ -174,6 +193,9 @@ class Settings(_Section, frozen=True):
     ingest: Ingest = Ingest()
     limits: Limits = Limits()
     redaction: Redaction = Redaction()
+    sessions: Sessions = Sessions()
+    signals: Signals = Signals()
+    segments: Segments = Segments()
     monitoring: Monitoring = Monitoring()
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
@@ -192,7 +214,7 @@ class Loaded(NamedTuple):
     sources: dict[str, str]
 
 
-_LISTS = {"canary.steps", "server.trusted_proxies"}
+_LISTS = {"canary.steps", "segments.keys", "server.trusted_proxies"}
 
 
 def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Loaded:

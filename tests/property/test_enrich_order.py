@@ -1,4 +1,7 @@
-"""The enrich stage over a real store: no order, split into ticks or crash changes what it concludes."""
+"""The enrich stage over a real store: no order, split into ticks or crash changes what it concludes.
+
+Answers share sessions and traces, so that a late one takes over what was said about an earlier one.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimtab.config import Settings
+from trimtab.enrich.segments import OVERFLOW
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
-from trimtab.records import Feedback, Inference, Project
+from trimtab.records import Feedback, Inference, Profile, Project, User
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal
 from trimtab.store.hot.sqlite import open_sqlite
-from trimtab.store.ports import Arrival, HotStore, Query, Target, Writes
+from trimtab.store.ports import Arrival, Backfill, HotStore, Query, Target, Writes
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=3)  # every session is over by then
 REDACTOR = Redactor(key=bytes(32))
 PROJECTS = ("p", "q")
 
@@ -36,17 +42,31 @@ class Event(NamedTuple):
 def inference(place: int, **more: Any) -> Inference:
     """Return an answer that can be named in every way."""
     named = {
+        "feature": "support",
+        "input": "Where is it?",
         "external_id": f"message-{place}",
         "trace_id": f"{place + 1:032x}",
         "span_id": f"{place + 1:016x}",
         "user_id": f"asker-{place}",
     }
     return Inference(
-        id=derived_id("inference", str(place)),
-        feature="support",
-        created_at=NOW + timedelta(minutes=place),
-        input="Where is it?",
-        **{**named, **more},
+        id=derived_id("inference", str(place)), created_at=NOW + timedelta(minutes=place), **{**named, **more}
+    )
+
+
+@st.composite
+def answers(draw: st.DrawFn, place: int) -> Inference:
+    """Draw an answer that may stand in a session and share a trace with others."""
+    said = ["Where is my parcel?", "Where is my parcel now?", "No, I meant the red one.", "Thanks!", "Hm."]
+    return inference(
+        place,
+        feature=draw(st.sampled_from(["support", "support", "title"])),
+        input=draw(st.sampled_from(said)),
+        session_id=draw(st.sampled_from(["afternoon", "evening", None])),
+        trace_id=draw(st.sampled_from([f"{place + 1:032x}", "f" * 32])),
+        external_id=draw(st.sampled_from([f"message-{place}", "message", None])),
+        error=draw(st.sampled_from([None, None, "boom"])),
+        profile=draw(st.sampled_from([None, Profile(plan="pro"), Profile(plan="free", locale="de")])),
     )
 
 
@@ -59,6 +79,7 @@ def feedback(place: int, name: str, about: int, **more: Any) -> Feedback:
         "trace": {"trace_id": answer.trace_id},
         "span": {"trace_id": answer.trace_id, "span_id": answer.span_id},
         "session": {"session_id": "afternoon"},
+        "shared": {"trace_id": "f" * 32},
     }
     told: dict[str, Any] = {"kind": "thumb", "value": 0.0, "user_id": "ada", "created_at": NOW, **names[name], **more}
     return Feedback(id=derived_id("feedback", str(place)), **told)
@@ -67,20 +88,20 @@ def feedback(place: int, name: str, about: int, **more: Any) -> Feedback:
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
     """Draw what could be said: few people and answers, so that words collide; some answers never arrive."""
-    answers = draw(st.lists(st.integers(0, 4), unique=True, max_size=5))
-    events = [Event(draw(st.sampled_from(PROJECTS)), inference(place)) for place in answers]
+    places = draw(st.lists(st.integers(0, 4), unique=True, max_size=5))
+    events = [Event(draw(st.sampled_from(PROJECTS)), draw(answers(place))) for place in places]
     for place in range(draw(st.integers(1, 10))):
-        kind = draw(st.sampled_from(["thumb", "thumb", "correction", "comment", "accept"]))
+        kind = draw(st.sampled_from(["thumb", "thumb", "correction", "comment", "accept", "copy", "click"]))
         word = feedback(
             place,
-            draw(st.sampled_from(["id", "external", "trace", "span", "session"])),
+            draw(st.sampled_from(["id", "external", "trace", "span", "session", "shared"])),
             draw(st.integers(0, 4)),
             kind=kind,
             value=float(draw(st.booleans())) if kind == "thumb" else None,
             text="Over there." if kind in ("correction", "comment") else None,
             user_id=draw(st.sampled_from(["ada", "ben", None])),
             source=draw(st.sampled_from(["user", "user", "reviewer"])),
-            created_at=NOW + timedelta(minutes=draw(st.integers(0, 3))),
+            created_at=NOW + timedelta(minutes=draw(st.integers(0, 5))),
             retracted=draw(st.integers(0, 5)) == 0,
         )
         events.append(Event(draw(st.sampled_from(PROJECTS)), word))
@@ -104,7 +125,7 @@ def append(store: HotStore, *events: Event) -> None:
 
 def finish(store: HotStore, *, rows: int = 5000) -> None:
     stage = EnrichStage(store, batch_rows=rows)
-    while stage.tick(NOW):
+    while stage.tick(LATER):
         pass
 
 
@@ -117,6 +138,10 @@ def concluded(store: HotStore) -> dict[str, Any]:
         orphans = [row.record.id for row in store.orphans(project_id, Query()).rows]
         corrections = [row.record.feedback_id for row in store.corrections(project_id, Query()).rows]
         left[project_id] = (store.opinions(project_id, ids), outcomes, sorted(orphans), sorted(corrections))
+        words = store.joined_to(project_id, ids)
+        left[f"{project_id} joined"] = {key: sorted(word.id for word in said) for key, said in words.items()}
+        left[f"{project_id} sessions"] = store.sessions(project_id, ["afternoon", "evening"])
+        left[f"{project_id} segments"] = store.segments(project_id, "support")
     return left
 
 
@@ -156,8 +181,8 @@ def test_no_order_split_or_crash_changes_what_is_concluded(data: st.DataObject, 
                         lot = data.draw(st.integers(1, len(arriving)))
                         append(store, *arriving[:lot])
                         del arriving[:lot]
-                        stage.tick(NOW)
-                    while stage.tick(NOW):
+                        stage.tick(LATER)
+                    while stage.tick(LATER):
                         pass
                 except Unavailable:
                     continue
@@ -184,7 +209,7 @@ def test_orphan_is_kept_and_joined_when_its_answer_comes(tmp_path: Path, name: s
         assert not store.outcomes("q", [inference(2).id])
 
 
-def test_shared_name_means_the_latest_answer_that_had_arrived(tmp_path: Path) -> None:
+def test_shared_name_means_the_latest_answer_whenever_it_comes(tmp_path: Path) -> None:
     shared = {"trace_id": "f" * 32, "span_id": None}
     with store_in(str(tmp_path)) as store:
         early, late = inference(1, **shared), inference(3, **shared)
@@ -195,10 +220,59 @@ def test_shared_name_means_the_latest_answer_that_had_arrived(tmp_path: Path) ->
         finish(store)
         assert list(store.outcomes("p", [early.id, late.id])) == [late.id]
         assert store.resolve("p", [Target("trace", "f" * 32)]) == {Target("trace", "f" * 32): late.id}
-    with store_in(str(tmp_path / "one")) as store:
-        append(store, Event("p", early), Event("p", late), Event("p", word))
+    with store_in(str(tmp_path / "late")) as store:
+        append(store, Event("p", early), Event("p", word))
+        finish(store)
+        assert list(store.outcomes("p", [early.id, late.id])) == [early.id]
+        append(store, Event("p", late))
         finish(store)
         assert list(store.outcomes("p", [early.id, late.id])) == [late.id]
+
+
+def test_a_word_on_a_session_is_about_the_answer_that_stood_there(tmp_path: Path) -> None:
+    talk = [inference(place, session_id="afternoon") for place in (0, 2, 4)]
+    title = inference(3, session_id="afternoon", feature="title")
+    word = feedback(0, "session", 0, created_at=NOW + timedelta(minutes=3), feature="support")
+    with store_in(str(tmp_path)) as store:
+        append(store, Event("p", word))
+        finish(store)
+        assert [row.record.id for row in store.orphans("p", Query()).rows] == [word.id]
+        for late, meant in ((talk[2], talk[2]), (talk[0], talk[0]), (title, talk[0]), (talk[1], talk[1])):
+            append(store, Event("p", late))
+            finish(store)
+            assert store.joined("p", [word.id]) == {word.id: meant.id}
+            judged = store.outcomes("p", [each.id for each in (*talk, title)])
+            assert [each for each, outcome in judged.items() if outcome.vote is not None] == [meant.id]
+        assert not store.orphans("p", Query()).rows
+
+
+def test_late_metadata_reaches_the_outcomes_it_touches(tmp_path: Path) -> None:
+    answer, other = inference(0), inference(1)
+    with store_in(str(tmp_path)) as store:
+        append(store, *(Event("p", each) for each in (answer, other, feedback(0, "id", 0), feedback(1, "id", 1))))
+        finish(store)
+        assert store.outcomes("p", [answer.id])[answer.id].segments == {}
+        user = seal(REDACTOR, User(id="asker-0", updated_at=NOW, plan="pro", properties={"team": "blue"}))
+        asked = Backfill("p", "user", "asker-0", NOW)
+        store.commit({"p": Writes(users=[user], backfills=[asked])})
+        finish(store)
+        found = store.outcomes("p", [answer.id, other.id])
+        assert (found[answer.id].segments, found[other.id].segments) == ({"plan": "pro"}, {})
+        assert store.backfills(10) == []
+
+
+def test_a_grouping_has_a_bounded_number_of_values_and_names_the_rest(tmp_path: Path) -> None:
+    limited = msgspec.convert({"segments": {"keys": ["tags.shop"], "values": 3}}, Settings)
+    with store_in(str(tmp_path)) as store:
+        for place in range(6):
+            append(store, Event("p", inference(place, tags={"shop": f"shop-{place}"})))
+            append(store, Event("p", feedback(place, "id", place)))
+            EnrichStage(store, limited).tick(NOW)
+        ids = [inference(place).id for place in range(6)]
+        found = store.outcomes("p", ids)
+        shops = [found[each].segments["tags.shop"] for each in ids]
+        assert shops == ["shop-0", "shop-1", "shop-2", OVERFLOW, OVERFLOW, OVERFLOW]
+        assert store.segments("p", "support") == {"tags.shop": [OVERFLOW, "shop-0", "shop-1", "shop-2"]}
 
 
 def test_own_id_of_the_answer_counts_before_the_trace_of_the_vote(tmp_path: Path) -> None:

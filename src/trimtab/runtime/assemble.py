@@ -150,7 +150,7 @@ def assemble(
             runner=answering,
             runs=runs,
             stages=[
-                EnrichStage(store, batch_rows=rows),
+                EnrichStage(store, settings, batch_rows=rows),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
                 ActStage(store, settings, playbook, runs, turn=turn),
             ],
