@@ -19,6 +19,7 @@ from trimtab.config import Settings, Storage
 from trimtab.records import KeyKind
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine, assemble
+from trimtab.runtime.workers import Workers
 from trimtab.server.app import create_app
 from trimtab.server.auth import mint
 from trimtab.store.ports import Writes
@@ -67,19 +68,28 @@ def live(
     *,
     clock: Clock | None = None,
     pages: Callable[[KeyKind], list[str]] = pages,
+    stages: bool = False,
 ) -> Iterator[Live]:
-    """Run a server on a store in `folder`, with one key of each kind in project `default`; its stages do not run."""
+    """Run a server on a store in `folder`, with one key of each kind in project `default`; `stages` run where asked."""
     settings = msgspec.structs.replace(settings or Settings(), storage=Storage(path=str(folder)))
     with assemble(settings, clock=clock, inline_runs=True) as engine:
         minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now(), origins=pages(kind)) for kind in KINDS}
         sealed = [seal(engine.redactor, one.key) for one in minted.values()]
         engine.store.commit({"default": Writes(keys=sealed)})
+        workers = Workers(engine) if stages else None
         config = uvicorn.Config(
-            create_app(engine), host="127.0.0.1", port=0, log_config=None, access_log=False, proxy_headers=False
+            create_app(engine, workers=workers),
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
         )
         server = _Announced(config)
         thread = threading.Thread(target=server.run, name="test-server")
         thread.start()
+        if workers is not None:
+            workers.start()
         try:
             assert server.listening.wait(30)
             port = server.servers[0].sockets[0].getsockname()[1]
@@ -87,3 +97,5 @@ def live(
         finally:
             server.should_exit = True
             thread.join(30)
+            if workers is not None:
+                workers.stop()

@@ -17,7 +17,7 @@ from tests.llm_endpoint import LlmEndpoint
 
 @pytest.fixture(scope="session")
 def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with live(tmp_path_factory.mktemp("docs-server")) as server:
+    with live(tmp_path_factory.mktemp("docs-server"), stages=True) as server:
         yield {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["admin"]}
 
 

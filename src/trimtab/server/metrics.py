@@ -19,6 +19,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _LOSS = re.compile(r"(?P<reason>[a-z_]{1,32})=(?P<count>\d{1,9})")
 _LOSS_CHARS = 500
 _MOST_REASONS = 20
+_MOST_BACKFILLS = 10_000
 _CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
 
 
@@ -96,6 +97,9 @@ class _EngineCounts(Collector):
             "trimtab_redaction_failures", "Texts replaced whole, not cleaned", self._engine.redactor.failures
         )
         yield self._lag()
+        waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
+        waiting.add_metric([], len(self._engine.store.backfills(_MOST_BACKFILLS)))
+        yield waiting
 
     def _lag(self) -> Metric:
         """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""

@@ -1,0 +1,178 @@
+"""The contract of what enriching keeps: aims, sessions, users, groups, audits and what is to be judged again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.contract import hot_store_sample as a
+from tests.contract.hot_store_sample import SECOND, SESSION, P
+from trimtab.errors import WallBreach
+from trimtab.records import Feedback, Inference, Outcome
+from trimtab.store.ports import Backfill, HotStore, Query, Session, Target, Turn, VersionScores, Writes
+
+
+def stored(store: HotStore, *events: Inference | Feedback, project_id: str = P) -> None:
+    assert all(store.append([a.arrival(event, project_id) for event in events]))
+
+
+def turn(about: Inference, at: datetime | None = None) -> Turn:
+    return Turn("s-1", at or about.created_at, about.id, about.feature)
+
+
+def test_what_was_said_about_a_target_is_found_joined_or_not(store: HotStore) -> None:
+    about, first, second, other = a.inference(), a.feedback(), a.feedback(), a.feedback()
+    stored(store, about, first, second)
+    stored(store, other, project_id="q")
+    store.commit({P: Writes(aims=[(second.id, SESSION), (first.id, SESSION)]), "q": Writes(aims=[(other.id, SESSION)])})
+    assert store.aimed(P, [SESSION, Target("trace", "s-1")]) == [(SESSION, first), (SESSION, second)]
+    store.commit({P: Writes(joined=[(first.id, about.id)], aims=[(first.id, SESSION)])})
+    assert [word.id for _, word in store.aimed(P, [SESSION])] == [first.id, second.id]
+    assert store.joined(P, [first.id, second.id, "no id"]) == {first.id: about.id}
+    assert store.joined("q", [first.id]) == {}
+
+
+def test_a_word_moves_to_another_answer(store: HotStore) -> None:
+    early, late, word, more = a.inference(), a.inference(), a.feedback(), a.feedback()
+    stored(store, early, late, word, more)
+    store.commit({P: Writes(joined=[(more.id, early.id), (word.id, early.id)], opinions=[a.opinion(word, early)])})
+    assert store.joined_to(P, [early.id, late.id]) == {early.id: [word, more]}
+    moved = Writes(joined=[(word.id, late.id)], replaced=[early.id, late.id], opinions=[a.opinion(word, late)])
+    store.commit({P: moved})
+    store.commit({P: moved})
+    assert store.joined_to(P, [early.id, late.id]) == {early.id: [more], late.id: [word]}
+    assert store.opinions(P, [early.id, late.id]) == {late.id: [a.opinion(word, late)]}
+
+
+def test_replaced_opinions_may_be_older_than_those_before(store: HotStore) -> None:
+    about = a.inference()
+    late = a.opinion(a.feedback(created_at=a.NOW + SECOND), about)
+    early = a.opinion(a.feedback(), about)
+    store.commit({P: Writes(opinions=[late])})
+    store.commit({P: Writes(opinions=[early])})
+    assert store.opinions(P, [about.id]) == {about.id: [late]}
+    store.commit({P: Writes(opinions=[early], replaced=[about.id])})
+    assert store.opinions(P, [about.id]) == {about.id: [early]}
+
+
+def test_an_outcome_that_no_signal_speaks_for_goes(store: HotStore) -> None:
+    gone, kept = a.outcome(a.inference()), a.outcome(a.inference())
+    store.commit({P: Writes(outcomes=[gone, kept])})
+    store.commit({P: Writes(unjudged=[gone.inference_id]), "q": Writes(unjudged=[kept.inference_id])})
+    assert list(store.outcomes(P, [gone.inference_id, kept.inference_id])) == [kept.inference_id]
+
+
+def test_a_session_is_its_newest_turns_in_order_of_time(store: HotStore) -> None:
+    answers = [a.inference(created_at=a.NOW + SECOND * place) for place in (3, 1, 2)]
+    store.commit({P: Writes(turns=[turn(answer) for answer in answers])})
+    store.commit({P: Writes(turns=[turn(answers[0])])})
+    assert store.turns(P, ["s-1", "s-2"]) == {"s-1": [turn(answers[1]), turn(answers[2]), turn(answers[0])]}
+    assert store.turns(P, ["s-1"], limit=2) == {"s-1": [turn(answers[2]), turn(answers[0])]}
+    assert store.turns("q", ["s-1"]) == {}
+
+
+def test_a_session_closes_unless_it_moved_on_and_opens_again(store: HotStore) -> None:
+    later = a.NOW + SECOND
+    store.commit({P: Writes(sessions=[("s-1", later), ("s-1", a.NOW), ("s-2", a.NOW)]), "q": Writes()})
+    first, second = Session(P, "s-1", later, closed=False), Session(P, "s-2", a.NOW, closed=False)
+    assert store.quiet_sessions(later + SECOND, 10) == [second, first]
+    assert store.quiet_sessions(later, 10) == [second]
+    assert store.quiet_sessions(later + SECOND, 1) == [second]
+    store.commit({P: Writes(closed=[second, first._replace(last_at=a.NOW)])})
+    assert store.sessions(P, ["s-1", "s-2", "s-3"]) == {"s-1": first, "s-2": second._replace(closed=True)}
+    assert store.quiet_sessions(later + SECOND, 10) == [first]
+    store.commit({P: Writes(sessions=[("s-2", a.NOW)])})
+    assert store.sessions(P, ["s-2"])["s-2"].closed
+    store.commit({P: Writes(sessions=[("s-2", later)])})
+    assert store.sessions(P, ["s-2"]) == {"s-2": Session(P, "s-2", later, closed=False)}
+
+
+def test_of_what_is_known_of_a_user_the_latest_stays(store: HotStore) -> None:
+    new, old = a.user(updated_at=a.NOW + SECOND, plan="free"), a.user(plan="pro")
+    store.commit({P: Writes(users=[a.sealed(new)])})
+    store.commit({P: Writes(users=[a.sealed(old)]), "q": Writes(users=[a.sealed(old)])})
+    assert store.users(P, ["u-1", "u-2"]) == {"u-1": new}
+    assert store.users("q", ["u-1"]) == {"u-1": old}
+    with pytest.raises(WallBreach):
+        store.commit({P: Writes(users=[old])})  # type: ignore[list-item]
+
+
+def test_values_of_a_grouping_are_kept_once_and_sorted(store: HotStore) -> None:
+    store.commit({P: Writes(segments=[("answer", "plan", "pro"), ("answer", "plan", "free"), ("b", "plan", "x")])})
+    store.commit({P: Writes(segments=[("answer", "plan", "pro"), ("answer", "locale", "de")])})
+    assert store.segments(P, "answer") == {"locale": ["de"], "plan": ["free", "pro"]}
+    assert store.segments("q", "answer") == {}
+
+
+def test_the_newest_calibration_of_a_feature_counts(store: HotStore) -> None:
+    old, new = a.calibration(), a.calibration(created_at=a.NOW + SECOND, base=-2.0)
+    store.commit({P: Writes(calibrations=[new, old, a.calibration(feature="other", created_at=a.NOW + 2 * SECOND)])})
+    assert store.calibration(P, "answer") == new
+    assert store.calibration("q", "answer") is None
+
+
+def test_a_draw_is_uniform_and_never_draws_twice(store: HotStore) -> None:
+    answers = [a.inference(created_at=a.NOW + SECOND * place) for place in range(40)]
+    stored(store, *answers, a.inference(feature="other"))
+    span = (a.NOW, a.NOW + 20 * SECOND)
+    drawn = store.sample(P, "answer", *span, 5, 1)
+    assert drawn == store.sample(P, "answer", *span, 5, 1)
+    assert {each.id for each in drawn} < {each.id for each in answers[:20]}
+    assert {each.id for each in drawn} != {each.id for each in store.sample(P, "answer", *span, 5, 2)}
+    store.commit({P: Writes(audits=[a.audit_item(each) for each in drawn])})
+    rest = store.sample(P, "answer", *span, 100, 1)
+    assert {each.id for each in rest} == {each.id for each in answers[:20]} - {each.id for each in drawn}
+    found = store.audits(P, Query(feature="answer"))
+    assert {row.record.inference_id for row in found.rows} == {each.id for each in drawn}
+    counts = dict.fromkeys((each.id for each in answers), 0)
+    for seed in range(400):
+        for each in store.sample(P, "answer", a.NOW, a.NOW + 40 * SECOND, 7, seed):
+            counts[each.id] += 1
+    left = [count for key, count in counts.items() if key not in {each.id for each in drawn}]
+    assert len(left) == 35
+    assert all(40 < count < 130 for count in left)  # 80 expected, standard deviation 8
+
+
+def test_what_is_to_be_judged_again_is_gone_through_in_lots(store: HotStore) -> None:
+    mine = [a.outcome(a.inference(user_id="u-1")) for _ in range(3)]
+    other = a.outcome(a.inference(user_id="u-2"))
+    store.commit({P: Writes(outcomes=[*mine, other])})
+    asked = Backfill(P, "user", "u-1", a.NOW)
+    store.commit({P: Writes(backfills=[asked, Backfill(P, "feature", "answer", a.NOW + SECOND)])})
+    assert store.backfills(1) == [asked]
+    lot = store.outcomes_in(asked, 2)
+    ordered = sorted(mine, key=lambda outcome: outcome.inference_id)
+    assert lot == ordered[:2]
+    moved = asked._replace(after=lot[-1].inference_id)
+    store.commit({P: Writes(backfills=[moved])})
+    assert store.backfills(1) == [moved]
+    assert store.outcomes_in(moved, 2) == ordered[2:]
+    anew = asked._replace(asked_at=a.NOW + 2 * SECOND)
+    store.commit({P: Writes(backfills=[anew])})
+    store.commit({P: Writes(backfills=[moved], backfilled=[moved])})  # what was under way when it was asked anew
+    assert store.backfills(9)[1:] == [anew]
+    store.commit({P: Writes(backfilled=[anew])})
+    feature = store.backfills(9)
+    assert [each.scope for each in feature] == ["feature"]
+    assert len(store.outcomes_in(feature[0], 9)) == 4
+
+
+def test_scores_add_up_estimates_and_votes_of_each_version(store: HotStore) -> None:
+    answers = [a.inference(version_id=name) for name in ("v1", "v1", "v1", "v2")]
+    stored(store, *answers)
+
+    def scored(place: int, estimate: float | None, vote: float | None, voter: str | None) -> Outcome:
+        about = answers[place]
+        told = {"estimate": estimate, "vote": vote, "voter_id": voter, "version_id": about.version_id}
+        return a.outcome(about, **told)
+
+    store.commit(
+        {P: Writes(outcomes=[scored(0, 0.5, None, None), scored(1, 1.0, 1.0, "u"), scored(3, None, 0.0, "u")])}
+    )
+    until = a.NOW + timedelta(minutes=1)
+    assert store.scores(P, "answer", a.NOW, until) == [
+        VersionScores("v1", 3, 2, 1.5, 1.25, 1, 1.0, 1),
+        VersionScores("v2", 1, 0, 0.0, 0.0, 1, 0.0, 1),
+    ]
+    assert store.scores(P, "answer", until, until + SECOND) == []
