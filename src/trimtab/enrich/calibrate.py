@@ -14,7 +14,7 @@ from trimtab.enrich.audit import Audited, AuditStore, audit_of, hints_of
 from trimtab.enrich.weights import HINTS, table, weigh
 from trimtab.ids import derived_id
 from trimtab.records import Calibration, Signal
-from trimtab.stats.calibration import auc, ece, ece_by_chance
+from trimtab.stats.calibration import Measure, auc, ece, ece_by_chance
 from trimtab.stats.logistic import fit_intercept, fit_slopes, sigmoid
 from trimtab.store.ports import Backfill, CatalogStore, JudgementStore, LoopStore, Query, Writes
 
@@ -65,9 +65,7 @@ def calibrate(
     base = fit_intercept(offsets, truth) if len(audited) >= LEAST_AUDITED else first.base
     scores = [sigmoid(base + offset) for offset in offsets]
     error = ece(scores, truth)
-    calibrated = (
-        len(audited) >= settings.min_audit and error.value is not None and round(error.value, 9) <= settings.max_error
-    )
+    calibrated = len(audited) >= settings.min_audit and error.value is not None and error.value <= settings.max_error
     return msgspec.structs.replace(
         fitted,
         id=derived_id("calibration", feature, now.isoformat()),
@@ -77,7 +75,7 @@ def calibrate(
         auc=auc(scores, truth).value,
         ece=error.value,
         calibrated=calibrated,
-        reason=f"{_level(scores, error.value, settings)}; {_origin(len(labelled), settings)}",
+        reason=f"{_level(scores, error, settings)}; {_origin(len(labelled), settings)}",
     )
 
 
@@ -88,17 +86,18 @@ def _slopes(labelled: Sequence[Labelled], weights: Mapping[Signal, float], sd: f
     return dict(zip(kinds, fit.slopes, strict=True))
 
 
-def _level(scores: Sequence[float], error: float | None, settings: Outcomes) -> str:
-    if not scores or error is None:
+def _level(scores: Sequence[float], error: Measure, settings: Outcomes) -> str:
+    if error.value is None:
         return "no answer was audited yet: draw some with POST /v1/audits and let a reviewer judge them"
     n, most = len(scores), settings.max_error
     if n < settings.min_audit:
-        return f"{n} of {settings.min_audit} answers audited"
-    if error <= most:
-        return f"{n} audited answers: the score is off by {error:.3f} on average, at most {most:g} is allowed"
+        return f"{n} of {settings.min_audit} answers audited on which no user said a word"
+    off = f"off by {error.value:.3f} on average ({error.low:.3f} to {error.high:.3f}) over {n} audited answers"
+    if error.value <= most:
+        return f"{off}, at most {most:g} is allowed"
     chance = ece_by_chance(scores)
-    more = f"; chance alone shows {chance:.3f} among so few, audit more" if chance > most / 2 else ""
-    return f"the score is off by {error:.3f} on average over {n} audited answers, at most {most:g} is allowed{more}"
+    more = f"; chance alone shows {chance:.3f} among so few: audit more" if chance > most / 2 else ""
+    return f"{off}, more than {most:g}{more}"
 
 
 def _origin(votes: int, settings: Outcomes) -> str:

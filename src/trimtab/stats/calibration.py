@@ -25,11 +25,14 @@ class Measure:
     n: int
 
 
-def auc(scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Measure:
+def auc(
+    scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.95, draws: int = _DRAWS, seed: int = 0
+) -> Measure:
     """Return the probability that a bad answer scores above a good one, ties counting one half.
 
     Formula: Mann-Whitney U / (bad x good); an answer that is bad to a part counts to that part as bad, to the rest as
-    good. The interval is the percentile bootstrap over answers. None, [0, 1] unless there are both good and bad ones.
+    good. The interval is the percentile bootstrap over answers ([0, 1] without draws). None, [0, 1] unless there are
+    both good and bad ones.
     Source: Hanley and McNeil 1982; Efron and Tibshirani, "An introduction to the bootstrap", 13.
     """
     score, said = _checked(scores, bad)
@@ -49,11 +52,13 @@ def auc(scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.
     if not 0.0 < said.sum() < len(said):
         return Measure(None, 0.0, 1.0, len(said))
     value = float(of(np.ones(len(said))))
-    low, high = _percentiles(of, len(said), confidence, seed)
+    low, high = _percentiles(of, len(said), confidence, draws, seed)
     return Measure(value, min(low, value), max(high, value), len(said))
 
 
-def ece(scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Measure:
+def ece(
+    scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.95, draws: int = _DRAWS, seed: int = 0
+) -> Measure:
     """Return the expected calibration error: how far the score's level lies from the truth, on average over 10 bins.
 
     Formula: sum over bins of equal width of |sum(bad - score)| / n. It cannot come out at 0: among few answers chance
@@ -66,8 +71,10 @@ def ece(scores: Sequence[float], bad: Sequence[float], *, confidence: float = 0.
         return Measure(None, 0.0, 1.0, 0)
     of = _error(score, said)
     value = float(of(np.ones(len(said))))
-    low, high = _percentiles(of, len(said), confidence, seed)
-    return Measure(value, max(0.0, min(value, 2 * value - high)), min(1.0, max(value, 2 * value - low)), len(said))
+    low, high = _percentiles(of, len(said), confidence, draws, seed)
+    if draws:
+        low, high = max(0.0, min(value, 2 * value - high)), min(1.0, max(value, 2 * value - low))
+    return Measure(value, low, high, len(said))
 
 
 def ece_by_chance(scores: Sequence[float], *, seed: int = 0) -> float:
@@ -107,14 +114,18 @@ def _error(score: _Array, said: _Array) -> Callable[[_Array], _Array]:
     return of
 
 
-def _percentiles(of: Callable[[_Array], _Array], n: int, confidence: float, seed: int) -> tuple[float, float]:
+def _percentiles(
+    of: Callable[[_Array], _Array], n: int, confidence: float, draws: int, seed: int
+) -> tuple[float, float]:
     """Return the bootstrap's percentiles; a draw that shows nothing (only good ones) is left out."""
+    if expect.count("draws", draws) == 0:
+        return 0.0, 1.0
     tail = 50.0 * (1.0 - expect.probability("confidence", confidence))
     generator = np.random.default_rng(seed)
-    lot = max(1, min(_DRAWS, 2_000_000 // n))  # as many draws at a time as fit in some 16 MB
+    lot = max(1, min(draws, 2_000_000 // n))  # as many draws at a time as fit in some 16 MB
     values: list[_Array] = []
-    for first in range(0, _DRAWS, lot):
-        drawn = generator.multinomial(n, np.full(n, 1.0 / n), size=min(lot, _DRAWS - first)).astype(np.float64)
+    for first in range(0, draws, lot):
+        drawn = generator.multinomial(n, np.full(n, 1.0 / n), size=min(lot, draws - first)).astype(np.float64)
         values.append(of(drawn))
     found = np.concatenate(values)
     found = found[np.isfinite(found)]

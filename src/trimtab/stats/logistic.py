@@ -14,6 +14,7 @@ __all__ = ["Fit", "fit_intercept", "fit_slopes", "logit", "sigmoid"]
 _Array = npt.NDArray[np.float64]
 _MOST_STEPS = 200
 _SMALL = 1e-10
+_SETTLED = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def fit_slopes(
         curvature = (design.T * (p * (1.0 - p))) @ design + np.diag(precision)
         move = np.linalg.solve(curvature, gradient)
         share, slope = 1.0, float(gradient @ move)
-        if slope < _SMALL * _SMALL:
+        if slope < _SETTLED * (1.0 + value):  # Newton's decrement, squared: what is left to gain
             break
         while (lower := _loss(design, said, at - share * move, mean, precision)) > value - 1e-4 * share * slope:
             share /= 2.0
