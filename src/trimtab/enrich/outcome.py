@@ -120,13 +120,7 @@ def judge(
     deciding = [(opinion, x) for opinion, x in used if opinion.source == "reviewer"] or users or used
     log_odds = calibration.base + weigh(calibration, (sign.kind for sign in hints))
     hinted = sigmoid(log_odds)
-    p_bad, confidence = 0.5, 0.0
-    tier: Tier = "A"
-    if deciding:
-        p_bad, confidence = _mean_by_person(deciding), _relied_on(deciding, reliability or {})
-    elif hints:
-        tier = min(HINTS[sign.kind] for sign in hints)
-        p_bad, confidence = hinted, abs(2.0 * hinted - 1.0) * CAPS[tier]
+    p_bad, confidence, tier = _verdict(deciding, hints, hinted, reliability or {})
     last = users[-1][0] if users else None
     return Outcome(
         inference_id=inference.id,
@@ -149,6 +143,18 @@ def judge(
         calibration_id=calibration.id,
         segments=dict(segments or {}),
     )
+
+
+def _verdict(
+    deciding: _Words, hints: Sequence[Sign], hinted: float, reliability: Mapping[str, float]
+) -> tuple[float, float, Tier]:
+    """Return P(bad), the confidence in it and the tier it has."""
+    if deciding:
+        return _mean_by_person(deciding), _relied_on(deciding, reliability), "A"
+    if hints:
+        tier: Tier = min(HINTS[sign.kind] for sign in hints)
+        return hinted, abs(2.0 * hinted - 1.0) * CAPS[tier], tier
+    return 0.5, 0.0, "A"
 
 
 def _evidence(words: _Words, deciding: _Words, hints: Sequence[Sign], calibration: Calibration) -> list[Evidence]:
