@@ -29,6 +29,7 @@ Rate = Annotated[float, Meta(gt=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
+Seen = tuple[Rate, Rate]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +102,30 @@ class Segments(_Section, frozen=True):
     values: Some = 50
 
 
+class Outcomes(_Section, frozen=True):
+    """What hints count for, and when an audit vouches for it (docs: outcomes).
+
+    `seen_*` say on which share of bad answers, and of good ones, a hint is seen. They are assumptions.
+    """
+
+    bad_rate: Rate = 0.10
+    seen_objection: Seen = (0.15, 0.01)
+    seen_regenerate: Seen = (0.25, 0.04)
+    seen_edit: Seen = (0.25, 0.08)
+    seen_rephrase: Seen = (0.35, 0.10)
+    seen_abandon: Seen = (0.35, 0.20)
+    seen_copy: Seen = (0.10, 0.35)
+    seen_click: Seen = (0.10, 0.15)
+    seen_dwell: Seen = (0.5, 0.5)
+    seen_thanks: Seen = (0.01, 0.10)
+    slope_sd: Positive = 0.7
+    min_votes: Some = 300
+    min_audit: Annotated[int, Meta(ge=30)] = 100
+    max_error: Rate = 0.05
+    window_days: Positive = 90.0
+    every_hours: Positive = 24.0
+
+
 class Monitoring(_Section, frozen=True):
     """When a rate of negative votes counts as worse than normal (docs: detection).
 
@@ -169,6 +194,16 @@ class FeatureOverride(_Section, frozen=True):
 
     playbook: Literal["auto", "ask", "off"] | None = None
     reference_rate: Rate | None = None
+    bad_rate: Rate | None = None
+    seen_objection: Seen | None = None
+    seen_regenerate: Seen | None = None
+    seen_edit: Seen | None = None
+    seen_rephrase: Seen | None = None
+    seen_abandon: Seen | None = None
+    seen_copy: Seen | None = None
+    seen_click: Seen | None = None
+    seen_dwell: Seen | None = None
+    seen_thanks: Seen | None = None
 
 
 class Logging(_Section, frozen=True):
@@ -196,6 +231,7 @@ class Settings(_Section, frozen=True):
     sessions: Sessions = Sessions()
     segments: Segments = Segments()
     signals: Signals = Signals()
+    outcome: Outcomes = Outcomes()
     monitoring: Monitoring = Monitoring()
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
@@ -212,9 +248,6 @@ class Loaded(NamedTuple):
 
     settings: Settings
     sources: dict[str, str]
-
-
-_LISTS = {"canary.steps", "segments.keys", "server.trusted_proxies"}
 
 
 def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -274,7 +307,9 @@ def allowed_values(kind: Any) -> str:
         ]
         return f"{inner.__name__} {' and '.join(bounds)}"
     if get_origin(kind) is tuple:
-        return f"a list of: {allowed_values(get_args(kind)[0])}"
+        first, *others = get_args(kind)
+        number = "" if others == [...] else f" {1 + len(others)}"
+        return f"a list of{number}: {allowed_values(first)}"
     parts = [allowed_values(part) for part in get_args(kind) if part is not type(None)]
     return " or ".join(parts) if parts else getattr(kind, "__name__", str(kind))
 
@@ -330,7 +365,12 @@ def _place(tree: dict[str, Any], parts: list[str], text: str, variable: str) -> 
         raise _unknown(dotted, f"the environment ({variable})")
     for section in parts[:-1]:
         tree = tree.setdefault(section, {})
-    tree[parts[-1]] = [part.strip() for part in text.split(",") if part.strip()] if dotted in _LISTS else text
+    tree[parts[-1]] = [part.strip() for part in text.split(",") if part.strip()] if _is_list(dotted) else text
+
+
+def _is_list(dotted: str) -> bool:
+    kind = {path: kind for path, kind, _ in settings_paths()}[str(_known(dotted))]
+    return any(get_origin(part) is tuple for part in (kind, *get_args(kind)))
 
 
 def _explain(error: msgspec.ValidationError, tree: Mapping[str, Any], sources: Mapping[str, str]) -> ConfigError:

@@ -70,4 +70,6 @@ def _example(kind: Any) -> str:
     for part in get_args(kind):
         if get_origin(part) is Literal:
             return _toml(get_args(part)[-1])
+        if get_origin(part) is tuple:
+            return _toml([0.2, 0.1])
     return "0.1"

@@ -10,9 +10,10 @@ import msgspec
 
 from trimtab.config import Settings
 from trimtab.enrich.conversation import Conversation, conversations, neighbours
-from trimtab.enrich.outcome import judge
+from trimtab.enrich.outcome import hints_in, judge
 from trimtab.enrich.segments import Segmenter
-from trimtab.records import Inference, Opinion, Outcome
+from trimtab.enrich.weights import table
+from trimtab.records import Calibration, Inference, Opinion, Outcome
 from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, Session, Turn, Writes
 
 __all__ = ["Judging"]
@@ -34,6 +35,7 @@ class Judging:
         self._known = known
         self._now = now
         self._segmenters: dict[str, Segmenter] = {}
+        self._weights: dict[str, Calibration] = {}
 
     def judge(
         self,
@@ -65,7 +67,8 @@ class Judging:
             about = self._known.get(inference_id)
             if about is None:  # its row is no longer kept
                 continue
-            outcome = judge(about, said.get(inference_id, []), self._now)
+            words = said.get(inference_id, [])
+            outcome = judge(about, words, hints_in(words), self._weighed_by(about.feature), now=self._now)
             old = before.get(inference_id)
             if outcome is None:
                 if old is not None:
@@ -113,6 +116,14 @@ class Judging:
                 if turn.inference_id in wanted:
                     found += [each.inference_id for each in talk.turns[place + 1 : place + 1 + reach]]
         return found
+
+    def _weighed_by(self, feature: str) -> Calibration:
+        """Return the feature's calibration; while it has none, the weights that the settings name."""
+        held = self._weights.get(feature) or self._store.calibration(self._project_id, feature)
+        if held is None:
+            held = table(feature, self._settings.outcome, self._settings.features.get(feature), now=self._now)
+        self._weights[feature] = held
+        return held
 
     def _segmenter(self, feature: str) -> Segmenter:
         held = self._segmenters.get(feature)

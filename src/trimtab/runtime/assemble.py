@@ -21,6 +21,7 @@ from trimtab.act.stage import ActStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
 from trimtab.detect.stage import DetectStage
+from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import ConfigError, Conflict, Unavailable
 from trimtab.ingest.intake import Intake
@@ -153,6 +154,7 @@ def assemble(
                 EnrichStage(store, settings, batch_rows=rows),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
                 ActStage(store, settings, playbook, runs, turn=turn),
+                CalibrateStage(store, settings.outcome, settings.features),
             ],
             lock=lock,
         )

@@ -26,6 +26,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "state": (str, "only in one of these states, separated by commas"),
     "after": (str, "the `next` of the page before"),
     "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
+    "open": (bool, "true: only what is still to be judged, false: only what is judged"),
     "order": (Literal["newest", "oldest"], "by arrival; newest first unless told"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
@@ -44,6 +45,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     after: int | None = None
     limit: int = 100
     newest: bool = True
+    open: bool | None = None
 
 
 def asked(request: Call) -> Asked:
@@ -62,6 +64,8 @@ def asked(request: Call) -> Asked:
     order = found.get("order", "newest")
     if order not in ("newest", "oldest"):
         raise InvalidField(f"order: expected 'newest' or 'oldest', got {order[:_GOT]!r}", param="order")
+    if found.get("open", "true") not in ("true", "false"):
+        raise InvalidField(f"open: expected 'true' or 'false', got {found['open'][:_GOT]!r}", param="open")
     return Asked(
         feature=_read(found, "feature"),
         version_id=_read(found, "version_id"),
@@ -71,6 +75,7 @@ def asked(request: Call) -> Asked:
         after=_whole(found, "after") if "after" in found else None,
         limit=limit,
         newest=order == "newest",
+        open=found["open"] == "true" if "open" in found else None,
     )
 
 

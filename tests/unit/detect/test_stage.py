@@ -63,9 +63,7 @@ def vote(place: int, said: float, version_id: str | None, **more: Any) -> Outcom
         tier="A",
         evidence=[],
         version_id=version_id,
-        vote=said,
-        voted_at=at,
-        **told,
+        **{"vote": said, "voted_at": at, **told},
     )
 
 
@@ -317,3 +315,15 @@ def test_restart_in_the_middle_equals_a_straight_run(tmp_path: Path, rows: int) 
         store.close()
     assert ends[0][1]
     assert ends[0] == ends[1]
+
+
+def test_scores_trigger_nothing_calibrated_or_not(store: HotStore) -> None:
+    version_id = serve(store, "first")
+    scored = [
+        vote(place, 1.0, version_id, vote=None, voter_id=None, estimate=0.99, log_odds=4.6, calibrated=place % 2 == 0)
+        for place in range(500)
+    ]
+    tell(store, scored)
+    watch(store)
+    assert incidents(store) == []
+    assert [held.votes for held in store.monitors("p", FEATURE)] in ([], [0])
