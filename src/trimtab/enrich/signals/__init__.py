@@ -1,0 +1,1 @@
+"""What the engine hears in what people do, beside what they say outright."""
