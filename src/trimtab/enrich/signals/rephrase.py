@@ -15,7 +15,8 @@ from trimtab.enrich.signals.wording import common_words, goes_on
 
 __all__ = ["comparable", "normalised", "swapped"]
 
-_READ = 4000
+_LONGEST = 600
+_READ_WHOLE = 20_000
 _SAME_START = 4
 _SHORTEST = 8
 _FEWEST_WORDS = 2
@@ -26,8 +27,10 @@ _SYMBOL = re.compile(r"[(){}\[\]=<>_;+*/\\|&^%$#@`]")
 def normalised(text: str) -> str:
     """Return what stays of a request when case, accents, spaces and punctuation are taken away; "" when it is short.
 
-    A request of symbols alone ("2 + 3") keeps them: they are what it asks.
+    Code keeps its symbols: they are what it asks. A very long text is compared as it is.
     """
+    if len(text) > _READ_WHOLE:
+        return text
     words = " ".join(words_of(text))
     if len(words) < _SHORTEST:
         return ""
@@ -35,8 +38,12 @@ def normalised(text: str) -> str:
 
 
 def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
-    """Say whether `after` can be a rephrase of `before`: prose, long enough, not code, not begun as a next step."""
-    if _is_code(before) or _is_code(after):
+    """Say whether `after` can be a rephrase of `before`: prose, not code, not begun as a next step.
+
+    Under two words about the matter there is nothing to compare. Over 600 characters a text is mostly pasted material:
+    two questions about one document are alike and still two questions.
+    """
+    if max(len(before), len(after)) > _LONGEST or _is_code(before) or _is_code(after):
         return False
     common = common_words(languages)
     if min(len(_about(text, common)) for text in (before, after)) < _FEWEST_WORDS:
@@ -60,7 +67,7 @@ def swapped(before: str, after: str, languages: tuple[str, ...]) -> float:
 
 
 def _about(text: str, common: frozenset[str]) -> set[str]:
-    return {part for word in words_of(text[:_READ]) if word not in common for part in _parts(word)}
+    return {part for word in words_of(text) if word not in common for part in _parts(word)}
 
 
 def _parts(word: str) -> Iterable[str]:
@@ -84,5 +91,4 @@ def _is_number(word: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
-    read = text[:_READ]
-    return len(_SYMBOL.findall(read)) > _MOST_SYMBOLS * len(read)
+    return len(_SYMBOL.findall(text)) > _MOST_SYMBOLS * len(text)

@@ -20,8 +20,8 @@ LEXICON: Final = Lexicon(
         (stimmt|funktioniert|klappt|geht|hilft) (|so |leider |mir )nicht
         nicht (richtig|korrekt|das was|was ich|hilfreich).
         nicht (das|was) (was |)ich
-        (ich|nein ich) (meinte|meine|wollte) (doch|das|den|die|eigentlich|nicht|damit|etwas|eine|einen|ein|mit|wie|was)
-        ich meinte
+        (nein ich meine|ich wollte) (doch|das|den|die|eigentlich|nicht|damit|etwas|eine|einen|ein|mit|wie|was)
+        (ich meinte|so meinte ich)
         ich (habe|hab|hatte) (doch |dich |nicht |)(nach|gefragt|gesagt|gemeint|nicht)
         ich (habe|hab) (doch|dich|eigentlich) (nach|gefragt|gesagt|etwas)
         ich (fragte|sagte) (doch|nach|dich)
@@ -71,8 +71,8 @@ LEXICON: Final = Lexicon(
         also so bitte schade mist
     """,
     fillers="""
-        immer noch noch einfach wirklich völlig komplett total eigentlich ganz sehr auch doch ja wieder leider aber
-        überhaupt gar absolut
+        immer noch einfach völliger kompletter totaler absoluter wirklich völlig komplett total eigentlich ganz sehr
+        auch doch ja wieder leider aber überhaupt gar absolut
     """,
     turns="aber jedoch allerdings",
     steps="""

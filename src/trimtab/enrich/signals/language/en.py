@@ -35,7 +35,7 @@ LEXICON: Final = Lexicon(
         i meant
         i mean (the|that|a|can|how|what|if|for|in|to|with|not)
         (no|wait|sorry) i mean
-        your (first|last|previous|second|new) (answer|code|solution) (does not|doesn't|did not|didn't|is wrong|is not|isn't)
+        your (first|last|previous|second|new) (answer|code) (does not|doesn't|did not|didn't|is wrong|is not|isn't)
         (did not|didn't|does not|doesn't) fix
         what i (meant|asked|wanted|actually)
         i (asked|was asking|am asking) (for|about|how|what|if|whether|why|where|when|which)
@@ -108,8 +108,8 @@ LEXICON: Final = Lexicon(
         i asked (my|him|her|them|for time)
     """,
     openers="""
-        no nope nah hm hmm hmmm oh ok okay well sorry hey hi hello wait but and so yes yeah ah uh um er actually why still
-        unfortunately again please dude man bro lol omg
+        no nope nah hm hmm hmmm oh ok okay well sorry hey hi hello wait but and so yes yeah ah uh um er actually why
+        still unfortunately again please dude man bro lol omg
     """,
     fillers="""
         still just really completely totally actually quite again very simply clearly also even entirely so
@@ -125,6 +125,6 @@ LEXICON: Final = Lexicon(
         i you we they he she me my your our do does did how what which who when where why can could would should will
         shall may might must have has had get gets give make need want show tell use using used write code return
         returns function please some any all each every also just only there then than them into so as about like such
-        way one wait mean let go help know find hi hello hey
+        way one wait let go help know find hi hello hey
     """,
 )

@@ -48,6 +48,7 @@ LEXICON: Final = Lexicon(
         (exactement|c'est ça|c'est bien ça|voilà|tout à fait).
         (ça|cela) (marche|fonctionne|m'aide|aide|m'a aidé) (|maintenant|très bien|parfaitement|beaucoup|bien).
         (c'est|c'était) (parfait|super|génial|excellent|exactement|très utile|exact.|correct.|juste.|bon.)
+        (ça|cela) m'a (|beaucoup |bien )aidé
         (tu as|vous avez) raison
         (bon|beau) travail.
     """,

@@ -55,7 +55,7 @@ LEXICON: Final = Lexicon(
         non serve (altro|che|a|più)
         non va (via|in|a)
         volevo dire grazie
-        (intendo|ho chiesto) (un|una|a mio|a mia)
+        ho chiesto (a mio|a mia)
         per niente
     """,
     openers="""
