@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from machine import machine
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benches.machine import machine
 from trimtab.clock import SetClock
 from trimtab.config import Settings, Signals, Storage
 from trimtab.enrich.signals.likeness import Spelling
@@ -168,6 +170,8 @@ def checked(chats: Sequence[Chat]) -> dict[str, Any]:
         )
         for one, other in (*map(tuple, labels["again"]), *map(tuple, labels["not_again"]))
     }
+    near = dict(zip(again, likeness([(turns[one].asked, turns[other].asked) for one, other in again]), strict=True))
+    alike = {pair for pair, value in near.items() if value >= settings.rephrase_likeness}
     true = {tuple(pair) for pair in labels["again"]}
     hits = {pair for pair, yes in again.items() if yes}
     tones = {chat.row: tone_of(turns[chat.row].asked, settings.languages) for chat in chats}
@@ -177,6 +181,7 @@ def checked(chats: Sequence[Chat]) -> dict[str, Any]:
             "pairs": len(again),
             "precision": share(len(hits & true), len(hits)),
             "recall_among_near": share(len(hits & true), len(true)),
+            "precision_of_likeness_alone": share(len(alike & true), len(alike)),
         },
         "objection": {
             "texts": len(tones),
@@ -274,22 +279,26 @@ def by_model(chats: Sequence[Chat], outcomes: dict[int, Outcome]) -> list[dict[s
     for model in sorted({str(chat.inference.model) for chat in chats}):
         own = [chat for chat in chats if chat.inference.model == model]
         judged = [chat for chat in own if chat.row in outcomes]
-        troubled = [
-            chat
+        troubled = {
+            chat.row
             for chat in judged
             if any(each.kind in FROM_SESSIONS and each.x == 1 for each in outcomes[chat.row].evidence)
-        ]
+        }
         lines.append(
             {
                 "model": model,
                 "answers": str(len(own)),
                 "judged": str(len(judged)),
                 "mean_p_bad": resampled(judged, lambda some: _mean([outcomes[chat.row].p_bad for chat in some])),
-                "with_trouble": share(len(troubled), len(own)),
+                "with_trouble": resampled(own, _share_in(troubled)),
                 "copied": share(sum(chat.copies > 0 for chat in own), len(own)),
             }
         )
     return lines
+
+
+def _share_in(rows: set[int]) -> Callable[[Sequence[Chat]], float | None]:
+    return lambda chats: _mean([float(chat.row in rows) for chat in chats])
 
 
 def _mean(values: Sequence[float]) -> float | None:

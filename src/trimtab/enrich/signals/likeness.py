@@ -32,7 +32,7 @@ class Spelling:
     does not know that "parcel" and "package" are the same thing. Of longer texts the first 4,000 characters count.
 
     >>> [round(each, 2) for each in Spelling()([("sort a list", "sorting lists"), ("sort a list", "drop a table")])]
-    [0.51, 0.07]
+    [0.45, 0.21]
     """
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -1,4 +1,4 @@
-"""German."""
+"""How people object and thank in German."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""English."""
+"""How people object and thank in English."""
 
 from __future__ import annotations
 

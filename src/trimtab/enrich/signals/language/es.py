@@ -1,4 +1,4 @@
-"""Spanish."""
+"""How people object and thank in Spanish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""French."""
+"""How people object and thank in French."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Italian."""
+"""How people object and thank in Italian."""
 
 from __future__ import annotations
 

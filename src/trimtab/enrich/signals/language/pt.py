@@ -1,4 +1,4 @@
-"""Portuguese, of Portugal and of Brazil."""
+"""How people object and thank in Portuguese, of Portugal and of Brazil."""
 
 from __future__ import annotations
 
