@@ -30,6 +30,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
+Language = Literal["en", "de", "fr", "es", "pt", "it"]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,9 +91,24 @@ class Sessions(_Section, frozen=True):
 
 
 class Signals(_Section, frozen=True):
-    """What the engine hears between the lines."""
+    """What the engine hears between the lines, each kind with its switch, and how near is near (docs: signals)."""
 
+    rephrase: bool = True
+    regenerate: bool = True
+    objection: bool = True
+    thanks: bool = True
+    abandon: bool = True
+    edit: bool = True
+    copy: bool = True
+    click: bool = True
+    dwell: bool = True
+    languages: tuple[Language, ...] = ("en", "de", "fr", "es", "pt", "it")
     turns: Some = 3
+    minutes: Positive = 30.0
+    pause_seconds: Annotated[float, Meta(ge=0)] = 2.0
+    rephrase_likeness: Rate = 0.6
+    edit_distance: Share = 0.3
+    abandon_after: Some = 2
 
 
 class Segments(_Section, frozen=True):
