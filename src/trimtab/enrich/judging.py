@@ -10,7 +10,8 @@ import msgspec
 
 from trimtab.config import Settings
 from trimtab.enrich.conversation import Conversation, conversations, neighbours
-from trimtab.enrich.outcome import hints_in, judge
+from trimtab.enrich.hearing import NEEDS_WORDS, Hearing
+from trimtab.enrich.outcome import judge
 from trimtab.enrich.segments import Segmenter
 from trimtab.enrich.weights import table
 from trimtab.records import Calibration, Inference, Opinion, Outcome
@@ -58,6 +59,9 @@ class Judging:
         given = opinions or {}
         said = {**self._store.opinions(self._project_id, [each for each in ids if each not in given]), **given}
         self._read([*ids, *self._following(ids, talks)])
+        shown = [each.feedback_id for key in ids for each in said.get(key, []) if each.kind in NEEDS_WORDS]
+        words = self._store.feedback(self._project_id, shown) if shown else {}
+        hearing = Hearing(self._settings.signals, talks, words, self._read)
         before = self._store.outcomes(self._project_id, ids)
         askers = {each.user_id or "" for each in (*fresh, *(self._known[key] for key in ids if key in self._known))}
         users = self._store.users(self._project_id, sorted(askers - {""}))
@@ -67,8 +71,9 @@ class Judging:
             about = self._known.get(inference_id)
             if about is None:  # its row is no longer kept
                 continue
-            words = said.get(inference_id, [])
-            outcome = judge(about, words, hints_in(words), self._weighed_by(about.feature), now=self._now)
+            held = said.get(inference_id, [])
+            weights = self._weighed_by(about.feature)
+            outcome = judge(about, held, hearing.hints(about, held), weights, now=self._now)
             old = before.get(inference_id)
             if outcome is None:
                 if old is not None:
@@ -81,10 +86,13 @@ class Judging:
         for feature, segmenter in self._segmenters.items():
             writes.segments += [(feature, key, value) for key, value in segmenter.fresh]
 
-    def _read(self, ids: Iterable[str]) -> None:
-        missing = [each for each in dict.fromkeys(ids) if each not in self._known]
+    def _read(self, ids: Iterable[str]) -> list[Inference]:
+        """Return those of the inferences that are kept; each is read once."""
+        wanted = dict.fromkeys(ids)
+        missing = [each for each in wanted if each not in self._known]
         if missing:
             self._known.update(self._store.inferences(self._project_id, missing))
+        return [self._known[each] for each in wanted if each in self._known]
 
     def _talks(
         self, touched: Sequence[str], fresh: Sequence[Turn], closing: Mapping[str, Session]

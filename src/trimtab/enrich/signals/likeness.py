@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 __all__ = ["Likeness", "Spelling"]
@@ -15,6 +16,7 @@ _WORD = re.compile(r"\w+")
 _FIRST_WIDE = "\u2e80"
 _PIECE = 3
 _READ = 4000
+_SHORT = 600  # of these the bags are kept: a turn is compared with several others
 
 
 class Likeness(Protocol):
@@ -39,10 +41,11 @@ class Spelling:
         """Return the cosine of each pair, in [0, 1]; 0 where a text has no letter and no digit."""
         bags: dict[str, dict[str, float]] = {}
         for text in {text for pair in pairs for text in pair}:
-            bags[text] = _bag(text)
+            bags[text] = _bag(text) if len(text) <= _SHORT else _bag.__wrapped__(text)
         return [_cosine(bags[left], bags[right]) for left, right in pairs]
 
 
+@lru_cache(maxsize=4096)
 def _bag(text: str) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for word in _WORD.findall(unicodedata.normalize("NFKC", text[:_READ]).casefold()):

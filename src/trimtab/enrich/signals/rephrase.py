@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from trimtab.enrich.signals.phrase import words_of
 from trimtab.enrich.signals.wording import common_words, goes_on
@@ -31,10 +33,7 @@ def normalised(text: str) -> str:
     """
     if len(text) > _READ_WHOLE:
         return text
-    words = " ".join(words_of(text))
-    if len(words) < _SHORTEST:
-        return ""
-    return " ".join(text.casefold().split()) if _is_code(text) else words
+    return (_normalised if len(text) <= _LONGEST else _normalised.__wrapped__)(text)
 
 
 def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
@@ -46,7 +45,7 @@ def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
     if max(len(before), len(after)) > _LONGEST or _is_code(before) or _is_code(after):
         return False
     common = common_words(languages)
-    if min(len(_about(text, common)) for text in (before, after)) < _FEWEST_WORDS:
+    if min(len(_about(text, common).words) for text in (before, after)) < _FEWEST_WORDS:
         return False
     return not goes_on(after, before, languages)
 
@@ -58,16 +57,28 @@ def swapped(before: str, after: str, languages: tuple[str, ...]) -> float:
     """
     common = common_words(languages)
     left, right = _about(before, common), _about(after, common)
-    if not left or not right:
+    if not left.words or not right.words:
         return 1.0
     lost, gained = _missing(left, right), _missing(right, left)
-    if any(_is_number(word) for word in lost) and any(_is_number(word) for word in gained):
+    if not left.numbers.isdisjoint(lost) and not right.numbers.isdisjoint(gained):
         return 1.0
-    return min(len(lost) / len(left), len(gained) / len(right))
+    return min(len(lost) / len(left.words), len(gained) / len(right.words))
 
 
-def _about(text: str, common: frozenset[str]) -> set[str]:
-    return {part for word in words_of(text) if word not in common for part in _parts(word)}
+class _Matter(NamedTuple):
+    """The words of a request about the matter, those that hold a digit, and how the others start."""
+
+    words: frozenset[str]
+    numbers: frozenset[str]
+    starts: frozenset[str]
+
+
+@lru_cache(maxsize=16_384)  # a turn is compared with the three before it, and each of them again with the next
+def _about(text: str, common: frozenset[str]) -> _Matter:
+    words = frozenset(part for word in words_of(text) if word not in common for part in _parts(word))
+    numbers = frozenset(word for word in words if not word.isalpha() and any(map(str.isdigit, word)))
+    starts = frozenset(word[:_SAME_START] for word in words - numbers if len(word) >= _SAME_START)
+    return _Matter(words, numbers, starts)
 
 
 def _parts(word: str) -> Iterable[str]:
@@ -77,17 +88,20 @@ def _parts(word: str) -> Iterable[str]:
     return (word[at : at + 2] for at in range(len(word) - 1))
 
 
-def _missing(words: set[str], others: set[str]) -> list[str]:
-    starts = {other[:_SAME_START] for other in others if len(other) >= _SAME_START and not _is_number(other)}
+def _missing(own: _Matter, other: _Matter) -> list[str]:
     return [
         word
-        for word in words
-        if word not in others and (len(word) < _SAME_START or _is_number(word) or word[:_SAME_START] not in starts)
+        for word in own.words - other.words
+        if len(word) < _SAME_START or word in own.numbers or word[:_SAME_START] not in other.starts
     ]
 
 
-def _is_number(word: str) -> bool:
-    return any(character.isdigit() for character in word)
+@lru_cache(maxsize=16_384)
+def _normalised(text: str) -> str:
+    words = " ".join(words_of(text))
+    if len(words) < _SHORTEST:
+        return ""
+    return " ".join(text.casefold().split()) if _is_code(text) else words
 
 
 def _is_code(text: str) -> bool:
