@@ -6,7 +6,8 @@ a turn says the one before it again. It knows spelling, not meaning: "parcel" an
 Each text is a bag of its words and of the character n-grams (3-4) of each word between its borders; of scripts written
 without spaces also the pairs of characters. A feature's count c weighs 1 + ln c, a piece of a word three quarters of
 a word, so that long words, the rarer ones, weigh more. Source: Weinberger et al., "Feature hashing for large
-scale multitask learning", ICML 2009 (signed hashing keeps the dot product unbiased; its error is about 1 / sqrt(places)).
+scale multitask learning", ICML 2009 (signed hashing keeps the dot product unbiased; its error is about
+1 / sqrt(places)).
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a second of importing; reading the pointer takes none of it
 __all__ = ["Placed", "read_pointer", "read_space", "replace_space"]
 
 _POINTER = "current.json"
+_SPACE = ".space"
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +73,9 @@ def replace_space(folder: Path, embedder: LsaEmbedder, placed: Placed) -> None:
     write_whole(folder / _POINTER, msgspec.json.encode(placed))
     kept = {_file(folder, space).name for space in (placed.space, placed.previous) if space}
     for file in folder.iterdir():
-        if file.name.endswith(UNFINISHED) or (file.suffix == ".npz" and file.name not in kept):
+        if file.name.endswith(UNFINISHED) or (file.suffix == _SPACE and file.name not in kept):
             file.unlink(missing_ok=True)
 
 
 def _file(folder: Path, space: str) -> Path:
-    return folder / f"{space}.npz"
+    return folder / f"{space}{_SPACE}"

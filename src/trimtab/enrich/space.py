@@ -245,7 +245,8 @@ class SpaceStage:
                 except UnreadableFile as error:
                     self._log.error("space unreadable, fitting a new one", project=project_id, error=error.message)
                     with self._lock:
-                        room.placed, room.seen, room.wait = None, 0, 1
+                        if room.placed is placed:
+                            room.placed, room.seen, room.wait = None, 0, 1
                     return None
             with self._lock:
                 if room.placed is placed:  # else a newer one was collected meanwhile, and is loaded
