@@ -1,0 +1,43 @@
+"""Fits one space after the other over a folder until it is killed; prints the id of each once its tick has returned.
+
+Run as `python space_fitter.py FOLDER FIRST`: each life adds texts, numbered from FIRST, to the store in FOLDER.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from trimtab.config import Embedding
+from trimtab.enrich.space import SpaceStage
+from trimtab.ids import derived_id
+from trimtab.records import Inference, Project, Redacted
+from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.ports import Arrival, Writes
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def run(folder: Path, first: int) -> None:
+    store = open_sqlite(folder / "hot.db")
+    store.commit({"p": Writes(projects=[Project(id="p", created_at=NOW)])})
+    stage = SpaceStage(store, Embedding(), folder / "spaces", min_texts=20, max_texts=60, inline=True)
+    for number in count(first):
+        now = NOW + timedelta(days=8 * number)  # every space is too old by then
+        served = [
+            Inference(
+                id=derived_id("space", str(number), str(place)), feature="f", created_at=now,
+                input=f"word{number} word{place} of {number * place}",
+            )
+            for place in range(60)
+        ]  # fmt: skip
+        store.append([Arrival("p", Redacted(each, "test"), now) for each in served])
+        if stage.tick(now):
+            sys.stdout.write(f"{number} {stage.current('p').space}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]))
