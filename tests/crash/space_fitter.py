@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import structlog
+
 from trimtab.config import Embedding
 from trimtab.enrich.space import SpaceStage
 from trimtab.ids import derived_id
@@ -21,6 +23,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def run(folder: Path, first: int) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is what was acknowledged
     store = open_sqlite(folder / "hot.db")
     store.commit({"p": Writes(projects=[Project(id="p", created_at=NOW)])})
     stage = SpaceStage(store, Embedding(), folder / "spaces", min_texts=20, max_texts=60, inline=True)

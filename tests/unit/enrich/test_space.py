@@ -91,7 +91,8 @@ def test_before_there_are_enough_texts_the_lexical_embedder_serves(life: Life) -
 def test_a_space_is_of_the_projects_own_texts_and_words_of_feedback(life: Life) -> None:
     stage = life.stage()
     ours, theirs = life.say(20), life.say(20, project_id="q", words=OTHER)
-    life.comment(["a comment", "", "another comment"])
+    life.later()
+    life.comment(["a comment", "!", "another comment"])
     assert stage.tick(life.later()) == 42
     assert stage.current("q").space == fit_lsa(theirs, max_features=20_000).space
     assert stage.current("p").space == fit_lsa([*ours, "a comment", "another comment"], max_features=20_000).space
