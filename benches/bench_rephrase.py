@@ -1,10 +1,10 @@
 """Which likeness of two texts tells best that one says the other again, and from which value on.
 
-Three sets of pairs, read from TRIMTAB_DATA: consecutive turns of real chats, labelled by hand (RealHumanEval; the labels
-are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against two intents
-of one domain. The LSA spaces are fitted on texts that are in no pair.
+Three sets of pairs, read from TRIMTAB_DATA: consecutive turns of real chats, labelled by hand (RealHumanEval; the
+labels are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against two
+intents of one domain. The LSA spaces are fitted on texts that are in no pair.
 
-    PYTHONPATH=src:. python benches/bench_rephrase.py [--pairs N] [--seed N]
+    python benches/bench_rephrase.py [--pairs N] [--seed N]
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benches.machine import machine
-from trimtab.embed.lexical import LexicalEmbedder
-from trimtab.embed.lsa import fit_lsa
-from trimtab.embed.port import Embedder
-
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent)]
+
+from benches.machine import machine  # noqa: E402 found by the line above, from wherever it is run
+from trimtab.embed.lexical import LexicalEmbedder  # noqa: E402
+from trimtab.embed.lsa import fit_lsa  # noqa: E402
+from trimtab.embed.port import Embedder  # noqa: E402
+
 RESULTS = HERE / "results"
 DESIGN = 0.85  # the threshold the design supposed
 RESAMPLES = 400
@@ -86,7 +88,7 @@ def intent_pairs(folder: Path, count: int, dice: random.Random) -> tuple[list[Pa
         for text, intent in splits[split]:
             texts.setdefault(intent, []).append(text)
     intents = sorted(texts)
-    same = [Pair(*dice.sample(texts[intent], 2), again=True) for intent in dice.choices(intents, k=count)]
+    same = [_pair(dice.sample(texts[intent], 2)) for intent in dice.choices(intents, k=count)]
 
     def other(intent: str, among: Sequence[str]) -> Pair:
         away = dice.choice([name for name in among if name != intent])
@@ -96,6 +98,10 @@ def intent_pairs(folder: Path, count: int, dice: random.Random) -> tuple[list[Pa
     domain_mates = {name: [one for one in intents if domain_of.get(one) == domain_of.get(name)] for name in intents}
     near = [other(intent, domain_mates[intent]) for intent in dice.choices(intents, k=count)]
     return same + far, same + near, [text for text, _ in splits["train"]]
+
+
+def _pair(texts: Sequence[str]) -> Pair:
+    return Pair(texts[0], texts[1], again=True)
 
 
 def overlap(first: Sequence[str], second: Sequence[str]) -> Floats:
@@ -162,7 +168,7 @@ def table(told: dict[str, Any]) -> str:
         return f"{way['precision']:.2f} / {way['recall']:.2f} / {way['false_share']:.3f}"
 
     lines = [
-        f"| likeness | AUC (95%) | at {DESIGN}: precision / recall / false | best F1: threshold | precision / recall / false |",
+        f"| likeness | AUC (95%) | at {DESIGN}: precision / recall / false | best F1 at | precision / recall / false |",
         "|---|---|---|---:|---|",
     ]
     for row in told["rows"]:
@@ -201,15 +207,20 @@ def main() -> int:
         first, second = [pair.first for pair in pairs], [pair.second for pair in pairs]
         rows = [measure(way, likeness(first, second), pairs, options.seed) for way, likeness in ways.items()]
         again = sum(pair.again for pair in pairs)
-        told.append({"set": name, "rephrased": again, "others": len(pairs) - again, "fit_texts": len(set(rest)), "rows": rows})
+        told.append(
+            {"set": name, "rephrased": again, "others": len(pairs) - again, "fit_texts": len(set(rest)), "rows": rows}
+        )
     head = (
         "# Which likeness tells a rephrased turn\n\nMade by `python benches/bench_rephrase.py` "
-        f"(seed {options.seed}; Python {ran_on['python']}). `false` is the share of other pairs taken for rephrased.\n\n"
+        f"(seed {options.seed}; Python {ran_on['python']}).\n"
+        "`false` is the share of other pairs taken for rephrased.\n\n"
     )
     page = head + "\n".join(map(table, told))
     print(page)
     (RESULTS / "rephrase.md").write_text(page, "utf-8")
-    (RESULTS / "rephrase.json").write_text(json.dumps({"seed": options.seed, "machine": ran_on, "sets": told}, indent=1) + "\n")
+    (RESULTS / "rephrase.json").write_text(
+        json.dumps({"seed": options.seed, "machine": ran_on, "sets": told}, indent=1) + "\n"
+    )
     return 0
 
 

@@ -44,7 +44,7 @@ def test_no_half_written_space_is_ever_used(tmp_path: Path, seed: int) -> None:
     folder = tmp_path / "spaces" / "p"
     last = -1
     for life in range(3):
-        told = run_and_kill(tmp_path, last + 2, dice.randrange(1, 6), dice.random() * 0.05)
+        told = run_and_kill(tmp_path, last + 2, dice.randrange(1, 6), dice.random() * 0.2)
         assert told, life
         last, acknowledged = told[-1]
         placed = read_pointer(folder)

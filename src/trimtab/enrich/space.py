@@ -36,7 +36,7 @@ _LOOK_EVERY = timedelta(seconds=5)
 _AFTER_FAILURE = timedelta(minutes=10)
 _MAX_AGE = timedelta(days=7)
 _MAX_FEATURES = 20_000  # as good as 60,000 at a half of the memory (benches/results/rephrase.md)
-_UNKNOWN_ABOVE = 0.10  # share of words beyond the expected one; see docs/embeddings.md for what was measured
+_UNKNOWN_ABOVE = 0.05  # share of words beyond the expected one; see docs/embeddings.md for what was measured
 _NEW_TEXTS = 200
 _PAGE = 500
 _ROWS_PER_TEXT = 4
