@@ -174,7 +174,7 @@ class Embedding(_Section, frozen=True):
     base_url: str = ""
     model: str = ""
     api_key_env: str = "OPENAI_API_KEY"
-    dimensions: Some | None = None
+    dimensions: Count = 0
     batch_texts: Annotated[int, Meta(ge=1, le=2048)] = 128
     text_chars: Some = 8000
     timeout_s: Positive = 30.0

@@ -69,7 +69,7 @@ class EndpointEmbedder:
         )
         self._pause = pause
         self._monotonic = monotonic
-        self._length = settings.dimensions or 0
+        self._length = settings.dimensions
         told = json.dumps([self._url, settings.model, settings.dimensions])
         self._space = content_id("endpoint", told.encode())
 

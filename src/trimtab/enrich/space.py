@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:  # a second of importing: only when a space is fitted or loade
 
 __all__ = ["Reason", "SpaceStage", "unknown_expected", "unknown_share"]
 
-Reason = str
+Reason = Literal["first", "doubled", "unknown words", "age"]
 T = TypeVar("T")
 
 _LOOK_EVERY = timedelta(seconds=5)
-_AFTER_FAILURE = timedelta(minutes=10)
+_REST = timedelta(minutes=10)  # between two looks into one project, each of which may read thousands of rows
+_REST_AT_FIRST = timedelta(minutes=1)  # while it has no space
 _MAX_AGE = timedelta(days=7)
 _MAX_FEATURES = 20_000  # as good as 60,000 at a half of the memory (benches/results/rephrase.md)
 _UNKNOWN_ABOVE = 0.05  # share of words beyond the expected one; see docs/embeddings.md for what was measured
@@ -204,7 +205,8 @@ class SpaceStage:
                 return handled
             with self._lock:
                 room = self._room(found.project_id)
-                room.not_before = now + _AFTER_FAILURE if found.failed else None
+                first = room.placed is None and not found.failed and found.fitted is None
+                room.not_before = now + (_REST_AT_FIRST if first else _REST)
                 # Looks grow rarer as the corpus grows, so that all of them together read it a few times at most.
                 room.wait = max(50, found.texts // 4) if room.placed is None else max(_NEW_TEXTS, found.texts // 10)
                 if found.fitted is not None:

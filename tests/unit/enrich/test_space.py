@@ -60,7 +60,7 @@ class Life:
         self.store.append([Arrival("p", Redacted(each, "test"), self.now) for each in said])
 
     def later(self, **by: float) -> datetime:
-        self.now += timedelta(**(by or {"minutes": 1}))
+        self.now += timedelta(**(by or {"minutes": 10}))
         return self.now
 
     def files(self, project_id: str = "p") -> list[str]:
