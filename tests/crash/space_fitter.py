@@ -1,10 +1,13 @@
 """Fits one space after the other over a folder until it is killed; prints the id of each once its tick has returned.
 
-Run as `python space_fitter.py FOLDER FIRST`: each life adds texts, numbered from FIRST, to the store in FOLDER.
+Run as `python space_fitter.py FOLDER FIRST [STEP]`: each life adds texts, numbered from FIRST, to the store in FOLDER.
+With STEP it kills itself just before it opens, renames or removes a file of the spaces for the STEP-th time.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -20,6 +23,19 @@ from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, Writes
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def die_before(step: int) -> None:
+    left = step
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in ("open", "os.rename", "os.remove", "os.mkdir") and "spaces" in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
 
 
 def run(folder: Path, first: int) -> None:
@@ -43,4 +59,6 @@ def run(folder: Path, first: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        die_before(int(sys.argv[3]))
     run(Path(sys.argv[1]), int(sys.argv[2]))
