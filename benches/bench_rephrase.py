@@ -1,7 +1,7 @@
 """Which likeness of two texts tells best that one says the other again, and from which value on.
 
-Three sets of pairs, read from TRIMTAB_DATA: consecutive turns of real chats, labelled by hand (RealHumanEval; the
-labels are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against two
+Three sets of pairs, read from TRIMTAB_DATA: consecutive turns of real chats, labelled by one reader (RealHumanEval;
+the labels are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against two
 intents of one domain. The LSA spaces are fitted on texts that are in no pair.
 
     python benches/bench_rephrase.py [--pairs N] [--seed N]
@@ -195,7 +195,7 @@ def main() -> int:
     chats, chat_rest = chat_pairs(folder)
     far, near, intent_rest = intent_pairs(folder, options.pairs, random.Random(options.seed))
     sets = (
-        ("Real chats: consecutive turns, labelled by hand (RealHumanEval)", chats, chat_rest),
+        ("Real chats: consecutive turns, labelled by one reader (RealHumanEval)", chats, chat_rest),
         ("Two wordings of one intent, against another intent (CLINC150)", far, intent_rest),
         ("The same, against another intent of the same domain (CLINC150)", near, intent_rest),
     )
