@@ -1,8 +1,8 @@
 """Which likeness of two texts tells best that one says the other again, and from which value on.
 
 Three sets of pairs, read from TRIMTAB_DATA: consecutive turns of real chats, labelled by one reader (RealHumanEval;
-the labels are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against two
-intents of one domain. The LSA spaces are fitted on texts that are in no pair.
+the labels are in rephrase_labels.json); two wordings of one intent against two intents (CLINC150); and the same against
+two intents of one domain. The LSA spaces are fitted on texts that are in no pair.
 
     python benches/bench_rephrase.py [--pairs N] [--seed N]
 """
