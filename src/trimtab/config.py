@@ -205,6 +205,23 @@ class Runner(_Section, frozen=True):
     timeout_s: Positive = 30.0
 
 
+class Embedding(_Section, frozen=True):
+    """What turns texts into vectors (docs: embeddings). Only redacted texts are ever embedded.
+
+    `model` is the endpoint's name for its model, or the folder of a sentence-transformers model.
+    """
+
+    kind: Literal["lsa", "endpoint", "sentence-transformers"] = "lsa"
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    dimensions: Count = 0
+    batch_texts: Annotated[int, Meta(ge=1, le=2048)] = 128
+    text_chars: Some = 8000
+    timeout_s: Positive = 30.0
+    retry_s: Annotated[float, Meta(ge=0)] = 60.0
+
+
 class FeatureOverride(_Section, frozen=True):
     """What one feature does differently."""
 
@@ -254,6 +271,7 @@ class Settings(_Section, frozen=True):
     canary: Canary = Canary()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    embedding: Embedding = Embedding()
     engine: Engine = Engine()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from trimtab.ids import content_id
 
-__all__ = ["LsaEmbedder", "fit_lsa"]
+__all__ = ["LsaEmbedder", "LsaState", "fit_lsa"]
 
 _WORD = re.compile(r"\w+")
 _CHUNK = 8192
@@ -38,8 +38,10 @@ def _word_pairs(text: str) -> list[str]:
 class _WordNgrams:
     """Counts of words and word pairs."""
 
-    def __init__(self, max_features: int) -> None:
-        self.counter = CountVectorizer(analyzer=_word_pairs, max_features=max_features)
+    def __init__(self, max_features: int | None = None, vocabulary: dict[str, int] | None = None) -> None:
+        self.counter = CountVectorizer(analyzer=_word_pairs, max_features=max_features, vocabulary=vocabulary)
+        if vocabulary is not None:
+            self.counter.vocabulary_ = vocabulary
 
     def fit(self, texts: Sequence[str]) -> Any:
         return self.counter.fit_transform(texts)
@@ -47,8 +49,8 @@ class _WordNgrams:
     def count(self, texts: Sequence[str]) -> Any:
         return self.counter.transform(texts)
 
-    def vocabulary(self) -> list[str]:
-        return sorted(self.counter.vocabulary_)
+    def vocabulary(self) -> dict[str, int]:
+        return dict(self.counter.vocabulary_)
 
 
 class _InnerNgrams:
@@ -58,8 +60,10 @@ class _InnerNgrams:
     n-grams), several times faster than cutting every text.
     """
 
-    def __init__(self, max_features: int) -> None:
-        self.counter = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5), max_features=max_features)
+    def __init__(self, max_features: int | None = None, vocabulary: dict[str, int] | None = None) -> None:
+        self.counter = CountVectorizer(
+            analyzer="char_wb", ngram_range=(3, 5), max_features=max_features, vocabulary=vocabulary
+        )
 
     def fit(self, texts: Sequence[str]) -> Any:
         per_text, words = self._words(texts)
@@ -77,8 +81,8 @@ class _InnerNgrams:
             return sparse.csr_matrix((len(texts), len(self.counter.vocabulary)))
         return per_text @ self.counter.transform(words)
 
-    def vocabulary(self) -> list[str]:
-        return sorted(self.counter.vocabulary)
+    def vocabulary(self) -> dict[str, int]:
+        return dict(self.counter.vocabulary)
 
     @staticmethod
     def _words(texts: Sequence[str]) -> tuple[Any, list[str]]:
@@ -95,8 +99,20 @@ class _InnerNgrams:
         return counts, list(ids)
 
 
+class LsaState(NamedTuple):
+    """What a fitted space consists of.
+
+    For each kind of n-gram its terms in column order and their idf (float64); the directions (terms x d, float32).
+    """
+
+    space: str
+    vocabularies: tuple[list[str], ...]
+    idfs: tuple[NDArray[np.float64], ...]
+    directions: NDArray[np.float32]
+
+
 class LsaEmbedder:
-    """A fitted LSA space. Immutable; made by `fit_lsa`."""
+    """A fitted LSA space. Immutable and safe to use from several threads; made by `fit_lsa`."""
 
     def __init__(
         self,
@@ -107,6 +123,31 @@ class LsaEmbedder:
         self._parts = tuple(parts)
         self._directions = directions
         self._space = space
+
+    @classmethod
+    def of(cls, state: LsaState) -> Self:
+        """Return the embedder that `state` was taken from: the same id, bit-equal vectors."""
+        parts: list[tuple[_WordNgrams | _InnerNgrams, TfidfTransformer]] = []
+        kinds: tuple[type[_WordNgrams | _InnerNgrams], ...] = (_WordNgrams, _InnerNgrams)
+        for kind, terms, idf in zip(kinds, state.vocabularies, state.idfs, strict=True):
+            transform = TfidfTransformer(sublinear_tf=True)
+            transform.idf_ = idf
+            parts.append((kind(vocabulary={term: column for column, term in enumerate(terms)}), transform))
+        return cls(parts, state.directions, state.space)
+
+    def state(self) -> LsaState:
+        """Return what must be kept to have this space again."""
+        vocabularies = [ngrams.vocabulary() for ngrams, _ in self._parts]
+        return LsaState(
+            space=self._space,
+            vocabularies=tuple(sorted(terms, key=terms.__getitem__) for terms in vocabularies),
+            idfs=tuple(np.asarray(transform.idf_) for _, transform in self._parts),
+            directions=self._directions,
+        )
+
+    def knows(self, word: str) -> bool:
+        """Say whether the lower-case `word` had a direction of its own when the space was fitted."""
+        return word in self._parts[0][0].counter.vocabulary_
 
     @property
     def space(self) -> str:
@@ -158,9 +199,9 @@ def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_f
         _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
     told = {
         "parameters": [dimensions, seed, max_features],
-        "vocabulary": [ngrams.vocabulary() for ngrams, _ in parts],
+        "vocabulary": [sorted(ngrams.vocabulary()) for ngrams, _ in parts],
         "idf": [hashlib.sha256(transform.idf_.tobytes()).hexdigest() for _, transform in parts],
-        "texts": hashlib.sha256("\x00".join(distinct).encode()).hexdigest(),
+        "texts": hashlib.sha256("\x00".join(distinct).encode("utf-8", "surrogatepass")).hexdigest(),
     }
     space = content_id("lsa", json.dumps(told, sort_keys=True).encode())
     return LsaEmbedder(parts, np.ascontiguousarray(directions.T, dtype=np.float32), space)
