@@ -18,6 +18,7 @@ _DIGIT_DOT: Final = re.compile(r"[0-9]\.")
 _VERSION: Final = re.compile(
     r"\b(?:v|ver|version|release|build|chrome|firefox|safari|edge|firmware|oid|section)[ :=/]{0,2}\Z"
 )
+_MIN_COLONS: Final = 6  # in an IPv6 address without `::`
 _COLON: Final = re.compile(r":[0-9a-fA-F]{0,4}:")
 _BACKWARDS: Final = re.compile(r"[0-9a-fA-F:.]{1,48}")
 _FORWARDS: Final = re.compile(r"[0-9a-fA-F:.]{1,48}")
@@ -71,6 +72,8 @@ def _is_part(text: str, start: int) -> bool:
 def find_ipv6(text: str) -> list[Span]:
     """Return IPv6 addresses in any spelling; their pseudonym stands for the shortest one."""
     spans: list[Span] = []
+    if "::" not in text and text.count(":") < _MIN_COLONS:
+        return spans
     done = 0
     for colon in _COLON.finditer(text):
         if colon.start() < done:
@@ -93,7 +96,7 @@ def find_ipv6(text: str) -> list[Span]:
 
 
 def _ipv6(found: str) -> str | None:
-    if "::" not in found and found.count(":") < 6:
+    if "::" not in found and found.count(":") < _MIN_COLONS:
         return None
     try:
         address = ipaddress.IPv6Address(found)
