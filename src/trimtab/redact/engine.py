@@ -117,8 +117,9 @@ class Redactor:
         for _ in range(_MAX_PASSES):
             done = False
             if simple:
-                spans, done = self._matcher.first(text, settled)
+                spans, hits = self._matcher.first(text, settled)
                 clean = self._replaced(text, spans)
+                done = self._matcher.is_done(text, clean, spans, hits, settled)
                 simple = False
             else:
                 clean = self._pass(text, known, settled)

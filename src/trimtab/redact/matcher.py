@@ -36,14 +36,16 @@ class Matcher:
         self._picky = bool(policy.disabled or policy.allow)
         self._extra = [re.compile(one.pattern) for one in policy.extra]
 
-    def first(self, text: str, settled: Settled) -> tuple[list[Span], bool]:
-        """Return the findings of a plain text without marks of ours, and whether no second look can find more."""
+    def first(self, text: str, settled: Settled) -> tuple[list[Span], Hits | None]:
+        """Return the findings of a plain text without marks of ours, and what the gate saw in it."""
         hits = self._scan(text)
-        if hits is None:
-            return [], True
-        strict = self._policy.strict
-        spans = merge(self._seen(text, hits, settled, 0))
-        return spans, not spans or revisit.is_done(text, spans, hits, settled.runs, strict=strict)
+        return ([], None) if hits is None else (merge(self._seen(text, hits, settled, 0)), hits)
+
+    def is_done(self, text: str, clean: str, spans: Sequence[Span], hits: Hits | None, settled: Settled) -> bool:
+        """Return whether no second look can find more in `clean`, which is `text` without what `first` found in it."""
+        if hits is None or not spans:
+            return True
+        return revisit.is_done(text, clean, spans, hits, settled.runs, strict=self._policy.strict)
 
     @property
     def is_simple(self) -> bool:

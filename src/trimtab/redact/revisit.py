@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
@@ -18,41 +17,44 @@ __all__ = ["is_done"]
 _TOLD_HERE: Final = (
     Family.AT | Family.NUMBER | Family.TOLD | Family.IPV4 | Family.COLON | Family.ACCOUNT | Family.OPAQUE
 )
+_AT, _NUMBER, _IPV4, _COLON = Family.AT, Family.NUMBER, Family.IPV4, Family.COLON
+_IN_PIECES: Final = _AT | _IPV4 | _COLON | Family.ACCOUNT
 # No pattern of the gate newly begins or ends at one of these when what was beside it is gone.
-_DOTTED: Final = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")  # in any IPv4 address
-_IPV6_COLONS: Final = 6  # in an IPv6 address without `::`
 _EDGES: Final = frozenset(" \n\t.,;:!?()[]'\"")
 
 
-def is_done(text: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool) -> bool:
-    """Return whether what is left of an ASCII text around `spans` surely holds no further finding.
+def is_done(
+    text: str, clean: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool
+) -> bool:
+    """Return whether `clean`, which is an ASCII text with its findings replaced, surely holds no further finding.
 
-    `hits` are the gate's, `runs` the runs of digits of the look that found `spans`. False only means a whole look.
+    `spans` are the findings, one at least, `hits` the gate's and `runs` the runs of digits of the look that found them.
+    False only means a whole look.
     """
-    if hits.places is None or hits.families & ~_TOLD_HERE:
+    families = hits.families
+    if hits.places is None or families & ~_TOLD_HERE:
         return False
     size = len(text)
-    for span in spans:
-        if (span.start > 0 and text[span.start - 1] not in _EDGES) or (
-            span.end < size and text[span.end] not in _EDGES
-        ):
+    for start, end, _, _ in spans:
+        if (start > 0 and text[start - 1] not in _EDGES) or (end < size and text[end] not in _EDGES):
             return False
-    told = bool(hits.families & Family.TOLD)
-    if hits.families & Family.NUMBER and not _are_runs_done(text, spans, runs, strict=strict, told=told):
+    if families & _NUMBER and not _are_runs_done(text, spans, runs, strict=strict, told=bool(families & Family.TOLD)):
         return False
-    if not hits.families & ~(Family.NUMBER | Family.TOLD):
-        return True
-    if hits.families & Family.OPAQUE and not _are_tokens_done(text, spans, hits.places[Family.OPAQUE]):
+    if families & Family.OPAQUE and not _are_tokens_done(text, spans, hits.places[Family.OPAQUE]):
         return False
-    if not hits.families & (Family.AT | Family.IPV4 | Family.COLON | Family.ACCOUNT):
+    # Our own tokens hold none of what an address is known by.
+    families &= ~(_AT if "@" not in clean else 0)
+    families &= ~(_IPV4 if families & _IPV4 and not network.may_hold_ipv4(clean) else 0)
+    families &= ~(_COLON if families & _COLON and not network.may_hold_ipv6(clean) else 0)
+    if not families & _IN_PIECES:
         return True
     heads = sorted(hits.places.get(Family.ACCOUNT, ()))
     start = 0
     for span in spans:
-        if span.start > start and not _is_piece_done(text, start, span.start, hits.families, heads, strict=strict):
+        if span.start > start and not _is_piece_done(text, start, span.start, families, heads, strict=strict):
             return False
         start = span.end
-    return start == size or _is_piece_done(text, start, size, hits.families, heads, strict=strict)
+    return start == size or _is_piece_done(text, start, size, families, heads, strict=strict)
 
 
 def _are_tokens_done(text: str, spans: Sequence[Span], tokens: Sequence[int]) -> bool:
@@ -106,15 +108,12 @@ def _is_taken(
 
 def _is_piece_done(text: str, start: int, end: int, families: int, heads: list[int], *, strict: bool) -> bool:
     """Return whether no address and no account can be found in `text[start:end]`, which findings are beside."""
-    if families & Family.AT and text.find("@", start, end) >= 0 and mail.find(text[start:end]):
-        return False
-    if families & Family.IPV4 and _DOTTED.search(text, start, end) and network.find_ipv4(text[start:end]):
-        return False
+    piece = text[start:end]
     if (
-        families & Family.COLON
-        and (text.find("::", start, end) >= 0 or text.count(":", start, end) >= _IPV6_COLONS)
-        and network.find_ipv6(text[start:end])
+        (families & _AT and mail.find(piece))
+        or (families & _IPV4 and network.find_ipv4(piece))
+        or (families & _COLON and network.find_ipv6(piece))
     ):
         return False
     inside = heads[bisect_left(heads, start) : bisect_left(heads, end)] if heads else ()
-    return not inside or not account.find(text[start:end], [place - start for place in inside], strict=strict)
+    return not inside or not account.find(piece, [place - start for place in inside], strict=strict)
