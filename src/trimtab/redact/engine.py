@@ -112,15 +112,19 @@ class Redactor:
         # whole pass changes nothing; that makes redacting twice the same as once.
         if len(text) > self.policy.max_chars:
             return self._failed()
+        hits = None
+        if self._matcher.is_simple and not known and text.isascii() and "<" not in text:
+            hits = self._matcher.scan(text)
+            if hits is None:
+                return text
         settled = Settled()
-        simple = self._matcher.is_simple and not known and text.isascii() and "<" not in text
         for _ in range(_MAX_PASSES):
             done = False
-            if simple:
-                spans, hits = self._matcher.first(text, settled)
+            if hits is not None:
+                spans = self._matcher.first(text, hits, settled)
                 clean = self._replaced(text, spans)
                 done = self._matcher.is_done(text, clean, spans, hits, settled)
-                simple = False
+                hits = None
             else:
                 clean = self._pass(text, known, settled)
             if done or clean == text:

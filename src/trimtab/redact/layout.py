@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from trimtab.redact import card, national, phone
 
@@ -24,7 +26,7 @@ _GROUP: Final = re.compile(r"0+")
 _DATED: Final = re.compile(r"(?<!0)(?:0000[-./]00?[-./]00?|00?[-./]00?[-./]0000|0{8}-?0{4}(?:00)?)(?!0)")
 
 
-class Layout(NamedTuple):
+class Layout(msgspec.Struct, frozen=True):
     """What a run's groups of digits and the gaps between them say, whatever the digits are.
 
     `bounds` are the groups' places in the run; `one` tells whether it surely is a single stretch, `carded`

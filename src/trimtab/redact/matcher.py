@@ -17,6 +17,11 @@ from trimtab.redact.span import Span, merge
 __all__ = ["Matcher"]
 
 _MAX_DEPTH: Final = 1
+# An attribute of a class is looked up by name each time; these are not.
+_AT, _SCHEME, _NUMBER, _TOLD = Family.AT, Family.SCHEME, Family.NUMBER, Family.TOLD
+_VENDOR, _KEYED, _PARAMETER, _ACCOUNT, _OPAQUE = (
+    Family.VENDOR, Family.KEYED, Family.PARAMETER, Family.ACCOUNT, Family.OPAQUE,
+)  # fmt: skip
 _BY_FLAG: Final[tuple[tuple[int, Callable[[str], list[Span]]], ...]] = (
     (Family.SCHEME, secret.find_userinfo),
     (Family.SPELLED, mail.find_spelled),
@@ -35,22 +40,20 @@ class Matcher:
         self._allow = [re.compile(pattern) for pattern in policy.allow]
         self._picky = bool(policy.disabled or policy.allow)
         self._extra = [re.compile(one.pattern) for one in policy.extra]
+        # Whether the policy neither adds to the rules nor takes from them, and a gate says where to look.
+        self.is_simple = gate is not None and not (self._picky or self._extra)
 
-    def first(self, text: str, settled: Settled) -> tuple[list[Span], Hits | None]:
-        """Return the findings of a plain text without marks of ours, and what the gate saw in it."""
-        hits = self._scan(text)
-        return ([], None) if hits is None else (merge(self._seen(text, hits, settled, 0)), hits)
+    def scan(self, text: str) -> Hits | None:
+        """Return what the gate sees in a text; None when nothing can be found in it."""
+        return EVERYWHERE if self._gate is None else self._gate.scan(text)
 
-    def is_done(self, text: str, clean: str, spans: Sequence[Span], hits: Hits | None, settled: Settled) -> bool:
+    def first(self, text: str, hits: Hits, settled: Settled) -> list[Span]:
+        """Return the findings of a plain text without marks of ours, in which the gate saw `hits`."""
+        return merge(self._seen(text, hits, settled, 0))
+
+    def is_done(self, text: str, clean: str, spans: Sequence[Span], hits: Hits, settled: Settled) -> bool:
         """Return whether no second look can find more in `clean`, which is `text` without what `first` found in it."""
-        if hits is None or not spans:
-            return True
-        return revisit.is_done(text, clean, spans, hits, settled.runs, strict=self._policy.strict)
-
-    @property
-    def is_simple(self) -> bool:
-        """Whether the policy neither adds to the rules nor takes from them, and a gate says where to look."""
-        return self._gate is not None and not (self._picky or self._extra)
+        return not spans or revisit.is_done(text, clean, spans, hits, settled.runs, strict=self._policy.strict)
 
     def find(
         self, text: str, known: Sequence[KnownValue] = (), *, settled: Settled | None = None, depth: int = 0
@@ -60,7 +63,7 @@ class Matcher:
             return []
         plain = view.plain(text)
         seen = plain.text if plain is not None else text
-        hits = self._scan(seen)
+        hits = self.scan(seen)
         spans: list[Span] = []
         if hits is not None:
             spans += self._seen(seen, hits, settled, depth)
@@ -78,14 +81,11 @@ class Matcher:
             spans = [span for span in spans if self._wanted(text, span)]
         return merge(spans) if len(spans) > 1 else spans
 
-    def _scan(self, text: str) -> Hits | None:
-        return EVERYWHERE if self._gate is None else self._gate.scan(text)
-
     def _seen(self, text: str, hits: Hits, settled: Settled | None, depth: int) -> list[Span]:
         """Return the findings in a text and in what its escapes stand for."""
         spans: list[Span] = []
         if hits.families & Family.ESCAPE and (decoded := view.decoded(text)) is not None:
-            inner = self._scan(decoded.text)
+            inner = self.scan(decoded.text)
             if inner is not None:
                 spans += _moved(self._matched(decoded.text, inner, settled, depth), decoded)
         return spans + self._matched(text, hits, settled, depth)
@@ -94,25 +94,25 @@ class Matcher:
         strict = self._policy.strict
         families = hits.families
         spans: list[Span] = []
-        if families & Family.AT:
-            spans += secret.without_userinfo(text, mail.find(text)) if families & Family.SCHEME else mail.find(text)
+        if families & _AT:
+            spans += secret.without_userinfo(text, mail.find(text)) if families & _SCHEME else mail.find(text)
         for family, find in _BY_FLAG:
             if family & families:
                 spans += find(text)
-        if families & Family.NUMBER:
-            told = bool(families & Family.TOLD)
+        if families & _NUMBER:
+            told = bool(families & _TOLD)
             addresses = [span for span in spans if span.entity == "IP"] if spans and not self._picky else ()
             spans += number.find(text, strict=strict, told=told, settled=settled, addresses=addresses)
-        if families & Family.VENDOR:
-            spans += vendor.find(text, hits.at(Family.VENDOR))
-        if families & Family.KEYED:
-            spans += secret.find_assigned(text, hits.at(Family.KEYED), strict=strict)
-        if families & Family.PARAMETER:
-            spans += secret.find_parameter(text, hits.at(Family.PARAMETER))
-        if families & Family.ACCOUNT:
-            spans += account.find(text, hits.at(Family.ACCOUNT), strict=strict)
-        if families & Family.OPAQUE:
-            spans += opaque.find(text, hits.at(Family.OPAQUE), lambda plain: self._hides(plain, depth), strict=strict)
+        if families & _VENDOR:
+            spans += vendor.find(text, hits.at(_VENDOR))
+        if families & _KEYED:
+            spans += secret.find_assigned(text, hits.at(_KEYED), strict=strict)
+        if families & _PARAMETER:
+            spans += secret.find_parameter(text, hits.at(_PARAMETER))
+        if families & _ACCOUNT:
+            spans += account.find(text, hits.at(_ACCOUNT), strict=strict)
+        if families & _OPAQUE:
+            spans += opaque.find(text, hits.at(_OPAQUE), lambda plain: self._hides(plain, depth), strict=strict)
         return spans
 
     def _hides(self, plain: str, depth: int) -> bool:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from trimtab.redact import benign, card, context, national, phone, settled, thing
+from trimtab.redact import benign, card, context, national, phone, thing
 from trimtab.redact.layout import LONG, Layout, layout, stretches
-from trimtab.redact.settled import Run, Settled
+from trimtab.redact.settled import DOUBTFUL, FOUND, NOBODYS, PLAIN, Run, Settled, key
 from trimtab.redact.span import Span
 
 __all__ = ["NEAR", "find", "is_short", "stays", "whole"]
@@ -30,6 +30,7 @@ _UUID_CHARS: Final = 36
 _AFTER: Final = 16
 _NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
+_EXTENDS: Final = frozenset(["", *"xXeE#pPdD"])  # what an extension begins with; or its end is out of sight
 _POINTS: Final = frozenset(".,")
 _PLUSES: Final = ("+", "(+")
 
@@ -63,25 +64,21 @@ def find(
         start, end = match.span()
         if span_ends and span_ends.get(start) == end and _is_only_address(text, start, end):
             continue
-        if known and not _is_cut(text, start, end) and _key(text, start, end) in known:
+        if known and not _is_cut(text, start, end) and key(text, start, end) in known:
             continue
         run = match.group()
         written = _doubted(text, start, run, told=told)
         if written is None:
-            runs.append((text, start, end, _NOBODYS))
+            runs.append((text, start, end, NOBODYS))
             continue
         look.doubtful = False
         found = _looked_at(text, start, run, written, look)
         if found:
             spans += found
-            runs.append((text, start, end, _FOUND))
+            runs.append((text, start, end, FOUND))
         else:
-            runs.append((text, start, end, _DOUBTFUL if look.doubtful else _PLAIN))
+            runs.append((text, start, end, DOUBTFUL if look.doubtful else PLAIN))
     return spans
-
-
-_FOUND, _DOUBTFUL, _PLAIN, _NOBODYS = settled.FOUND, settled.DOUBTFUL, settled.PLAIN, settled.NOBODYS
-_key = settled.key
 
 
 def _is_only_address(text: str, start: int, end: int) -> bool:
@@ -97,11 +94,11 @@ def is_short(run: str) -> bool:
 def stays(run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
     """Return whether a run stays nobody's when of its text only `text[low:high]` is left, cut beside no letter."""
     text, start, end, said = run
-    if said == _NOBODYS:
+    if said == NOBODYS:
         return True
-    if said == _FOUND:
+    if said == FOUND:
         return False
-    near = NEAR if said == _PLAIN else thing.REACH if thing.is_in_word(text, start, end) else context.WINDOW + 2
+    near = NEAR if said == PLAIN else thing.REACH if thing.is_in_word(text, start, end) else context.WINDOW + 2
     if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
         return True
     rest, start = text[low:high], start - low
@@ -156,6 +153,9 @@ def _looked_at(text: str, start: int, run: str, written: Layout, look: _Look) ->
 def _in_part(text: str, start: int, run: str, written: Layout, look: _Look) -> Sequence[Span]:
     """Return what is found in a run or a part of it, which begins at `start` and begins and ends with a digit."""
     if written.carded:
+        first = written.sizes[0]
+        if written.card and run.startswith(card.FIRST, 0, first) and card.is_card(run.translate(_BARE_DIGITS)):
+            return [Span(start, start + len(run), "CREDIT_CARD")]
         return list(_in_run(text, start, run, written, look))
     return _in_stretches(text, start, run, written, look) if written.count >= _MIN_DIGITS else []
 
@@ -179,9 +179,6 @@ def whole(text: str) -> str | None:
 def _in_run(text: str, start: int, run: str, written: Layout, look: _Look) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
     bounds, sizes = written.bounds, written.sizes
-    if written.card and run.startswith(card.FIRST, 0, sizes[0]) and card.is_card(run.translate(_BARE_DIGITS)):
-        yield Span(start, start + len(run), "CREDIT_CARD")
-        return
     rest = -1  # the first group that no card has taken
     index = listed = 0
     left = written.count
@@ -315,6 +312,8 @@ def _after_plus(text: str, start: int, first: int, run: str, written: Layout, lo
 
 
 def _extended(text: str, end: int) -> int:
+    if text[end : end + 2].lstrip()[:1] not in _EXTENDS:
+        return end
     extension = phone.EXTENSION.match(text, end)
     return extension.end() if extension else end
 

@@ -14,6 +14,7 @@ _MIN_KEY_BYTES: Final = 16
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _HALF: Final = (1 << 30) - 1
+_HEADS: Final = {entity: entity.encode() + b"\0" for entity in PSEUDONYMISED}
 _BLOCK_BYTES: Final = 64  # of SHA-256
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -43,10 +44,10 @@ class Pseudonymiser:
 
     def token(self, entity: Entity, canonical: str) -> str:
         """Return `<EMAIL:f4rw3iwq2mal>` for a pseudonymised entity and `<SECRET>` for any other."""
-        if entity not in PSEUDONYMISED:
+        if entity not in _HEADS:
             return plain_token(entity)
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass"))
+        inner.update(_HEADS[entity] + canonical.encode("utf-8", "surrogatepass"))
         outer.update(inner.digest())
         bits = int.from_bytes(outer.digest()[:8]) >> 4
         high, low = bits >> 30, bits & _HALF
