@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from trimtab.redact import account, mail, network, number, opaque, revisit, secret, vendor, view
-from trimtab.redact import known as known_values
 from trimtab.redact.gate import EVERYWHERE, Family, Gate, Hits
-from trimtab.redact.known import KnownValue
+from trimtab.redact.known import Literals
 from trimtab.redact.policy import Policy
 from trimtab.redact.settled import Settled
 from trimtab.redact.span import Span, merge
@@ -56,7 +56,7 @@ class Matcher:
         return not spans or revisit.is_done(text, clean, spans, hits, settled.runs, strict=self._policy.strict)
 
     def find(
-        self, text: str, known: Sequence[KnownValue] = (), *, settled: Settled | None = None, depth: int = 0
+        self, text: str, known: Literals | None = None, *, settled: Settled | None = None, depth: int = 0
     ) -> list[Span]:
         """Return the findings in order, apart from each other; `depth` counts decodings of base64."""
         if not text:
@@ -71,8 +71,9 @@ class Matcher:
             spans += [
                 Span(found.start(), found.end(), "CUSTOM") for extra in self._extra for found in extra.finditer(seen)
             ]
-        if known:
-            spans += known_values.find(seen, known)
+        if known is not None and (told := merge(known.find(seen))):
+            # What the event says itself gives the token: the rules may read a spelling of it as another value.
+            spans = _beside(spans, told) + told
         if not spans:
             return spans
         if plain is not None:
@@ -126,6 +127,17 @@ class Matcher:
 
 def _has_extra(hits: Hits | None) -> bool:
     return hits is not None and bool(hits.families & Family.EXTRA)
+
+
+def _beside(spans: list[Span], told: list[Span]) -> list[Span]:
+    """Return the spans that are not within one of `told`, which are in order and apart, of the same entity."""
+    starts = [one.start for one in told]
+    kept = []
+    for span in spans:
+        one = told[bisect_right(starts, span.start) - 1]  # for a span before all of them the last, which begins later
+        if not (one.start <= span.start and span.end <= one.end and one.entity == span.entity):
+            kept.append(span)
+    return kept
 
 
 def _moved(spans: list[Span], seen: view.View) -> list[Span]:
