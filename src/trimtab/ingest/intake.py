@@ -251,7 +251,7 @@ class Intake:
             try:
                 sealed.append(self._one_sealed(event))
             except Exception as error:  # noqa: BLE001  as above
-                log.error("withholding an event's words failed", kind=type(error).__name__)
+                log.warning("an event's words could not even be withheld", kind=type(error).__name__)
                 message = "this event could not be cleaned of personal data, so it was not stored; please report it"
                 refused.append((index, RedactionFailed(message)))
         return sealed

@@ -10,14 +10,14 @@ from itertools import accumulate
 from typing import Final
 
 from trimtab.redact import gate as gates
-from trimtab.redact import mail, number, view
+from trimtab.redact import mail, number, revisit, view
 from trimtab.redact.entity import FAILED, TOKEN
 from trimtab.redact.known import KnownValue, Literals
 from trimtab.redact.matcher import Matcher
 from trimtab.redact.policy import STRICT, Policy
 from trimtab.redact.pseudonym import Pseudonymiser
 from trimtab.redact.settled import Settled
-from trimtab.redact.span import Span
+from trimtab.redact.span import Span, merge
 from trimtab.redact.walk import Leaves
 
 __all__ = ["Redactor"]
@@ -122,10 +122,14 @@ class Redactor:
         if len(text) > self.policy.max_chars:
             return self._failed()
         hits = None
-        if self._matcher.is_simple and known is None and text.isascii() and "<" not in text:
+        if self._matcher.is_simple and text.isascii() and "<" not in text:
             hits = self._matcher.scan(text)
             if hits is None:
-                return text
+                spans = merge(known.find(text)) if known is not None else ()
+                if revisit.is_apart(text, spans):
+                    return self._replaced(text, spans)
+            if known is not None:
+                hits = None
         settled = Settled()
         for _ in range(_MAX_PASSES):
             done = False

@@ -22,8 +22,8 @@ _ENTITY: Final[dict[str, Entity]] = {"name": "NAME", "email": "EMAIL", "phone": 
 _MIN_CHARS: Final = 3
 _MIN_DIGITS: Final = 6
 _MAX_GAP: Final = 3
-_NO_DIGITS: Final = re.compile(r"[^0-9]")
-_BETWEEN: Final = str.maketrans("", "", " \t\n\r\v\f().-/")
+_NO_DIGITS: Final = re.compile(r"[^0-9]+")
+_BETWEEN: Final = str.maketrans("", "", " \t\n\r\v\f\x1c\x1d\x1e\x1f().-/")
 _RUN: Final = re.compile(r"[0-9](?:[\s().\-/]{0,3}[0-9]){5,}")
 
 
@@ -34,15 +34,9 @@ class KnownValue(msgspec.Struct, frozen=True):
     value: str
 
 
-class _Words(msgspec.Struct, frozen=True):
-    words: list[str]
-    entity: Entity
-    canonical: str
-
-
 class _Phone(msgspec.Struct, frozen=True):
     spellings: list[str]  # digits only, the longest first
-    least: str  # is in each of them
+    least: str  # each of them ends in it
     canonical: str
 
 
@@ -56,17 +50,16 @@ class Literals:
     __slots__ = ("_phones", "_words")
 
     def __init__(self, known: Iterable[KnownValue]) -> None:
-        self._words: list[_Words] = []
-        self._phones: list[_Phone] = []
+        self._words: list[tuple[list[str], KnownValue]] = []  # folded words, and the plain value
+        self._phones: list[tuple[str, str]] = []  # the last digits, and the plain value
         for one in known:
             value = (seen.text if (seen := view.plain(one.value)) is not None else one.value).strip()
             if len(value) < _MIN_CHARS:
                 continue
-            if one.kind == "phone":
-                if (told := _phone(value)) is not None:
-                    self._phones.append(told)
-            else:
-                self._words.append(_Words(_each_folded(value).split(), _ENTITY[one.kind], _canonical(one.kind, value)))
+            if one.kind != "phone":
+                self._words.append((_each_folded(value).split(), KnownValue(one.kind, value)))
+            elif len(digits := _NO_DIGITS.sub("", value)) >= _MIN_DIGITS:
+                self._phones.append((digits[-_MIN_DIGITS:], value))
 
     def may_stand_in(self, text: str) -> bool:
         """Return whether `find` may find something: no for nearly every text that holds no value."""
@@ -74,23 +67,27 @@ class Literals:
         seen = plain.text if plain is not None else text
         if self._words:
             folded = _folded(seen)
-            if any(all(word in folded for word in one.words) for one in self._words):
-                return True
+            for words, _ in self._words:
+                if words[0] in folded and all(word in folded for word in words):
+                    return True
         if self._phones:
-            digits = seen.translate(_BETWEEN) if seen.isascii() else "".join(_NO_DIGITS.split(seen))
-            return any(one.least in digits for one in self._phones)
+            digits = _joined(seen)
+            return any(tail in digits for tail, _ in self._phones)
         return False
 
     def find(self, text: str) -> list[Span]:
         """Return where the values stand in `text`, which is plain (`view.plain`)."""
         spans: list[Span] = []
-        if self._words:
-            folded = _folded(text)
-            for one in self._words:
-                spans += [Span(start, end, one.entity, one.canonical) for start, end in _places(folded, one.words)]
-        if self._phones:
-            for run in _RUN.finditer(text):
-                spans += _phones(text, run, self._phones)
+        folded = _folded(text) if self._words else ""
+        for words, one in self._words:
+            if words[0] in folded:
+                entity, canonical = _ENTITY[one.kind], _canonical(one.kind, one.value)
+                spans += [Span(start, end, entity, canonical) for start, end in _places(folded, words)]
+        digits = _joined(text) if self._phones else ""
+        # Reading a number by its country's plan takes longest, and nearly no text holds its last digits.
+        phones = [_phone(value) for tail, value in self._phones if tail in digits]
+        for run in _RUN.finditer(text) if phones else ():
+            spans += _phones(text, run, phones)
         return spans
 
 
@@ -102,6 +99,11 @@ def _canonical(kind: str, value: str) -> str:
     return value.lower()
 
 
+def _joined(text: str) -> str:
+    """Return a text with the digits of each number next to each other."""
+    return text.translate(_BETWEEN) if text.isascii() else _NO_DIGITS.sub("", text)
+
+
 def _folded(text: str) -> str:
     """Return a text without case, character by character."""
     if text.isascii():
@@ -111,6 +113,8 @@ def _folded(text: str) -> str:
 
 
 def _each_folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     return "".join([one if len(one := char.casefold()) == 1 else char for char in text])
 
 
@@ -138,25 +142,23 @@ def _is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def _phone(value: str) -> _Phone | None:
+def _phone(value: str) -> _Phone:
+    """Return the ways to write a telephone number: with its country's prefix, in national form, and as it was told."""
     digits = _NO_DIGITS.sub("", value)
-    if len(digits) < _MIN_DIGITS:
-        return None
     canonical = number.whole(value) or phone.canonical(value, digits)
-    spellings = {digits}
     least = digits
+    spellings = {digits}
     if canonical.startswith("+"):
         try:
             told = phonenumbers.parse(canonical, None)
         except phonenumbers.NumberParseException:
-            told = None
-        national = str(told.national_number) if told is not None else ""
-        if told is not None and len(national) >= _MIN_DIGITS:
+            return _Phone([digits], digits, canonical)
+        national = str(told.national_number)
+        if len(national) >= _MIN_DIGITS and digits.endswith(national):
+            least = national
             country = str(told.country_code)
             prefixes = ("", "0", country, f"{country}0", f"00{country}", f"00{country}0")
             spellings.update(prefix + national for prefix in prefixes)
-            least = national if national in digits else digits
-            spellings = {one for one in spellings if least in one}
     return _Phone(sorted(spellings, key=len, reverse=True), least, canonical)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
@@ -70,7 +70,7 @@ def stretches(run: str, *, plus: bool) -> tuple[tuple[int, int], ...]:
 def _layout(shape: str) -> Layout:
     bounds = tuple([found.span() for found in _GROUP.finditer(shape)])
     sizes = tuple([end - start for start, end in bounds])
-    gaps = [shape[one[1] : two[0]] for one, two in zip(bounds, bounds[1:], strict=False)]
+    gaps = [shape[one[1] : two[0]] for one, two in pairwise(bounds)]
     count = sum(sizes)
     return Layout(
         count=count,

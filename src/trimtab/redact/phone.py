@@ -7,7 +7,17 @@ from typing import Final
 
 import phonenumbers
 
-__all__ = ["ANYWHERE", "EXTENSION", "MOST", "canonical", "is_grouped", "is_plan", "is_shape", "is_valid_plus", "split_plus"]
+__all__ = [
+    "ANYWHERE",
+    "EXTENSION",
+    "MOST",
+    "canonical",
+    "is_grouped",
+    "is_plan",
+    "is_shape",
+    "is_valid_plus",
+    "split_plus",
+]
 
 # Group sizes of North American numbers, which are telephones whatever is between the groups.
 ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})

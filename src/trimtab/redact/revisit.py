@@ -11,7 +11,7 @@ from trimtab.redact.gate import Family, Hits
 from trimtab.redact.settled import NOBODYS, PLAIN, Run
 from trimtab.redact.span import Span
 
-__all__ = ["is_done"]
+__all__ = ["is_apart", "is_done"]
 
 # Families whose second look is told here; the gate's patterns for any other send the text through a whole one.
 _TOLD_HERE: Final = (
@@ -23,9 +23,7 @@ _IN_PIECES: Final = _AT | _IPV4 | _COLON | Family.ACCOUNT
 _EDGES: Final = frozenset(" \n\t.,;:!?()[]'\"")
 
 
-def is_done(
-    text: str, clean: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool
-) -> bool:
+def is_done(text: str, clean: str, spans: Sequence[Span], hits: Hits, runs: Sequence[Run], *, strict: bool) -> bool:
     """Return whether `clean`, which is an ASCII text with its findings replaced, surely holds no further finding.
 
     `spans` are the findings, one at least, `hits` the gate's and `runs` the runs of digits of the look that found them.
@@ -34,10 +32,8 @@ def is_done(
     families = hits.families
     if hits.places is None or families & ~_TOLD_HERE:
         return False
-    size = len(text)
-    for start, end, _, _ in spans:
-        if (start > 0 and text[start - 1] not in _EDGES) or (end < size and text[end] not in _EDGES):
-            return False
+    if not is_apart(text, spans):
+        return False
     if families & _NUMBER and not _are_runs_done(text, spans, runs, strict=strict, told=bool(families & Family.TOLD)):
         return False
     if families & Family.OPAQUE and not _are_tokens_done(text, spans, hits.places[Family.OPAQUE]):
@@ -54,7 +50,16 @@ def is_done(
         if span.start > start and not _is_piece_done(text, start, span.start, families, heads, strict=strict):
             return False
         start = span.end
-    return start == size or _is_piece_done(text, start, size, families, heads, strict=strict)
+    return start == len(text) or _is_piece_done(text, start, len(text), families, heads, strict=strict)
+
+
+def is_apart(text: str, spans: Sequence[Span]) -> bool:
+    """Return whether no pattern of the gate newly matches beside a finding that is taken out of an ASCII text."""
+    size = len(text)
+    for start, end, _, _ in spans:
+        if (start > 0 and text[start - 1] not in _EDGES) or (end < size and text[end] not in _EDGES):
+            return False
+    return True
 
 
 def _are_tokens_done(text: str, spans: Sequence[Span], tokens: Sequence[int]) -> bool:
@@ -89,21 +94,21 @@ def _are_runs_done(text: str, spans: Sequence[Span], runs: Sequence[Run], *, str
     return True
 
 
-def _is_taken(
-    text: str, run: tuple[int, int], low: int, spans: Sequence[Span], *, strict: bool, told: bool
-) -> bool:
+def _is_taken(text: str, run: tuple[int, int], low: int, spans: Sequence[Span], *, strict: bool, told: bool) -> bool:
     """Return whether findings leave nothing of a run that another could be in; what is before it begins at `low`."""
     position, end = run
     for span in spans:
         high = min(span.start, end)
-        if high > position and not number.is_short(text[position:high]):
-            # What a finding took a part of: read again as it stands there.
-            if number.find(text[low : span.start], strict=strict, told=told):
-                return False
+        left = high > position and not number.is_short(text[position:high])
+        # What a finding took a part of is read again as it stands there.
+        if left and number.find(text[low : span.start], strict=strict, told=told):
+            return False
         if span.start >= end:
             return True
         position = low = span.end
-    return position >= end or number.is_short(text[position:end]) or not number.find(text[low:], strict=strict, told=told)
+    return (
+        position >= end or number.is_short(text[position:end]) or not number.find(text[low:], strict=strict, told=told)
+    )
 
 
 def _is_piece_done(text: str, start: int, end: int, families: int, heads: list[int], *, strict: bool) -> bool:

@@ -167,7 +167,7 @@ def _collect(record: Any, texts: list[str]) -> None:
 def _known(record: Any) -> list[KnownValue]:
     """Return what a record says of its own user, itself or in a part of it."""
     told: list[KnownValue] = []
-    for name, treatment in _telling(type(record)):
+    for name, treatment in _telling(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
         if value is None:
             continue
