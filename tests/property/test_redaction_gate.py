@@ -71,6 +71,7 @@ def test_known_value_is_gone_wherever_it_stands(text: str, name: str) -> None:
     once = GATED[0].text(f"{text} {name} {text}", known)
     assert len(name) < 3 or f" {name} " not in once
     assert GATED[0].text(once, known) == once
+    assert UNGATED[0].text(f"{text} {name} {text}", known) == once
 
 
 def test_generated_dirty_texts_keep_no_value_and_gate_changes_none_of_them() -> None:

@@ -34,6 +34,11 @@ class Incoming:
     ) -> None:
         self._journal.release(self._held)
 
+    @property
+    def size(self) -> int:
+        """How many unpacked bytes have come so far."""
+        return self._held
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the unpacked body piece by piece. Raises Unavailable, MalformedBody and BodyTooLarge."""
         inflater = Inflater(self._encoding, self._limit)

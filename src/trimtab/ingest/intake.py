@@ -23,7 +23,7 @@ from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
 from trimtab.ingest.sender import APP, Sender
 from trimtab.records import Event, Redacted
-from trimtab.redact.wall import Cleaner, seal, seal_all
+from trimtab.redact.wall import Cleaner, seal, seal_all, withhold
 from trimtab.store.ports import Arrival, HotStore
 
 __all__ = ["Intake", "Receipt", "Tally"]
@@ -47,6 +47,7 @@ class Tally:
         self.accepted = 0
         self.duplicates = 0
         self.rejected: Counter[str] = Counter()
+        self.withheld = 0  # events stored without their words, which could not be cleaned
 
 
 class _Clean(NamedTuple):
@@ -98,7 +99,8 @@ class Intake:
                 self.tally.rejected[error.code] += 1
                 raise
             sender.charge(len(decoded.events) + len(decoded.rejected))
-            return await self._take(project_id, self._allowed(decoded, sender), may_declare=sender.trusted)
+            allowed = self._allowed(decoded, sender)
+            return await self._take(project_id, allowed, incoming.size, may_declare=sender.trusted)
 
     async def accept_traces(
         self,
@@ -125,7 +127,7 @@ class Intake:
                 self.tally.rejected[error.code] += 1
                 raise
             sender.charge(len(found.events) + len(found.rejected))
-            receipt = await self._take(project_id, Decoded(found.events, found.rejected))
+            receipt = await self._take(project_id, Decoded(found.events, found.rejected), incoming.size)
         return TracesAnswer(
             spans=len(found.events) + len(found.rejected) + found.ignored,
             accepted=receipt.accepted,
@@ -156,7 +158,7 @@ class Intake:
                     raise error
                 decoded = Decoded(sender.corrected([(0, event)], self._clock.now()), [])
                 await self._learn(project_id, decoded, may_declare=sender.trusted)
-                clean = self._cleaned(project_id, decoded)
+                clean = await self._cleaned_aside(project_id, decoded, incoming.size)
                 if clean.errors:
                     raise clean.errors[0]
             except (InputError, RedactionFailed, ForbiddenKey) as error:
@@ -202,15 +204,21 @@ class Intake:
         counted(found.events, self._settings.batch_events)
         return found
 
-    async def _take(self, project_id: str, decoded: Decoded, *, may_declare: bool = True) -> Receipt:
+    async def _take(self, project_id: str, decoded: Decoded, size: int, *, may_declare: bool = True) -> Receipt:
         await self._learn(project_id, decoded, may_declare=may_declare)
-        clean = self._cleaned(project_id, decoded)
+        clean = await self._cleaned_aside(project_id, decoded, size)
         return self._receipt(clean, await self.journal.append(clean.arrivals))
 
     async def _learn(self, project_id: str, decoded: Decoded, *, may_declare: bool) -> None:
         unknown = self._admission.unknown(project_id, (event for _, event in decoded.events))
         if unknown:
             await asyncio.to_thread(self._admission.learn, project_id, unknown, may_declare=may_declare)
+
+    async def _cleaned_aside(self, project_id: str, decoded: Decoded, size: int) -> _Clean:
+        """Clean what came in a body of `size` bytes: a large one in a thread, not in the way of other requests."""
+        if size <= _SMALL_BYTES:
+            return self._cleaned(project_id, decoded)
+        return await asyncio.to_thread(self._cleaned, project_id, decoded)
 
     def _cleaned(self, project_id: str, decoded: Decoded) -> _Clean:
         """Return what may be stored, behind the wall, and what may not, with its reason."""
@@ -232,21 +240,32 @@ class Intake:
     def _sealed(
         self, admitted: Sequence[tuple[int, Event]], refused: list[tuple[int, TrimtabError]]
     ) -> list[Redacted[Event]]:
-        """Clean all in one go; should that fail, each alone, so that only the event at fault stays outside."""
+        """Clean all in one go; should that fail, each alone, so that only the event at fault loses its words."""
+        log = structlog.get_logger("trimtab.ingest")
         try:
             return seal_all(self._redactor, [event for _, event in admitted])
         except Exception:  # noqa: BLE001  whatever the reason: what cannot be cleaned is not stored
-            structlog.get_logger("trimtab.ingest").warning("cleaning a batch failed; going through it one by one")
+            log.warning("cleaning a batch failed; going through it one by one")
         sealed = []
         for index, event in admitted:
             try:
-                sealed.append(seal(self._redactor, event))
+                sealed.append(self._one_sealed(event))
             except Exception as error:  # noqa: BLE001  as above
-                # Its type only: a message could carry the very words that could not be cleaned.
-                structlog.get_logger("trimtab.ingest").error("cleaning an event failed", kind=type(error).__name__)
+                log.warning("an event's words could not even be withheld", kind=type(error).__name__)
                 message = "this event could not be cleaned of personal data, so it was not stored; please report it"
                 refused.append((index, RedactionFailed(message)))
         return sealed
+
+    def _one_sealed(self, event: Event) -> Redacted[Event]:
+        """Clean an event; should that fail, keep its ids and numbers without its words."""
+        try:
+            return seal(self._redactor, event)
+        except Exception as error:  # noqa: BLE001  as above
+            withheld = withhold(self._redactor, event)
+            self.tally.withheld += 1
+            # The error's type only: its message could carry the very words that could not be cleaned.
+            structlog.get_logger("trimtab.ingest").error("cleaning an event failed", kind=type(error).__name__)
+            return withheld
 
     def _receipt(self, clean: _Clean, new: Sequence[bool]) -> Receipt:
         accepted = sum(new)

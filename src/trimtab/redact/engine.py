@@ -10,14 +10,14 @@ from itertools import accumulate
 from typing import Final
 
 from trimtab.redact import gate as gates
-from trimtab.redact import mail, number, view
+from trimtab.redact import mail, number, revisit, view
 from trimtab.redact.entity import FAILED, TOKEN
-from trimtab.redact.known import KnownValue
+from trimtab.redact.known import KnownValue, Literals
 from trimtab.redact.matcher import Matcher
 from trimtab.redact.policy import STRICT, Policy
 from trimtab.redact.pseudonym import Pseudonymiser
 from trimtab.redact.settled import Settled
-from trimtab.redact.span import Span
+from trimtab.redact.span import Span, merge
 from trimtab.redact.walk import Leaves
 
 __all__ = ["Redactor"]
@@ -55,19 +55,22 @@ class Redactor:
     def text(self, text: str, known: Sequence[KnownValue] = ()) -> str:
         """Return `text` with every finding replaced by its token; `known` are the event's own facts to take out."""
         try:
-            return self._redact(text, known)
+            return self._text(text, Literals(known) if known else None)
         except Exception:  # noqa: BLE001 -- whatever went wrong, the raw text must not be what is stored
             return self._failed()
 
     def batch(self, texts: Sequence[str], known: Sequence[KnownValue] = ()) -> list[str]:
         """Return the texts redacted, as `text` would each: one scan over all, then a closer look at those it hit."""
         try:
-            if known or self._gate is None or not self._gate.certain or len(texts) < 2:
-                return [self.text(text, known) for text in texts]
+            literals = Literals(known) if known else None
+            if self._gate is None or not self._gate.certain or len(texts) < 2:
+                return [self._text(text, literals) for text in texts]
             hit = self._hit(self._gate, texts)
+            if literals is not None:
+                hit.update([index for index, text in enumerate(texts) if literals.may_stand_in(text)])
         except Exception:  # noqa: BLE001 -- one odd text must not cost the others
             return [self.text(text, known) for text in texts]
-        return [self.text(text) if index in hit else text for index, text in enumerate(texts)]
+        return [self._text(text, literals) if index in hit else text for index, text in enumerate(texts)]
 
     def value(self, value: object, known: Sequence[KnownValue] = ()) -> object:
         """Return a copy of a JSON value redacted by leaf and key; values under keys such as `password` are dropped."""
@@ -92,6 +95,12 @@ class Redactor:
         except Exception:  # noqa: BLE001 -- as in text
             return self._failed()
 
+    def _text(self, text: str, known: Literals | None) -> str:
+        try:
+            return self._redact(text, known if known is not None and known.may_stand_in(text) else None)
+        except Exception:  # noqa: BLE001 -- as in text
+            return self._failed()
+
     def _failed(self) -> str:
         with self._lock:
             self.failures += 1
@@ -107,19 +116,28 @@ class Redactor:
         limit = self.policy.max_chars
         return hit | {index for index, text in enumerate(texts) if len(text) > limit or (unsure and not text.isascii())}
 
-    def _redact(self, text: str, known: Sequence[KnownValue]) -> str:
+    def _redact(self, text: str, known: Literals | None) -> str:
         # What is left of a replaced finding can look different to the next look, so the text is done when one
         # whole pass changes nothing; that makes redacting twice the same as once.
         if len(text) > self.policy.max_chars:
             return self._failed()
+        hits = None
+        if self._matcher.is_simple and text.isascii() and "<" not in text:
+            hits = self._matcher.scan(text)
+            if hits is None:
+                spans = merge(known.find(text)) if known is not None else ()
+                if revisit.is_apart(text, spans):
+                    return self._replaced(text, spans)
+            if known is not None:
+                hits = None
         settled = Settled()
-        simple = self._matcher.is_simple and not known and text.isascii() and "<" not in text
         for _ in range(_MAX_PASSES):
             done = False
-            if simple:
-                spans, done = self._matcher.first(text, settled)
+            if hits is not None:
+                spans = self._matcher.first(text, hits, settled)
                 clean = self._replaced(text, spans)
-                simple = False
+                done = self._matcher.is_done(text, clean, spans, hits, settled)
+                hits = None
             else:
                 clean = self._pass(text, known, settled)
             if done or clean == text:
@@ -128,7 +146,7 @@ class Redactor:
             settled.next_look()
         return self._failed()
 
-    def _pass(self, text: str, known: Sequence[KnownValue], settled: Settled) -> str:
+    def _pass(self, text: str, known: Literals | None, settled: Settled) -> str:
         if "<" not in text:
             return self._piece(text, known, settled)
         parts: list[str] = []
@@ -139,7 +157,7 @@ class Redactor:
         parts.append(self._piece(text[position:], known, settled))
         return "".join(parts)
 
-    def _piece(self, text: str, known: Sequence[KnownValue], settled: Settled) -> str:
+    def _piece(self, text: str, known: Literals | None, settled: Settled) -> str:
         return self._replaced(text, self._matcher.find(text, known, settled=settled))
 
     def _replaced(self, text: str, spans: Sequence[Span]) -> str:

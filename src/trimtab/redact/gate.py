@@ -44,6 +44,7 @@ class Family:
     OPAQUE: Final = 1 << 13
 
 
+_FOREIGN: Final = Family.FOREIGN
 _PLACED: Final = Family.VENDOR | Family.KEYED | Family.PARAMETER | Family.ACCOUNT | Family.OPAQUE
 
 
@@ -140,14 +141,15 @@ class Gate:
             return None
         places: dict[int, list[int]] = {}
         families = 0
+        names, backs = self._families, self._backs
         told = 0 if text.isascii() else Family.TOLD
         for pattern, end in seen:
-            family = self._families[pattern]
-            if family == Family.FOREIGN:  # a question mark, or what stands for a letter of a word outside ASCII
+            family = names[pattern]
+            if family == _FOREIGN:  # a question mark, or what stands for a letter of a word outside ASCII
                 family = told
             families |= family
             if family & _PLACED:
-                places.setdefault(family, []).append(end - self._backs[pattern])
+                places.setdefault(family, []).append(end - backs[pattern])
         # The words around a number matter to numbers alone.
         return Hits(families, places) if families & ~Family.TOLD else None
 

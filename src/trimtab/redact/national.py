@@ -16,7 +16,7 @@ from stdnum.tr import tckimlik
 from trimtab.redact.card import luhn
 from trimtab.redact.entity import Entity
 
-__all__ = ["classify", "is_ssn_shape"]
+__all__ = ["classify", "is_numbered", "is_ssn_shape"]
 
 _WORDS: Final[dict[str, frozenset[str]]] = {
     "US_SSN": frozenset({"ssn", "social"}),
@@ -31,6 +31,15 @@ _SIX_DATE: Final = re.compile(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]|6[1-
 def is_ssn_shape(sizes: tuple[int, ...], gaps: list[str]) -> bool:
     """Return whether the groups are written like a US social security number, `123-45-6789`."""
     return sizes == (3, 2, 4) and gaps[0] == gaps[1] and gaps[0] in {"-", " ", ".", "–"}
+
+
+def is_numbered(count: int, sizes: tuple[int, ...], gaps: list[str]) -> bool:
+    """Return whether `classify` may say yes to `count` digits in such groups with no word before them."""
+    if count == 9:
+        return is_ssn_shape(sizes, gaps)
+    if count == 10:
+        return sizes == (6, 4)
+    return count in _BY_LENGTH
 
 
 def classify(digits: str, sizes: tuple[int, ...], gaps: list[str], words: list[str]) -> Entity | None:

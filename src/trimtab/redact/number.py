@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from trimtab.redact import benign, card, context, national, phone, thing
-from trimtab.redact.settled import Run, Settled
+from trimtab.redact.layout import LONG, Layout, layout, stretches
+from trimtab.redact.settled import DOUBTFUL, FOUND, NOBODYS, PLAIN, Run, Settled, key
 from trimtab.redact.span import Span
 
-__all__ = ["find", "is_short", "stays", "whole"]
+__all__ = ["NEAR", "find", "is_short", "stays", "whole"]
 
 _RUN: Final = re.compile(r"[0-9][0-9 .()/\-\t\r\n]{4,}[0-9]")
-_BARE_DIGITS: Final = str.maketrans("", "", " .()/-\t\r\n")
-_GROUP: Final = re.compile(r"[0-9]+")
-_PHONE_ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
+_MARKS: Final = " .()/-\t\r\n"
+_BARE_DIGITS: Final = str.maketrans("", "", _MARKS)
+_DIGIT: Final = re.compile(r"[0-9]")
 _HARMLESS: Final = re.compile(
     r"(?:[1-9]?[0-9]|1[0-9]{2})\.[0-9]+"  # a decimal or coordinate
     r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-2]?[0-9])?"  # a date, perhaps with an hour
     r"|97[89](?:-[0-9]{1,7}){3}-[0-9]"  # an ISBN
 )
-_NEAR: Final = 3
+NEAR: Final = 3  # how far around a run the characters are that count, words aside
 _MIN_CARD: Final = 12
 _MIN_DIGITS: Final = 6
 _MAX_CARD: Final = 19
-_BARE: Final = 9
+_UUID_CHARS: Final = 36
 _AFTER: Final = 16
 _NO_WORDS: Final[list[str]] = []
 _OPENINGS: Final = frozenset("+(")
+_EXTENDS: Final = frozenset(["", *"xXeE#pPdD"])  # what an extension begins with; or its end is out of sight
+_POINTS: Final = frozenset(".,")
+_PLUSES: Final = ("+", "(+")
 
 
 class _Look:
@@ -44,12 +47,6 @@ class _Look:
         self.doubtful = False
 
 
-class _Group(NamedTuple):
-    start: int
-    end: int
-    digits: str
-
-
 def find(
     text: str, *, strict: bool, told: bool = True, settled: Settled | None = None, addresses: Sequence[Span] = ()
 ) -> list[Span]:
@@ -60,22 +57,29 @@ def find(
     """
     span_ends = {} if told else {address.start: address.end for address in addresses}
     spans: list[Span] = []
+    runs: list[Run] = settled.runs if settled is not None else []
+    known = settled.known if settled is not None else ()
     look = _Look(strict=strict, told=told)
-    for run in _RUN.finditer(text):
-        start, end = run.span()
+    is_harmless = _HARMLESS.fullmatch
+    for match in _RUN.finditer(text):
+        start, end = match.span()
         if span_ends and span_ends.get(start) == end and _is_only_address(text, start, end):
             continue
-        if settled is None:
-            spans += _in_text(text, start, end, look)
+        if known and not _is_cut(text, start, end) and key(text, start, end) in known:
             continue
-        if settled.known and not _is_cut(text, start, end):
-            key = Run(text, start, end, found=False, doubtful=False).key()
-            if key in settled.known:
-                continue
+        run = match.group()
+        # Most often a decimal, and a call is half of what it costs.
+        written = None if is_harmless(run) is not None else _doubted(text, start, run, told=told)
+        if written is None:
+            runs.append((text, start, end, NOBODYS))
+            continue
         look.doubtful = False
-        found = _in_text(text, start, end, look)
-        settled.runs.append(Run(text, start, end, bool(found), look.doubtful))
-        spans += found
+        found = _looked_at(text, start, run, written, look)
+        if found:
+            spans += found
+            runs.append((text, start, end, FOUND))
+        else:
+            runs.append((text, start, end, DOUBTFUL if look.doubtful else PLAIN))
     return spans
 
 
@@ -89,15 +93,20 @@ def is_short(run: str) -> bool:
     return len(run.translate(_BARE_DIGITS)) < _MIN_DIGITS
 
 
-def stays(text: str, run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
-    """Return whether a run stays nobody's when of the text only `text[low:high]` is left, cut beside no letter."""
-    if run.found:
+def stays(run: Run, low: int, high: int, *, strict: bool, told: bool) -> bool:
+    """Return whether a run stays nobody's when of its text only `text[low:high]` is left, cut beside no letter."""
+    text, start, end, said = run
+    if said == NOBODYS:
+        return True
+    if said == FOUND:
         return False
-    start, end, doubtful = run.start, run.end, run.doubtful
-    near = _NEAR if not doubtful else thing.REACH if thing.is_in_word(text, start, end) else context.WINDOW + 2
+    near = NEAR if said == PLAIN else thing.REACH if thing.is_in_word(text, start, end) else context.WINDOW + 2
     if (low == 0 or start - low >= near) and (high == len(text) or high - end >= near):
         return True
-    return not _in_text(text[low:high], start - low, end - low, _Look(strict=strict, told=told))
+    rest, start = text[low:high], start - low
+    piece = text[low + start : end]
+    written = _doubted(rest, start, piece, told=told)
+    return written is None or not _looked_at(rest, start, piece, written, _Look(strict=strict, told=told))
 
 
 def _is_cut(text: str, start: int, end: int) -> bool:
@@ -105,34 +114,50 @@ def _is_cut(text: str, start: int, end: int) -> bool:
     return (start <= context.WINDOW and text[:1].isalpha()) or (len(text) - end <= _AFTER and text[-1:].isalpha())
 
 
-def _in_text(text: str, start: int, end: int, look: _Look) -> list[Span]:
-    run = text[start:end]
+def _doubted(text: str, start: int, run: str, *, told: bool) -> Layout | None:
+    """Return how a run that is not harmless is written; None if it is nobody's whatever else the text says."""
     if run.isdigit():
-        if end - start < _BARE and text[start - 1 : start] not in _OPENINGS:
-            return _short(text, start, end) if look.told else []
-    elif _HARMLESS.fullmatch(run) or is_short(run):
-        return []
-    if end - start <= _BARE and text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
-        look.doubtful = True  # between letters, and too short for anything but a telephone's
-        return []
+        if not told and len(run) < LONG and text[start - 1 : start] not in _OPENINGS:
+            return None
+        return layout(run)
+    written = layout(run)
+    return None if written.count < _MIN_DIGITS else written
+
+
+def _looked_at(text: str, start: int, run: str, written: Layout, look: _Look) -> Sequence[Span]:
+    """Return what is found in a run that may be somebody's and begins at `start`."""
+    size = len(run)
+    end = start + size
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if size <= LONG:
+        if size < LONG and not written.gaps and before not in _OPENINGS:
+            return _short(text, start, end) if look.told else ()
+        if before.isalpha() and after.isalpha():
+            look.doubtful = True  # between letters, and too short for anything but a telephone's
+            return ()
+    if before.isalnum() or after.isalnum():
+        look.doubtful = True
+    elif not (written.dated and ("20" in run or "19" in run)) and size < _UUID_CHARS:
+        if written.one and not written.carded:
+            return _in_stretch(text, start, run, written, look)
+        return _in_part(text, start, run, written, look)
     spans: list[Span] = []
-    look.doubtful = look.doubtful or thing.is_in_word(text, start, end)
     for first, last in thing.without(text, run, start, end):
-        groups = _groups(text, first, last)
-        count = sum([len(group.digits) for group in groups])
-        if count >= _MIN_CARD:
-            spans += _in_run(text, groups, look)
-        elif count >= _MIN_DIGITS:
-            spans += _in_stretches(text, groups, look)
+        digit = _DIGIT.search(text, first, last)
+        if digit is not None:
+            part = text[digit.start() : last].rstrip(_MARKS)
+            spans += _in_part(text, digit.start(), part, written if part == run else layout(part), look)
     return spans
 
 
-def _groups(text: str, start: int, end: int) -> list[_Group]:
-    """Return the groups of digits in a run."""
-    bare = text[start:end]
-    if bare.isdigit():
-        return [_Group(start, end, bare)]
-    return [_Group(found.start(), found.end(), found.group()) for found in _GROUP.finditer(text, start, end)]
+def _in_part(text: str, start: int, run: str, written: Layout, look: _Look) -> Sequence[Span]:
+    """Return what is found in a run or a part of it, which begins at `start` and begins and ends with a digit."""
+    if written.carded:
+        first = written.sizes[0]
+        if written.card and run.startswith(card.FIRST, 0, first) and card.is_card(run.translate(_BARE_DIGITS)):
+            return [Span(start, start + len(run), "CREDIT_CARD")]
+        return list(_in_run(text, start, run, written, look))
+    return _in_stretches(text, start, run, written, look) if written.count >= _MIN_DIGITS else []
 
 
 def _short(text: str, start: int, end: int) -> list[Span]:
@@ -151,201 +176,197 @@ def whole(text: str) -> str | None:
     return None
 
 
-def _in_run(text: str, groups: list[_Group], look: _Look) -> Iterator[Span]:
+def _in_run(text: str, start: int, run: str, written: Layout, look: _Look) -> Iterator[Span]:
     """Yield what is found in a run: cards over any groups of it first, then each stretch between them."""
-    rest: list[_Group] = []
+    bounds, sizes = written.bounds, written.sizes
+    rest = -1  # the first group that no card has taken
     index = listed = 0
-    left = sum([len(group.digits) for group in groups])
-    while index < len(groups):
-        if left < _MIN_CARD:
-            rest += groups[index:]
-            break
+    left = written.count
+    while index < len(bounds) and left >= _MIN_CARD:
         if index >= listed:
-            listed = index + _small_groups(groups, index)
+            listed = index + _small_groups(sizes, index)
         # A card in groups of one to three digits fills its row; in a longer row they are a list of numbers.
         if listed - index > _MAX_CARD:
-            rest += groups[index:listed]
-            left -= sum([len(group.digits) for group in groups[index:listed]])
+            rest = index if rest < 0 else rest
+            left -= sum(sizes[index:listed])
             index = listed
             continue
-        count = _card_at(groups, index) if left >= card.SHORTEST[groups[index].digits[0]] else 0
+        count = _card_at(run, written, index) if left >= card.SHORTEST[run[bounds[index][0]]] else 0
         if count:
-            if rest:
-                yield from _in_stretches(text, rest, look)
-                rest = []
-            yield Span(groups[index].start, groups[index + count - 1].end, "CREDIT_CARD")
-            left -= sum([len(group.digits) for group in groups[index : index + count]])
+            if rest >= 0:
+                yield from _in_groups(text, start, run, bounds[rest:index], look)
+                rest = -1
+            yield Span(start + bounds[index][0], start + bounds[index + count - 1][1], "CREDIT_CARD")
+            left -= sum(sizes[index : index + count])
             index += count
         else:
-            rest.append(groups[index])
-            left -= len(groups[index].digits)
+            rest = index if rest < 0 else rest
+            left -= sizes[index]
             index += 1
-    if rest:
-        yield from _in_stretches(text, rest, look)
+    rest = index if rest < 0 else rest
+    if rest == 0:
+        yield from _in_stretches(text, start, run, written, look)
+    elif rest < len(bounds):
+        yield from _in_groups(text, start, run, bounds[rest:], look)
 
 
-def _small_groups(groups: list[_Group], index: int) -> int:
+def _in_groups(text: str, start: int, run: str, bounds: Sequence[tuple[int, int]], look: _Look) -> Sequence[Span]:
+    """Return what is found, cards aside, in some groups in a row of a run that begins at `start`."""
+    part = run[bounds[0][0] : bounds[-1][1]]
+    return _in_stretches(text, start + bounds[0][0], part, layout(part), look)
+
+
+def _small_groups(sizes: tuple[int, ...], index: int) -> int:
     """Return how many groups from `index` on have fewer than four digits."""
     count = 0
-    while index + count < len(groups) and len(groups[index + count].digits) < 4:
+    while index + count < len(sizes) and sizes[index + count] < 4:
         count += 1
     return count
 
 
-def _card_at(groups: list[_Group], index: int) -> int:
+def _card_at(run: str, written: Layout, index: int) -> int:
     """Return how many groups from `index` on make a card number; 0 for none."""
-    if not groups[index].digits.startswith(card.FIRST):
+    bounds, gaps = written.bounds, written.gaps
+    if not run.startswith(card.FIRST, bounds[index][0], bounds[index][1]):
         return 0
     digits = ""
-    sizes: tuple[int, ...] = ()
     best = 0
-    for offset in range(index, min(index + _MAX_CARD, len(groups))):
-        group = groups[offset]
-        if sizes and group.start - groups[offset - 1].end > 3:
+    for offset in range(index, min(index + _MAX_CARD, len(bounds))):
+        if offset > index and len(gaps[offset - 1]) > 3:
             break
-        digits += group.digits
+        digits += run[bounds[offset][0] : bounds[offset][1]]
         if len(digits) > _MAX_CARD:
             break
-        sizes += (len(group.digits),)
-        if len(digits) >= _MIN_CARD and card.looks_grouped(sizes) and card.is_card(digits):
-            best = len(sizes)
+        if len(digits) >= _MIN_CARD and card.looks_grouped(written.sizes[index : offset + 1]) and card.is_card(digits):
+            best = offset + 1 - index
     return best
 
 
-def _in_stretches(text: str, groups: list[_Group], look: _Look) -> list[Span]:
+def _in_stretches(text: str, start: int, run: str, written: Layout, look: _Look) -> list[Span]:
     """Return what is found between the places where a line, a wide gap or a sentence ends."""
-    if len(groups) == 1:
-        return _in_stretch(text, groups, look)
+    if written.one:
+        return _in_stretch(text, start, run, written, look)
     spans: list[Span] = []
-    stretch: list[_Group] = []
-    for group in groups:
-        if stretch and _parts(text, stretch, group):
-            spans += _in_stretch(text, stretch, look)
-            stretch = []
-        stretch.append(group)
-    if stretch:
-        spans += _in_stretch(text, stretch, look)
+    for first, last in stretches(run, plus=text[start - 1 : start] == "+"):
+        part = run[first:last]
+        spans += _in_stretch(text, start + first, part, layout(part), look)
     return spans
 
 
-def _parts(text: str, stretch: list[_Group], group: _Group) -> bool:
-    gap = text[stretch[-1].end : group.start]
-    if len(gap) == 1 and gap in " -./":
-        return False
-    if len(gap) > 4 or "\t" in gap or ". " in gap:
-        return True
-    if "\n" in gap or "\r" in gap:
-        # A number split by a line break goes on when it had a hyphen there, or began with + and is far too short.
-        plus = text[stretch[0].start - 1 : stretch[0].start] == "+"
-        return not (gap[0] == "-" or (plus and sum(len(one.digits) for one in stretch) < 8))
-    return gap.isspace() and len(gap) > 1
-
-
-def _in_stretch(text: str, groups: list[_Group], look: _Look) -> list[Span]:
-    if sum([len(group.digits) for group in groups]) < _MIN_DIGITS:
+def _in_stretch(text: str, first: int, run: str, written: Layout, look: _Look) -> list[Span]:
+    if written.count < _MIN_DIGITS:
         return []
-    start = _opening(text, groups[0].start, groups[-1].end)
-    if text.startswith(("+", "(+"), start) and not text[start - 1 : start].isdigit():
-        return _after_plus(text, start, groups, look)
-    gaps = [text[one.end : two.start] for one, two in pairwise(groups)] if len(groups) > 1 else []
-    span = _classified(text, start, groups, gaps, look)
+    start = _opening(text, first, written)
+    if text.startswith(_PLUSES, start) and not text[start - 1 : start].isdigit():
+        return _after_plus(text, start, first, run, written, look)
+    span = _classified(text, start, first, run, written, look)
     if span is not None:
         return [span]
+    gaps = written.gaps
     spans: list[Span] = []
-    if len(groups) > 1 and not look.cleared and max([len(group.digits) for group in groups]) >= _BARE:
+    if gaps and not look.cleared and written.longest >= LONG:
         # Nobody groups like that: a long number with something short beside it.
-        for group in groups:
-            spans += _in_stretch(text, [group], look)
-    elif len(groups) > 2 and " " in gaps and len(set(gaps)) > 1:
+        for low, high in written.bounds:
+            part = run[low:high]
+            spans += _in_stretch(text, first + low, part, layout(part), look)
+    elif len(gaps) > 1 and " " in gaps and len(set(gaps)) > 1:
         # `52.5200 13.4050`, `4111-1111 2024`: two things beside each other, each looked at by itself.
-        part: list[_Group] = []
-        for group, gap in zip(groups, [*gaps, " "], strict=True):
-            part.append(group)
+        begin = 0
+        for (low, high), gap in zip(written.bounds, [*gaps, " "], strict=True):
+            begin = low if begin < 0 else begin
             if gap == " ":
-                spans += _in_stretch(text, part, look)
-                part = []
+                part = run[begin:high]
+                spans += _in_stretch(text, first + begin, part, layout(part), look)
+                begin = -1
     return spans
 
 
-def _opening(text: str, start: int, end: int) -> int:
-    """Return where a number begins whose digits are `text[start:end]`: with its plus sign and a bracket it closes."""
-    closes = ")" in text[start:end] and text.count(")", start, end) > text.count("(", start, end)
-    if closes and text[start - 1 : start] == "(":
-        start -= 1
-    elif closes and text[max(start - 2, 0) : start] == "(+":
-        return start - 2
+def _opening(text: str, start: int, written: Layout) -> int:
+    """Return where a number begins whose first digit is at `start`: with its plus sign and a bracket it closes."""
+    if written.closes:
+        if text[start - 1 : start] == "(":
+            start -= 1
+        elif text[max(start - 2, 0) : start] == "(+":
+            return start - 2
     return start - 1 if start > 0 and text[start - 1] == "+" else start
 
 
-def _after_plus(text: str, start: int, groups: list[_Group], look: _Look) -> list[Span]:
-    count = phone.split_plus([group.digits for group in groups])
-    digits = "".join(group.digits for group in groups[:count])
+def _after_plus(text: str, start: int, first: int, run: str, written: Layout, look: _Look) -> list[Span]:
+    bounds = written.bounds
+    count = phone.split_plus([run[low:high] for low, high in bounds]) if written.count > phone.MOST else len(bounds)
+    end = bounds[count - 1][1] if count else 0
+    digits = run[:end].translate(_BARE_DIGITS)
     if count and (len(digits) >= 7 if look.strict else phone.is_valid_plus(digits)):
-        end = _extended(text, groups[count - 1].end)
-        found = Span(start, end, "PHONE", phone.canonical(text[start : groups[count - 1].end], digits))
-        return [found, *_in_stretches(text, groups[count:], look)]
-    if look.strict and len(digits) >= _BARE:
-        return [Span(groups[0].start, groups[-1].end, "NUMBER")]
+        canonical = phone.canonical(text[start : first + end], digits)
+        found = Span(start, _extended(text, first + end), "PHONE", canonical)
+        return [found, *_in_groups(text, first, run, bounds[count:], look)] if count < len(bounds) else [found]
+    if look.strict and written.count >= LONG and len(digits) >= LONG:
+        return [Span(first, first + len(run), "NUMBER")]
     return []
 
 
 def _extended(text: str, end: int) -> int:
+    if text[end : end + 2].lstrip()[:1] not in _EXTENDS:
+        return end
     extension = phone.EXTENSION.match(text, end)
     return extension.end() if extension else end
 
 
-def _classified(text: str, start: int, groups: list[_Group], gaps: list[str], look: _Look) -> Span | None:
+def _classified(text: str, start: int, first: int, run: str, written: Layout, look: _Look) -> Span | None:
     """Return the one finding that a whole stretch is, or None."""
-    first, end = groups[0].start, groups[-1].end
-    digits = "".join([group.digits for group in groups])
-    sizes = tuple([len(group.digits) for group in groups])
-    words = context.words_before(text, start) if look.told else _NO_WORDS
-    entity = national.classify(digits, sizes, gaps, words)
-    if entity is not None:
-        return Span(first, end, entity)
-    after = text[end : end + _AFTER].lower()
-    if (
-        look.told
-        and 6 <= len(digits) <= 15
-        and context.names_phone(words, after)
-        and not _is_fraction(text, first, end)
-    ):
-        return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if (
-        gaps
-        and max(sizes) < _BARE
-        and not _is_worth(text[start:end], digits, sizes, gaps, text[start - 1 : start], look)
-    ):
+    end = first + len(run)
+    sizes, gaps = written.sizes, written.gaps
+    digits = run.translate(_BARE_DIGITS) if gaps else run
+    if look.told or written.numbered:
+        words = context.words_before(text, start) if look.told else _NO_WORDS
+        entity = national.classify(digits, sizes, gaps, words)
+        if entity is not None:
+            return Span(first, end, entity)
+        if (
+            look.told
+            and len(digits) <= 15
+            and context.names_phone(words, text[end : end + _AFTER].lower())
+            and not _is_fraction(text, first, end)
+        ):
+            return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
+    found = text[start:end]
+    # Asks no number plan yet, which takes longest.
+    if gaps and written.longest < LONG and not written.anywhere and not _is_worth(text, start, found, written, look):
         return None  # whatever the words around it say
-    look.cleared = _is_thing(text, start, groups, gaps, sizes, after, look)
+    look.cleared = _is_fraction(text, first, end) or _is_thing(text, start, first, run, written, look)
     if look.cleared:
         return None
-    if _is_phone(text[start:end], digits, sizes, gaps, text[start - 1 : start], look):
-        return Span(start, _extended(text, end), "PHONE", phone.canonical(text[start:end], digits))
-    if look.strict and _is_long(digits, sizes, gaps):
-        return Span(first, end, "NUMBER")
-    return None
+    if _is_phone(text, start, found, digits, written, look):
+        return Span(start, _extended(text, end), "PHONE", phone.canonical(found, digits))
+    return Span(first, end, "NUMBER") if look.strict and written.many else None
 
 
 def _is_fraction(text: str, first: int, end: int) -> bool:
-    return (text[first - 1 : first] in {".", ","} and text[first - 2 : first - 1].isdigit()) or (
-        text[end : end + 1] in {".", ","} and text[end + 1 : end + 2].isdigit()
-    )
+    if text[first - 1 : first] in _POINTS and text[first - 2 : first - 1].isdigit():
+        return True
+    return text[end : end + 1] in _POINTS and text[end + 1 : end + 2].isdigit()
 
 
-def _is_thing(
-    text: str, start: int, groups: list[_Group], gaps: list[str], sizes: tuple[int, ...], after: str, look: _Look
-) -> bool:
-    if _is_fraction(text, groups[0].start, groups[-1].end):
+def _is_thing(text: str, start: int, first: int, run: str, written: Layout, look: _Look) -> bool:
+    gaps = written.gaps
+    zero = len(gaps) > 1 and run[0] == "0"
+    glued = _is_glued(text, start)
+    if not gaps:
+        if benign.is_stamp(run):
+            return True
+    elif written.anywhere:
+        if set(gaps) != {" "}:
+            return False
+    elif glued and not zero:
         return True
-    if gaps and sizes in _PHONE_ANYWHERE and set(gaps) != {" "}:
-        return False
-    if benign.is_counted([group.digits for group in groups], gaps) if gaps else benign.is_stamp(groups[0].digits):
+    if gaps and benign.is_counted([run[low:high] for low, high in written.bounds], gaps):
         return True
-    if sizes in _PHONE_ANYWHERE or (gaps and groups[0].digits[0] == "0" and len(sizes) > 2):
+    if written.anywhere or zero:
         return False
-    if _is_glued(text, start):
-        return not (sizes == (10,) and text[start - 1 : start].isalpha())
+    if glued:
+        return len(run) != 10 or not text[start - 1 : start].isalpha()
+    end = first + len(run)
+    after = text[end : end + _AFTER].lower()
     if context.names_thing(context.words_before(text, start)) or context.is_measure(after):
         look.doubtful = True
         return True
@@ -358,24 +379,20 @@ def _is_glued(text: str, start: int) -> bool:
     return before[-1:].isalpha() or (before[-1:] in {"_", "-", "/", "."} and before[:1].isalpha())
 
 
-def _is_phone(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, look: _Look) -> bool:
-    if found[0] == "(" and before.isalnum():
+def _is_phone(text: str, start: int, found: str, digits: str, written: Layout, look: _Look) -> bool:
+    if found[0] == "(" and text[start - 1 : start].isalnum():
         return False
-    if look.strict and phone.is_shape(found, sizes, gaps):
+    if look.strict and phone.is_shape(found, written.sizes, written.gaps, grouped=written.grouped):
         return True
-    return (len(gaps) == 0 or sizes in {(3, 3, 4), (1, 3, 3, 4)}) and phone.is_plan(digits)
+    return (not written.gaps or written.anywhere) and phone.is_plan(digits)
 
 
-def _is_worth(found: str, digits: str, sizes: tuple[int, ...], gaps: list[str], before: str, look: _Look) -> bool:
-    """Return whether groups of digits can be anything but a thing; asks no number plan, which takes longest."""
-    if sizes in _PHONE_ANYWHERE:
+def _is_worth(text: str, start: int, found: str, written: Layout, look: _Look) -> bool:
+    """Return whether groups of digits other than a telephone's anywhere can be anything but a thing."""
+    if not look.strict:
+        return False
+    if written.many:
         return True
-    return _is_phone(found, digits, sizes, gaps, before, look) or (look.strict and _is_long(digits, sizes, gaps))
-
-
-def _is_long(digits: str, sizes: tuple[int, ...], gaps: list[str]) -> bool:
-    if len(sizes) == 1:
-        return len(digits) >= _BARE
-    if national.is_ssn_shape(sizes, gaps):
-        return True
-    return 12 <= len(digits) <= 19 and len(set(gaps)) == 1 and (card.looks_grouped(sizes) and min(sizes) >= 3)
+    if found[0] == "(" and text[start - 1 : start].isalnum():
+        return False
+    return phone.is_shape(found, written.sizes, written.gaps, grouped=written.grouped)

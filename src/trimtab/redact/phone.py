@@ -7,8 +7,23 @@ from typing import Final
 
 import phonenumbers
 
-__all__ = ["EXTENSION", "canonical", "is_plan", "is_shape", "is_valid_plus", "split_plus"]
+__all__ = [
+    "ANYWHERE",
+    "EXTENSION",
+    "MOST",
+    "canonical",
+    "is_grouped",
+    "is_plan",
+    "is_shape",
+    "is_valid_plus",
+    "split_plus",
+]
 
+# Group sizes of North American numbers, which are telephones whatever is between the groups.
+ANYWHERE: Final = frozenset({(3, 3, 4), (1, 3, 3, 4)})
+
+# More digits than that after a `+` are a number and what follows it.
+MOST: Final = 13
 EXTENSION: Final = re.compile(
     r"\s?(?:x|ext\.?|extension|#|poste|durchwahl|dw)\s?\.?:?\s?[0-9]{1,6}(?![0-9])", re.IGNORECASE
 )
@@ -37,21 +52,27 @@ _SHAPES: Final = frozenset(
 _DOTTED: Final = frozenset({(3, 3, 4), (3, 3, 3), (3, 3, 2, 2), (3, 4), (1, 3, 3, 4)})
 
 
-def is_shape(text: str, sizes: tuple[int, ...], gaps: list[str]) -> bool:
-    """Return whether a number without a `+` is written like a telephone number."""
-    count = sum(sizes)
-    if any(len(gap) > 3 for gap in gaps):
+def is_shape(text: str, sizes: tuple[int, ...], gaps: list[str], *, grouped: bool) -> bool:
+    """Return whether a number without a `+` is written like a telephone number; `grouped` as `is_grouped` says."""
+    first = text[0]
+    if first not in "(01":
+        return grouped
+    if gaps and max(map(len, gaps)) > 3:
         return False
-    if text.startswith("(") and ")" in text:
+    count = sum(sizes)
+    if first == "(" and ")" in text:
         return 7 <= count <= 13 and sizes[0] <= 5
     if text.startswith("00") and count >= 10:
         return count <= 17
-    if text[0] == "0" and 9 <= count <= 12:
+    if first == "0" and 9 <= count <= 12:
         return True
-    if text[0] == "1" and len(sizes) == 1:
-        return False
+    return grouped
+
+
+def is_grouped(sizes: tuple[int, ...], gaps: list[str]) -> bool:
+    """Return whether people write telephone numbers in groups of these sizes with these gaps."""
     marks = {gap.strip() for gap in gaps}
-    if not gaps or "/" in marks:
+    if not gaps or "/" in marks or any(len(gap) > 3 for gap in gaps):
         return False
     if "." in marks:
         return marks == {"."} and sizes in _DOTTED
@@ -85,7 +106,7 @@ def canonical(text: str, digits: str) -> str:
 
 def split_plus(groups: list[str]) -> int:
     """Return how many of the groups after a `+` belong to the number: all, or the longest valid beginning."""
-    if sum(map(len, groups)) <= 13:
+    if sum(map(len, groups)) <= MOST:
         return len(groups)
     best = 0
     digits = ""

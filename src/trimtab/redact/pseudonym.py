@@ -13,7 +13,8 @@ __all__ = ["Pseudonymiser"]
 _MIN_KEY_BYTES: Final = 16
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_SHIFTS: Final = range(50, -1, -10)
+_HALF: Final = (1 << 30) - 1
+_HEADS: Final = {entity: entity.encode() + b"\0" for entity in PSEUDONYMISED}
 _BLOCK_BYTES: Final = 64  # of SHA-256
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -43,10 +44,12 @@ class Pseudonymiser:
 
     def token(self, entity: Entity, canonical: str) -> str:
         """Return `<EMAIL:f4rw3iwq2mal>` for a pseudonymised entity and `<SECRET>` for any other."""
-        if entity not in PSEUDONYMISED:
+        if entity not in _HEADS:
             return plain_token(entity)
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(entity.encode() + b"\0" + canonical.encode("utf-8", "surrogatepass"))
+        inner.update(_HEADS[entity] + canonical.encode("utf-8", "surrogatepass"))
         outer.update(inner.digest())
         bits = int.from_bytes(outer.digest()[:8]) >> 4
-        return f"<{entity}:{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}>"
+        high, low = bits >> 30, bits & _HALF
+        first = f"{_PAIRS[high >> 20]}{_PAIRS[high >> 10 & 1023]}{_PAIRS[high & 1023]}"
+        return f"<{entity}:{first}{_PAIRS[low >> 20]}{_PAIRS[low >> 10 & 1023]}{_PAIRS[low & 1023]}>"

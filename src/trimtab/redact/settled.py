@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
-__all__ = ["Run", "Settled"]
+__all__ = ["DOUBTFUL", "FOUND", "NOBODYS", "PLAIN", "Run", "Settled", "key"]
+
+# What a look said of a run: something is in it; only a word spoke against it; nothing is in it as it stands among the
+# characters beside it; nothing is, whatever stands beside it.
+FOUND: Final = 3
+DOUBTFUL: Final = 2
+PLAIN: Final = 1
+NOBODYS: Final = 0
+
+# The text, the run's start and end in it, and what the look said. A plain tuple: a text has a dozen of them.
+Run = tuple[str, int, int, int]
 
 
-class Run(NamedTuple):
-    """A run of digits that was looked at: whether anything was `found` in it, or only a word spoke against it."""
-
-    text: str
-    start: int
-    end: int
-    found: bool
-    doubtful: bool
-
-    def key(self) -> tuple[str, str, str]:
-        """Return the digits, three characters before and two after: all that counts but words."""
-        return (
-            self.text[self.start : self.end],
-            self.text[max(self.start - 3, 0) : self.start],
-            self.text[self.end : self.end + 2],
-        )
+def key(text: str, start: int, end: int) -> tuple[str, str, str]:
+    """Return the digits, three characters before and two after: all that counts but words."""
+    return (text[start:end], text[max(start - 3, 0) : start], text[end : end + 2])
 
 
 class Settled:
@@ -39,5 +36,5 @@ class Settled:
 
     def next_look(self) -> None:
         """Make what the last look settled count in the next."""
-        self.known.update(run.key() for run in self.runs if not (run.found or run.doubtful))
+        self.known.update([key(text, start, end) for text, start, end, said in self.runs if said <= PLAIN])
         self.runs.clear()

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from trimtab.records import Redacted, Version
+from trimtab.redact.entity import FAILED
+from trimtab.redact.known import KnownValue
 
-__all__ = ["Cleaner", "seal", "seal_all", "treatments"]
+__all__ = ["Cleaner", "seal", "seal_all", "treatments", "withhold"]
+
+_KINDS: dict[str, Literal["name", "email", "phone"]] = {"name": "name", "email": "email", "phone": "phone"}
 
 T = TypeVar("T")
 
@@ -28,11 +32,11 @@ class Cleaner(Protocol):
         """Version of rules and policy, kept on every row."""
         ...
 
-    def batch(self, texts: Sequence[str]) -> list[str]:
-        """Return the texts redacted, in order."""
+    def batch(self, texts: Sequence[str], known: Sequence[KnownValue] = ()) -> list[str]:
+        """Return the texts redacted, in order; `known` are literals to take out of them besides."""
         ...
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any, known: Sequence[KnownValue] = ()) -> Any:
         """Return a JSON value redacted leaf by leaf, keys included."""
         ...
 
@@ -47,12 +51,39 @@ def seal(cleaner: Cleaner, record: T) -> Redacted[T]:
 
 
 def seal_all(cleaner: Cleaner, records: Sequence[T]) -> list[Redacted[T]]:
-    """Return the records behind the wall, in order; their plain texts go through the redactor in one call."""
+    """Return the records behind the wall, in order; their plain texts go through the redactor in one call.
+
+    What a record says of its own user ("known") is taken out of all its words and then dropped.
+    """
     texts: list[str] = []
-    for record in records:
-        _collect(record, texts)
+    told = [_known(record) for record in records]
+    for record, known in zip(records, told, strict=True):
+        if not known:
+            _collect(record, texts)
     cleaned = iter(cleaner.batch(texts))
-    return [Redacted(_identified(_rebuild(record, cleaned, cleaner)), cleaner.version) for record in records]
+    return [
+        Redacted(
+            _identified(
+                _rebuild(record, _Cleaning(_own(cleaner, record, known) if known else cleaned, cleaner, known))
+            ),
+            cleaner.version,
+        )
+        for record, known in zip(records, told, strict=True)
+    ]
+
+
+def withhold(cleaner: Cleaner, record: T) -> Redacted[T]:
+    """Return an event that cannot be cleaned, without its words: `<REDACTION_FAILED>` stands for each.
+
+    Ids, names, numbers and times stay; an id that cannot be judged goes as words do.
+    """
+    return Redacted(_identified(_withheld(record, cleaner)), cleaner.version)
+
+
+def _own(cleaner: Cleaner, record: object, known: Sequence[KnownValue]) -> Iterator[str]:
+    texts: list[str] = []
+    _collect(record, texts)
+    return iter(cleaner.batch(texts, known))
 
 
 def _identified(record: T) -> T:
@@ -133,32 +164,85 @@ def _collect(record: Any, texts: list[str]) -> None:
                 _collect(item, texts)
 
 
-def _rebuild(record: T, cleaned: Iterator[str], cleaner: Cleaner) -> T:
+def _known(record: Any) -> list[KnownValue]:
+    """Return what a record says of its own user, itself or in a part of it."""
+    told: list[KnownValue] = []
+    for name, treatment in _telling(type(record)):  # type: ignore[arg-type]
+        value = getattr(record, name)
+        if value is None:
+            continue
+        if treatment == "known":
+            told.append(KnownValue(_KINDS[name], value))
+        else:
+            told += _known(value)
+    return told
+
+
+@cache
+def _telling(kind: type) -> tuple[_Field, ...]:
+    """Return the fields that say something of the user, and those that may hold such fields."""
+    return tuple(field for field in treatments(kind) if field.treatment in ("known", "struct"))
+
+
+class _Cleaning(NamedTuple):
+    """What the fields of one record are cleaned with: its cleaned texts in order, and what it says of its user."""
+
+    texts: Iterator[str]
+    cleaner: Cleaner
+    known: Sequence[KnownValue]
+
+
+def _rebuild(record: T, cleaning: _Cleaning) -> T:
     changes: dict[str, Any] = {}
     for name, treatment in _fields(record):
         value = getattr(record, name)
         if value is None:
             continue
-        clean = _CLEAN[treatment](value, cleaned, cleaner)
+        clean = _CLEAN[treatment](value, cleaning)
         if clean is not value:
             changes[name] = clean
     return msgspec.structs.replace(record, **changes) if changes else record  # type: ignore[type-var]
 
 
-def _clean_value(value: Any, cleaned: Iterator[str], cleaner: Cleaner) -> Any:
-    return next(cleaned) if isinstance(value, str) else cleaner.value(value)
+def _clean_value(value: Any, cleaning: _Cleaning) -> Any:
+    if isinstance(value, str):
+        return next(cleaning.texts)
+    return cleaning.cleaner.value(value, cleaning.known) if cleaning.known else cleaning.cleaner.value(value)
 
 
-def _clean_structs(value: list[Any], cleaned: Iterator[str], cleaner: Cleaner) -> list[Any]:
-    return [_rebuild(item, cleaned, cleaner) for item in value]
-
-
-_CLEAN: dict[str, Callable[[Any, Iterator[str], Cleaner], Any]] = {
-    "text": lambda _value, cleaned, _cleaner: next(cleaned),
-    "texts": lambda value, cleaned, _cleaner: {key: next(cleaned) for key in value},
-    "known": lambda _value, _cleaned, _cleaner: None,
+_CLEAN: dict[str, Callable[[Any, _Cleaning], Any]] = {
+    "known": lambda _value, _cleaning: None,
+    "text": lambda _value, cleaning: next(cleaning.texts),
+    "texts": lambda value, cleaning: {key: next(cleaning.texts) for key in value},
     "value": _clean_value,
-    "identifier": lambda value, _cleaned, cleaner: cleaner.identifier(value),
+    "identifier": lambda value, cleaning: cleaning.cleaner.identifier(value),
     "struct": _rebuild,
-    "structs": _clean_structs,
+    "structs": lambda value, cleaning: [_rebuild(item, cleaning) for item in value],
+}
+
+
+def _withheld(record: T, cleaner: Cleaner) -> T:
+    changes: dict[str, Any] = {}
+    for name, treatment in _fields(record):
+        value = getattr(record, name)
+        if value is not None:
+            changes[name] = _WITHHELD[treatment](value, cleaner)
+    return msgspec.structs.replace(record, **changes) if changes else record  # type: ignore[type-var]
+
+
+def _judged(value: str, cleaner: Cleaner) -> str:
+    try:
+        return cleaner.identifier(value)
+    except Exception:  # noqa: BLE001  whatever the reason: it may be somebody's
+        return FAILED
+
+
+_WITHHELD: dict[str, Callable[[Any, Cleaner], Any]] = {
+    "known": lambda _value, _cleaner: None,
+    "text": lambda value, _cleaner: FAILED if value else value,
+    "texts": lambda value, _cleaner: dict.fromkeys(value, FAILED),
+    "value": lambda _value, _cleaner: FAILED,
+    "identifier": _judged,
+    "struct": _withheld,
+    "structs": lambda value, cleaner: [_withheld(item, cleaner) for item in value],
 }

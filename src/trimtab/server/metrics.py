@@ -94,7 +94,9 @@ class _EngineCounts(Collector):
         )
         yield CounterMetricFamily("trimtab_ingest_groups", "Transactions that stored events", journal.groups)
         yield CounterMetricFamily(
-            "trimtab_redaction_failures", "Texts replaced whole, not cleaned", self._engine.redactor.failures
+            "trimtab_redaction_failures",
+            "Texts replaced whole, not cleaned, and events stored without their words",
+            self._engine.redactor.failures + tally.withheld,
         )
         yield self._lag()
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
