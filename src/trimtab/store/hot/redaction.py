@@ -91,7 +91,9 @@ class Redactions(Port):
     def rescans(self, project_id: str) -> dict[RescanKind, Rescan]:
         """Return how far the project's rows have been cleaned again, by kind."""
         columns = [rescans.c[name] for name in _RESCAN]
-        found = [Rescan(*row) for row in self._database.rows(select(*columns).where(rescans.c.project_id == project_id))]
+        found = [
+            Rescan(*row) for row in self._database.rows(select(*columns).where(rescans.c.project_id == project_id))
+        ]
         return {one.kind: one for one in found}
 
     def count_rules(self, project_id: str) -> dict[str, dict[RescanKind, int]]:
