@@ -19,6 +19,8 @@ from trimtab.redact.wall import Cleaner
 __all__ = ["Detector", "Found", "SecondLook"]
 
 _LABEL: Final = re.compile(r"[A-Z][A-Z_]{0,31}")
+# What this module leaves in a text are labels of any detector, beside the marks of patterns.
+_MARK: Final = re.compile(rf"{TOKEN.pattern}|<[A-Z][A-Z_]{{0,31}}>")
 _PROBE: Final = "The order arrived on time."
 
 
@@ -66,7 +68,7 @@ class SecondLook:
 
     def cleaned(self, texts: Sequence[str]) -> list[str]:
         """Return the texts with what the detector finds replaced. Raises Unavailable when it is broken as a whole."""
-        worth = [place for place, text in enumerate(texts) if any(part.strip() for part in TOKEN.split(text))]
+        worth = [place for place, text in enumerate(texts) if any(part.strip() for part in _MARK.split(text))]
         clean = list(texts)
         for place, after in zip(worth, self._looked([texts[place] for place in worth]), strict=True):
             clean[place] = after
@@ -92,7 +94,7 @@ class SecondLook:
     def _require_working(self) -> None:
         try:
             self._replaced([_PROBE])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is broken
             # Its type only: a message could carry the words it was given.
             raise Unavailable(
                 f"the detector {self._detector.version!r} fails at every text ({type(error).__name__}); "
@@ -132,7 +134,7 @@ def _without(text: str, spans: Sequence[Found]) -> str:
 
     Raises ValueError for what is no span of the text.
     """
-    tokens = [token.span() for token in TOKEN.finditer(text)]
+    tokens = [token.span() for token in _MARK.finditer(text)]
     parts: list[str] = []
     position = 0
     for start, end, label in sorted(spans):

@@ -121,7 +121,7 @@ def _check(pattern: str, *, param: str) -> None:
 
 _PART: Final = re.compile(
     r"(?P<escape>\\.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<open>\((?:\?(?:P<\w+>|<?[=!:>]|[a-zA-Z-]+:))?)"
-    r"|(?P<close>\))|(?P<or>\|)|(?P<repeat>(?:[*+?]|\{(?P<low>\d*)(?P<comma>,?)(?P<high>\d*)\})[?+]?)",
+    r"|(?P<close>\))|(?P<or>\|)|(?P<repeat>(?:[*+?]|\{(?P<low>\d*)(?P<comma>,?)(?P<high>\d*)\})[?+]?)|(?P<other>.)",
     re.DOTALL,
 )
 
@@ -129,7 +129,7 @@ _PART: Final = re.compile(
 def _ways(pattern: str) -> int:
     """Return how many ways there are to try `pattern` at one place: a bound on the time that a text can cost.
 
-    Alternatives add, what follows each other multiplies, and what is repeated k times counts to the power of k: `(a?){40}`
+    Alternatives add, what follows each other multiplies, what is repeated k times counts to the power of k: `(a?){40}`
     has 2^40 ways, however short it is. What is over the limit is not counted further.
     """
     # A level is [alternatives so far, this alternative, its last part]; a group's level is closed into its last part.
@@ -155,8 +155,8 @@ def _ways(pattern: str) -> int:
 def _repeated(part: re.Match[str], ways: int) -> int:
     """Return the ways of a repeat of something that itself has `ways`."""
     sign = part["repeat"][0]
-    if sign == "{" and not (part["low"] or part["high"]):
-        return ways  # not a repeat: Python reads `{}` and `{,}` as they stand, the latter as `*`
+    if sign == "{" and not (part["low"] or part["comma"]):
+        return ways  # `{}` is no repeat
     if sign in "*+" or (sign == "{" and part["comma"] and not part["high"]):
         return _MAX_WAYS + 1
     low, high = (0, 1) if sign == "?" else (int(part["low"] or 0), int(part["high"] or part["low"]))

@@ -89,10 +89,7 @@ class Redactors:
 
     def of(self, project_id: str) -> Redactor:
         """Return the redactor of the project. Raises Unavailable."""
-        held = self._known.get(project_id)
-        if held is not None and time.monotonic() - held.at < self._remembered_s:
-            return held.redactor
-        return self._learn(project_id).redactor
+        return self._fresh(project_id).redactor
 
     def current(self, project_id: str) -> RedactionSettings | None:
         """Return the newest settings of the project as the store has them now, None where it never had any."""
@@ -105,7 +102,7 @@ class Redactors:
 
     def standing(self, project_id: str) -> Standing:
         """Return what the project's stored rows should have gone through. Raises Unavailable."""
-        known = self._learn(project_id) if project_id not in self._known else self._known[project_id]
+        known = self._fresh(project_id)
         newest = known.redactor.policy
         earlier = [STRICT, LENIENT, self._default, *_usable(known.revisions)]
         # A row that went through more than is wanted now is left: what was taken never comes back.
@@ -121,7 +118,10 @@ class Redactors:
         with self._lock:
             self._known.pop(project_id, None)
 
-    def _learn(self, project_id: str) -> _Known:
+    def _fresh(self, project_id: str) -> _Known:
+        held = self._known.get(project_id)
+        if held is not None and time.monotonic() - held.at < self._remembered_s:
+            return held
         with self._lock:
             held = self._known.get(project_id)
             if held is not None and time.monotonic() - held.at < self._remembered_s:
