@@ -80,6 +80,7 @@ class RescanStage:
         self._walks: dict[tuple[str, RescanKind], Rescan] = {}
         self._kept: dict[tuple[str, RescanKind], Rescan] = {}
         self._retry_at = 0.0
+        self._first = 0  # which project comes first: each in its turn
         self.problem: str | None = None
 
     def tick(self, now: datetime) -> int:
@@ -89,7 +90,9 @@ class RescanStage:
         last = {kind: self._store.last_seq(kind) for kind in KINDS}
         handled = 0
         problem = None
-        for project in self._store.projects():
+        projects = self._store.projects()
+        self._first = (self._first + 1) % max(len(projects), 1)
+        for project in [*projects[self._first :], *projects[: self._first]]:
             try:
                 handled += self._project(project.id, last, now)
             except Unavailable as error:
