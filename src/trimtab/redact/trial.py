@@ -1,17 +1,16 @@
-"""What a policy would do to a text or a JSON value: the result, and each finding with its place."""
+"""What a policy finds in a text or a JSON value, each finding with its place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from trimtab.redact.engine import Redactor
 from trimtab.redact.entity import TOKEN, Entity
 from trimtab.redact.matcher import Matcher
 from trimtab.redact.policy import Policy
 from trimtab.redact.walk import drops
 
-__all__ = ["Finding", "findings", "try_value"]
+__all__ = ["Finding", "findings_in"]
 
 _MAX_DEPTH: Final = 64
 
@@ -29,16 +28,9 @@ class Finding(NamedTuple):
     key: bool = False
 
 
-def try_value(redactor: Redactor, value: Any) -> tuple[Any, list[Finding]]:
-    """Return a text or a JSON value as the redactor leaves it, and what was found in it, in order."""
-    clean = redactor.text(value) if isinstance(value, str) else redactor.value(value)
-    matcher = Matcher(redactor.policy, None)
-    return clean, list(_walked(matcher, value, "", 0))
-
-
-def findings(policy: Policy, text: str) -> list[Finding]:
-    """Return what `policy` finds in a text, in order of place."""
-    return _in_text(Matcher(policy, None), text, "")
+def findings_in(policy: Policy, value: Any) -> list[Finding]:
+    """Return what `policy` finds in a text or a JSON value, in order of place."""
+    return list(_walked(Matcher(policy, None), value, "", 0))
 
 
 def _walked(matcher: Matcher, value: Any, path: str, depth: int) -> Iterator[Finding]:
