@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from trimtab.enrich.rescan import KINDS
+from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
 from trimtab.store.ports import Page, Query
 
@@ -108,7 +109,11 @@ class _EngineCounts(Collector):
         left = dict.fromkeys(KINDS, 0)
         rewritten = dict.fromkeys(KINDS, 0)
         for project in self._engine.store.projects():
-            for one in self._engine.rescan.progress(project.id):
+            try:
+                progress = self._engine.rescan.progress(project.id)
+            except Unavailable:  # its settings cannot be used, which `blocked` says
+                continue
+            for one in progress:
                 left[one.kind] = max(left[one.kind], one.last - one.seq)
                 rewritten[one.kind] += one.rewritten
         lag = GaugeMetricFamily(

@@ -136,7 +136,7 @@ def set_redaction(request: Call, body: RawBody) -> RedactionState:
     told, engine, project_id = read(body, RedactionPolicy), engine_of(request), request.auth.project_id
     current = engine.redactor.current(project_id)
     settings = _settings(engine, told, current, request.auth.id)
-    _policy(settings)
+    policy = _policy(settings)
     if told.revision is not None and told.revision != settings.revision - 1:
         raise Conflict(
             f"the redaction settings are at revision {settings.revision - 1}, not {told.revision}; "
@@ -144,7 +144,7 @@ def set_redaction(request: Call, body: RawBody) -> RedactionState:
             param="revision",
         )
     if current is None or _said(current) != _said(settings):
-        sealed = seal(engine.redactor.of(project_id), settings)
+        sealed = seal(engine.redactor.trial(policy), settings)  # works also where the settings of now do not
         engine.store.commit({project_id: Writes(redactions=[sealed])})
         engine.redactor.forget(project_id)
     return _state(engine, project_id)
