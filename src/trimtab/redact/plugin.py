@@ -48,12 +48,13 @@ def _own(name: str, model: Path | None) -> Detector:
             f"expected ner.detector to be 'presidio' or 'module:function', got {name!r}", param="ner.detector"
         )
     try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        return cast("Detector", getattr(importlib.import_module(module), function)(model))
+    except Exception as error:  # noqa: BLE001 -- somebody else's code: whatever it raises, it cannot be used
         raise ConfigError(
-            f"expected ner.detector to name a function, got {name!r}: {error}", param="ner.detector"
-        ) from None
-    return cast("Detector", make(model))
+            f"expected ner.detector to name a function that takes a model directory and returns a detector, got "
+            f"{name!r}: {type(error).__name__}: {error}",
+            param="ner.detector",
+        ) from error
 
 
 def _try(detector: Detector, name: str) -> None:
