@@ -73,7 +73,9 @@ def open_presidio(model: Path | None, *, language: str, labels: Sequence[str], m
     try:
         engine.load()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"expected a spaCy model in {str(model)!r}: {error}", param="ner.model") from error
+        raise ConfigError(
+            f"expected ner.model to be a spaCy model, got {str(model)!r}: {error}", param="ner.model"
+        ) from error
     registry = RecognizerRegistry(
         recognizers=[SpacyRecognizer(supported_language=language)], supported_languages=[language]
     )
