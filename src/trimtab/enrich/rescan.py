@@ -55,7 +55,7 @@ class RescanStage:
     as cleaning twice changes nothing more, it ends in the same state. Where rules became laxer nothing is rewritten.
 
     When rows cannot be cleaned (a model is missing), it says so in `problem`, leaves them as they are and tries again
-    after half a minute; no other stage waits for it.
+    after half a minute; neither another project nor another stage waits for it.
     """
 
     name = "rescan"
@@ -79,30 +79,24 @@ class RescanStage:
         # Where each walk is; the store hears of it when rows change or a long way was made, not at every tick.
         self._walks: dict[tuple[str, RescanKind], Rescan] = {}
         self._kept: dict[tuple[str, RescanKind], Rescan] = {}
-        self._retry_at = 0.0
+        self._waiting: dict[str, tuple[float, str]] = {}  # by project: until when, and why
         self._first = 0  # which project comes first: each in its turn
-        self.problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows wait, of one project where several do; None when none do."""
+        return next((told for _, told in self._waiting.values()), None)
 
     def tick(self, now: datetime) -> int:
         """Clean at most one batch of rows and return how many rows were cleaned or passed over."""
-        if self.problem is not None and self._stopwatch() < self._retry_at:
-            return 0
         last = {kind: self._store.last_seq(kind) for kind in KINDS}
         handled = 0
-        problem = None
         projects = self._store.projects()
         self._first = (self._first + 1) % max(len(projects), 1)
         for project in [*projects[self._first :], *projects[: self._first]]:
-            try:
-                handled += self._project(project.id, last, now)
-            except Unavailable as error:
-                problem = error.message
-                if problem != self.problem:
-                    structlog.get_logger("trimtab.rescan").error("rows wait to be cleaned again", problem=problem)
-                self._retry_at = self._stopwatch() + _RETRY_S
+            handled += self._in_turn(project.id, last, now)
             if handled >= self._batch_rows:
                 break
-        self.problem = problem
         return handled
 
     def progress(self, project_id: str) -> list[Progress]:
@@ -116,6 +110,21 @@ class RescanStage:
                 walk = Rescan(project_id, kind, rules, 0, 0)
             found.append(Progress(kind, rules, walk.seq, self._store.last_seq(kind), walk.rewritten))
         return found
+
+    def _in_turn(self, project_id: str, last: dict[RescanKind, int], now: datetime) -> int:
+        """Take a project's walks on, unless its rows wait; when they cannot be cleaned, let them wait."""
+        until, before = self._waiting.get(project_id, (0.0, ""))
+        if self._stopwatch() < until:
+            return 0
+        try:
+            handled = self._project(project_id, last, now)
+        except Unavailable as error:
+            if error.message != before:
+                structlog.get_logger("trimtab.rescan").error("rows wait to be cleaned again", problem=error.message)
+            self._waiting[project_id] = (self._stopwatch() + _RETRY_S, error.message)
+            return 0
+        self._waiting.pop(project_id, None)
+        return handled
 
     def _project(self, project_id: str, last: dict[RescanKind, int], now: datetime) -> int:
         standing = self._standings.standing(project_id)
