@@ -19,7 +19,7 @@ from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import NOW, P
 from tests.crash.rescanner import KEY
 from trimtab.ids import new_id
-from trimtab.records import Exemplar, Project, RedactionPattern, RedactionSettings
+from trimtab.records import Exemplar, Feedback, Inference, Project, RedactionPattern, RedactionSettings
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.hot.sqlite import open_sqlite
@@ -33,9 +33,14 @@ def fill(folder: Path) -> None:
     """Store rows that were cleaned by the installation's policy, and then settings that want more taken."""
     store = open_sqlite(folder / "hot.db")
     cleaner = Redactor(key=KEY)
-    rows = [a.inference(id=new_id(NOW), input=f"card MB-{place:06}" * (place % 3)) for place in range(ROWS)]
-    said = [a.feedback(kind="comment", value=None, text=f"MB-{place:06}") for place in range(ROWS)]
-    store.append([Arrival(P, one, NOW) for one in seal_all(cleaner, [*rows, *said])])
+    rows: list[Inference | Feedback] = [
+        a.inference(id=new_id(NOW), input=f"card MB-{place:06}" * (place % 3)) for place in range(ROWS)
+    ]
+    said: list[Inference | Feedback] = [
+        a.feedback(kind="comment", value=None, text=f"MB-{place:06}") for place in range(ROWS)
+    ]
+    sealed = seal_all(cleaner, rows) + seal_all(cleaner, said)
+    store.append([Arrival(P, one, NOW) for one in sealed])
     version = seal(cleaner, a.version(exemplars=[Exemplar(id="x", input="MB-000001", output="b")]))
     extra = [RedactionPattern(name="member", pattern=r"MB-\d{6}")]
     writes = Writes(

@@ -93,10 +93,10 @@ def test_stricter_settings_reach_what_is_stored_and_only_that_project(world: Wor
 
 
 def test_laxer_settings_rewrite_nothing_and_bring_nothing_back(world: World) -> None:
-    world.serve("reference 123456789012", "MB-123456")
+    world.serve("it is 987654321012345", "MB-123456")
     strict = world.redactors.of(P).version
     before = world.inputs()
-    assert before[0] == "reference <NUMBER>"
+    assert before[0] == "it is <NUMBER>"
     world.set(mode="lenient")
     world.settle()
     assert world.inputs() == before
@@ -106,11 +106,11 @@ def test_laxer_settings_rewrite_nothing_and_bring_nothing_back(world: World) -> 
 
 
 def test_settings_that_are_stricter_in_one_thing_and_laxer_in_another_do_both(world: World) -> None:
-    world.serve("reference 123456789012, MB-123456")
+    world.serve("it is 987654321012345, MB-123456")
     world.set(mode="lenient", extra=MEMBER)
-    world.serve("reference 123456789012, MB-123456")
+    world.serve("it is 987654321012345, MB-123456")
     world.settle()
-    assert world.inputs() == ["reference <NUMBER>, <CUSTOM>", "reference 123456789012, <CUSTOM>"]
+    assert world.inputs() == ["it is <NUMBER>, <CUSTOM>", "it is 987654321012345, <CUSTOM>"]
 
 
 def test_rows_that_a_late_writer_cleaned_by_old_rules_are_found_too(world: World) -> None:
