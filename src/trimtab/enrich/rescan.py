@@ -21,7 +21,7 @@ __all__ = ["KINDS", "Progress", "RescanStage"]
 
 KINDS: Final[tuple[RescanKind, ...]] = get_args(RescanKind)
 _RULED: Final = ("inferences", "feedback")
-_PIECE: Final = 32
+_PIECE: Final = 64
 _RETRY_S: Final = 30.0
 
 
@@ -186,7 +186,8 @@ class RescanStage:
         until = self._stopwatch() + self._budget_s
         cleaned: list[tuple[Redacted[Any], bool]] = []
         while len(cleaned) < len(rows) and (not cleaned or self._stopwatch() < until):
-            piece = rows[len(cleaned) : len(cleaned) + _PIECE]
+            # One row first, then twice as many each time: a model may take as long for one as patterns for a thousand.
+            piece = rows[len(cleaned) : len(cleaned) + min(len(cleaned) or 1, _PIECE)]
             cleaned += seal_again(cleaner, [row.record for row in piece])
         return cleaned
 
