@@ -19,8 +19,7 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, traces, users
-from trimtab.server.routes import events, features, keys, loop, operations, redaction, traces, users
+from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, traces, users
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
