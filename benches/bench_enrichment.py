@@ -239,7 +239,7 @@ def main() -> None:
     lines = [
         "# Enrichment",
         "",
-        f"Made by `python benches/bench_enrichment.py`; one run. {', '.join(f'{k} {v}' for k, v in machine().items())}.",
+        f"`python benches/bench_enrichment.py`; one run. {', '.join(f'{k} {v}' for k, v in machine().items())}.",
         "",
         "| what | measured |",
         "|---|---:|",

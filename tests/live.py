@@ -74,7 +74,7 @@ def live(
     settings = msgspec.structs.replace(settings or Settings(), storage=Storage(path=str(folder)))
     with assemble(settings, clock=clock, inline_runs=True) as engine:
         minted = {kind: mint(kind, "default", f"{kind} key", engine.clock.now(), origins=pages(kind)) for kind in KINDS}
-        sealed = [seal(engine.redactor, one.key) for one in minted.values()]
+        sealed = [seal(engine.redactor.of("default"), one.key) for one in minted.values()]
         engine.store.commit({"default": Writes(keys=sealed)})
         workers = Workers(engine) if stages else None
         config = uvicorn.Config(

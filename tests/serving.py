@@ -108,5 +108,7 @@ class ServerProcess:
         kinds: tuple[KeyKind, ...] = ("admin", "ingest", "read", "public")
         with assemble(Settings(storage=Storage(path=str(self.folder))), clock=clock) as engine:
             minted = {kind: mint(kind, "default", "test", clock.now(), origins=pages(kind)) for kind in kinds}
-            engine.store.commit({"default": Writes(keys=[seal(engine.redactor, key.key) for key in minted.values()])})
+            engine.store.commit(
+                {"default": Writes(keys=[seal(engine.redactor.of("default"), key.key) for key in minted.values()])}
+            )
         return {kind: key.secret for kind, key in minted.items()}

@@ -142,6 +142,19 @@ class Outcomes(_Section, frozen=True):
     every_hours: Positive = 24.0
 
 
+class Ner(_Section, frozen=True):
+    """A second look at stored texts by a model of the operator's own (docs: redaction).
+
+    `detector` is "presidio", or "module:function" of a detector of your own; empty: no second look.
+    """
+
+    detector: str = ""
+    model: str = ""
+    language: str = "en"
+    labels: tuple[str, ...] = ("PERSON", "LOCATION")
+    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.4
+
+
 class Monitoring(_Section, frozen=True):
     """When a rate of negative votes counts as worse than normal (docs: detection).
 
@@ -261,6 +274,7 @@ class Settings(_Section, frozen=True):
     ingest: Ingest = Ingest()
     limits: Limits = Limits()
     redaction: Redaction = Redaction()
+    ner: Ner = Ner()
     sessions: Sessions = Sessions()
     segments: Segments = Segments()
     signals: Signals = Signals()

@@ -22,6 +22,8 @@ from trimtab.records import (
     Opinion,
     Outcome,
     Redacted,
+    RedactionPattern,
+    RedactionSettings,
     Rollout,
     Run,
     User,
@@ -170,3 +172,9 @@ def feature(name: str = "answer", **fields: Any) -> Feature:
 def rollout(revision: int, **fields: Any) -> Rollout:
     told = {"feature": "answer", "stable_version_id": "v1", "updated_at": NOW, "id": new_id(NOW)}
     return Rollout(**{**told, "revision": revision, **fields})
+
+
+def redaction(revision: int, **fields: Any) -> RedactionSettings:
+    extra = [RedactionPattern(name="member", pattern=r"MB-\d{6}")]
+    told = {"mode": "lenient", "disabled": ["IP"], "allow": ["1{3}"], "extra": extra, "updated_by": new_id(NOW)}
+    return RedactionSettings(**{"revision": revision, "updated_at": NOW, **told, **fields})

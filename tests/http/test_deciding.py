@@ -43,7 +43,7 @@ def waiting(server: Live, client: httpx.Client, state: ChangeState = "awaiting")
     """Store an incident and a change with a candidate that waits; return the stable and the candidate version."""
     client.put("/v1/features/support").raise_for_status()
     stable = client.get("/v1/features/support/rollout").json()["rollout"]["stable_version_id"]
-    candidate = seal(server.engine.redactor, Version(feature="support", created_at=NOW, model="better"))
+    candidate = seal(server.engine.redactor.of("default"), Version(feature="support", created_at=NOW, model="better"))
     change = Change(
         id=CHANGE, feature="support", kind="exemplar", state=state, created_at=NOW, base_version_id=stable,
         candidate_version_id=candidate.record.id, incident_id=INCIDENT,

@@ -172,7 +172,9 @@ def test_no_project_sees_another(fresh: Live, client: httpx.Client) -> None:
 
     client.post("/v1/events", content=body(inference(1), feedback(1))).raise_for_status()
     minted = mint("admin", "other", "", NOW)
-    writes = Writes(projects=[Project(id="other", created_at=NOW)], keys=[seal(fresh.engine.redactor, minted.key)])
+    writes = Writes(
+        projects=[Project(id="other", created_at=NOW)], keys=[seal(fresh.engine.redactor.of("default"), minted.key)]
+    )
     fresh.engine.store.commit({"other": writes})
     with httpx.Client(base_url=fresh.url, headers={"Authorization": f"Bearer {minted.secret}"}) as other:
         for path in ("/v1/inferences", "/v1/feedback", "/v1/features", "/v1/feedback/orphans"):

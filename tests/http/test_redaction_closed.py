@@ -48,8 +48,18 @@ class Raising(Redactor):
         return super().identifier(text)
 
 
+class Always:
+    """The same redactor for every project."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def of(self, project_id: str) -> Redactor:
+        return self._redactor
+
+
 def break_redactor(server: Live) -> None:
-    server.engine.intake._redactor = Raising(key=bytes(32))
+    server.engine.intake._cleaners = Always(Raising(key=bytes(32)))
 
 
 def raw_files(folder: Path) -> list[str]:
@@ -99,8 +109,8 @@ def test_an_event_is_refused_when_even_its_ids_cannot_be_judged(tmp_path: Path) 
         def version(self, _value: str) -> None: ...
 
     with live(tmp_path, clock=SetClock(NOW)) as server, server.client("ingest") as client:
-        server.engine.intake._redactor = Dead(key=bytes(32))
-        server.engine.intake._admission._cleaner = server.engine.redactor
+        server.engine.intake._cleaners = Always(Dead(key=bytes(32)))
+        server.engine.intake._admission._cleaners = server.engine.redactor
         answer = client.post("/v1/events", json=[inference("bad", input=RAW)]).json()
         assert [one["code"] for one in answer["rejected"]] == ["redaction_failed"]
     assert raw_files(tmp_path) == []

@@ -14,7 +14,8 @@ import msgspec
 from trimtab.act.rollout import exposed, promoted, restored, withdrawn
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, Incident, Rollout, Version
-from trimtab.redact.wall import Cleaner, seal
+from trimtab.redact.project import Cleaners
+from trimtab.redact.wall import seal
 from trimtab.store.ports import HotStore, Switch, Writes
 
 __all__ = ["Decisions"]
@@ -45,10 +46,15 @@ class Decisions:
     """
 
     def __init__(
-        self, store: HotStore, cleaner: Cleaner, *, first_share: float, turn: AbstractContextManager[Any] | None = None
+        self,
+        store: HotStore,
+        cleaners: Cleaners,
+        *,
+        first_share: float,
+        turn: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._store = store
-        self._cleaner = cleaner
+        self._cleaners = cleaners
         self._first_share = first_share
         self.turn: AbstractContextManager[Any] = turn or threading.RLock()
 
@@ -120,7 +126,7 @@ class Decisions:
     @_in_turn
     def serve(self, project_id: str, version: Version, now: datetime) -> Rollout:
         """Store a version made by hand and serve it to everyone."""
-        sealed = seal(self._cleaner, version)
+        sealed = seal(self._cleaners.of(project_id), version)
         rollout = self._rollout(project_id, version.feature)
         switch = restored(rollout, sealed.record.id, now)
         self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})

@@ -20,7 +20,8 @@ from trimtab.config import Settings
 from trimtab.errors import NotFound
 from trimtab.ids import content_id, derived_id
 from trimtab.records import Case, Change, Correction, Exemplar, Incident, Rollout, Run, RunStep, Version, text_of
-from trimtab.redact.wall import Cleaner, seal, seal_all
+from trimtab.redact.project import Cleaners
+from trimtab.redact.wall import seal, seal_all
 from trimtab.stats.bucket import split_part
 from trimtab.store.ports import HotStore, Query, Writes
 
@@ -60,10 +61,10 @@ class ExemplarPlaybook:
     """
 
     def __init__(
-        self, store: HotStore, cleaner: Cleaner, settings: Settings, runner: Runner, *, clock: Clock | None = None
+        self, store: HotStore, cleaners: Cleaners, settings: Settings, runner: Runner, *, clock: Clock | None = None
     ) -> None:
         self._store = store
-        self._cleaner = cleaner
+        self._cleaners = cleaners
         self._settings = settings
         self._runner = runner
         self._clock = clock
@@ -115,7 +116,7 @@ class ExemplarPlaybook:
                 for item in judged
             ]
             detail = {"corrections": [item.feedback_id for item in found[:limit]], "cases": len(cases)}
-            return Writes(runs=[_begun(order)], cases=seal_all(self._cleaner, cases)), detail
+            return Writes(runs=[_begun(order)], cases=seal_all(self._cleaners.of(order.project_id), cases)), detail
 
         return self._once(order, "gather", work)
 
@@ -153,7 +154,7 @@ class ExemplarPlaybook:
                 incident_id=order.incident_id,
                 change_id=change.id,
             )
-            sealed = seal(self._cleaner, version)
+            sealed = seal(self._cleaners.of(order.project_id), version)
             change = msgspec.structs.replace(change, candidate_version_id=sealed.record.id)
             if sealed.record.id == base.id:
                 change = msgspec.structs.replace(change, state="empty", reason="the exemplars change nothing")
@@ -217,7 +218,7 @@ class ExemplarPlaybook:
         run = self._store.run(order.project_id, order.run_id) or _begun(order)
         if run.state != "running":
             return
-        line = self._cleaner.batch([reason])[0][:2000]
+        line = self._cleaners.of(order.project_id).batch([reason])[0][:2000]
         ended = msgspec.structs.replace(run, state="failed", ended_at=self._now(order), error=line, steps=[])
         writes = Writes(runs=[ended])
         change = self._store.change(order.project_id, derived_id("change", order.run_id))

@@ -208,7 +208,7 @@ def _keys(folder: Path) -> dict[str, str]:
     """Make the store and the keys that the sample product uses, before the server starts on it."""
     with assemble(Settings(storage=Storage(path=str(folder))), clock=SetClock(START)) as engine:
         minted = {kind: mint(kind, "default", "demo", START) for kind in ("admin", "ingest")}
-        keys = [seal(engine.redactor, item.key) for item in minted.values()]
+        keys = [seal(engine.redactor.of("default"), item.key) for item in minted.values()]
         engine.store.commit({"default": Writes(keys=keys)})
         return {kind: item.secret for kind, item in minted.items()}
 

@@ -21,7 +21,7 @@ from trimtab.config import Settings
 from trimtab.errors import NotFound
 from trimtab.records import KeyKind, Project
 from trimtab.redact.wall import seal
-from trimtab.runtime.assemble import DATABASE, open_redactor
+from trimtab.runtime.assemble import DATABASE, open_redactors
 from trimtab.server.auth import Minted, mint
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
@@ -50,7 +50,7 @@ def make_key(
         store.commit({project_id: Writes(projects=[Project(id=project_id, created_at=now)])})
     elif project_id not in projects:
         raise NotFound(f"no project {project_id!r}; there is {', '.join(sorted(projects)) or 'none yet'}")
-    store.commit({project_id: Writes(keys=[seal(open_redactor(settings), minted.key)])})
+    store.commit({project_id: Writes(keys=[seal(open_redactors(settings, store).of(project_id), minted.key)])})
     return minted
 
 
@@ -112,7 +112,7 @@ def revoke(
             raise NotFound(f"no key {key_id!r} in project {project!r}; `trimtab key list` shows them")
         if found.revoked_at is None:
             revoked = msgspec.structs.replace(found, revoked_at=SystemClock().now())
-            store.commit({project: Writes(keys=[seal(open_redactor(settings), revoked)])})
+            store.commit({project: Writes(keys=[seal(open_redactors(settings, store).of(project), revoked)])})
         typer.echo(f"Key {key_id} is revoked.")
 
 

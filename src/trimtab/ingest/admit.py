@@ -11,7 +11,7 @@ from trimtab.config import Ingest
 from trimtab.errors import InputError, TimeInFuture, TimeTooOld, UnknownFeature
 from trimtab.ingest.feature import declare
 from trimtab.records import Event
-from trimtab.redact.wall import Cleaner
+from trimtab.redact.project import Cleaners
 from trimtab.store.ports import HotStore
 
 __all__ = ["Admission"]
@@ -20,9 +20,9 @@ __all__ = ["Admission"]
 class Admission:
     """Decides event by event. Features are remembered: the store is asked only about a name not seen before."""
 
-    def __init__(self, store: HotStore, cleaner: Cleaner, clock: Clock, settings: Ingest) -> None:
+    def __init__(self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest) -> None:
         self._store = store
-        self._cleaner = cleaner
+        self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
         self._known: dict[str, set[str]] = {}
@@ -49,7 +49,7 @@ class Admission:
                 return
             for name in names:
                 if name not in known and len(known) < self._settings.max_features:
-                    declare(self._store, self._cleaner, self._clock, project_id, name)
+                    declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
                     known.add(name)
 
     def refuse(self, project_id: str, event: Event, now: datetime) -> InputError | None:

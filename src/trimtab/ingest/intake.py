@@ -23,6 +23,7 @@ from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
 from trimtab.ingest.sender import APP, Sender
 from trimtab.records import Event, Redacted
+from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import Cleaner, seal, seal_all, withhold
 from trimtab.store.ports import Arrival, HotStore
 
@@ -62,17 +63,17 @@ class Intake:
     def __init__(
         self,
         store: HotStore,
-        redactor: Cleaner,
+        cleaners: Cleaners,
         clock: Clock,
         settings: Ingest,
         *,
         body_bytes: int = _BODY_BYTES,
     ) -> None:
-        self._redactor = redactor
+        self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
         self._body_bytes = body_bytes
-        self._admission = Admission(store, redactor, clock, settings)
+        self._admission = Admission(store, cleaners, clock, settings)
         self.journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
         self.tally = Tally()
         self.on_stored: Callable[[], None] | None = None
@@ -231,37 +232,37 @@ class Intake:
                 admitted.append((index, event))
             else:
                 refused.append((index, error))
-        sealed = self._sealed(admitted, refused)
+        sealed = self._sealed(self._cleaners.of(project_id), admitted, refused)
         arrivals = [Arrival(project_id, event, now) for event in sealed]
         rejected = decoded.rejected + [refusal(index, error) for index, error in refused]
         rejected.sort(key=lambda rejection: rejection.index)
         return _Clean(arrivals, rejected, [error for _, error in refused])
 
     def _sealed(
-        self, admitted: Sequence[tuple[int, Event]], refused: list[tuple[int, TrimtabError]]
+        self, cleaner: Cleaner, admitted: Sequence[tuple[int, Event]], refused: list[tuple[int, TrimtabError]]
     ) -> list[Redacted[Event]]:
         """Clean all in one go; should that fail, each alone, so that only the event at fault loses its words."""
         log = structlog.get_logger("trimtab.ingest")
         try:
-            return seal_all(self._redactor, [event for _, event in admitted])
+            return seal_all(cleaner, [event for _, event in admitted])
         except Exception:  # noqa: BLE001  whatever the reason: what cannot be cleaned is not stored
             log.warning("cleaning a batch failed; going through it one by one")
         sealed = []
         for index, event in admitted:
             try:
-                sealed.append(self._one_sealed(event))
+                sealed.append(self._one_sealed(cleaner, event))
             except Exception as error:  # noqa: BLE001  as above
                 log.warning("an event's words could not even be withheld", kind=type(error).__name__)
                 message = "this event could not be cleaned of personal data, so it was not stored; please report it"
                 refused.append((index, RedactionFailed(message)))
         return sealed
 
-    def _one_sealed(self, event: Event) -> Redacted[Event]:
+    def _one_sealed(self, cleaner: Cleaner, event: Event) -> Redacted[Event]:
         """Clean an event; should that fail, keep its ids and numbers without its words."""
         try:
-            return seal(self._redactor, event)
+            return seal(cleaner, event)
         except Exception as error:  # noqa: BLE001  as above
-            withheld = withhold(self._redactor, event)
+            withheld = withhold(cleaner, event)
             self.tally.withheld += 1
             # The error's type only: its message could carry the very words that could not be cleaned.
             structlog.get_logger("trimtab.ingest").error("cleaning an event failed", kind=type(error).__name__)

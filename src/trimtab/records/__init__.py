@@ -6,7 +6,17 @@ redactor treats it (`Text`, `Payload`, `Identifier`) or has a grammar that leave
 """
 
 from trimtab.records.event import Chunk, Event, Feedback, Inference, Message, Profile, text_of
-from trimtab.records.feature import ApiKey, Exemplar, Feature, Project, Rollout, Rule, Version
+from trimtab.records.feature import (
+    ApiKey,
+    Exemplar,
+    Feature,
+    Project,
+    RedactionPattern,
+    RedactionSettings,
+    Rollout,
+    Rule,
+    Version,
+)
 from trimtab.records.field import (
     Arm,
     FeedbackKind,
@@ -16,6 +26,7 @@ from trimtab.records.field import (
     Line,
     Name,
     Origin,
+    Pattern,
     Payload,
     Record,
     Redacted,
@@ -74,11 +85,14 @@ __all__ = [
     "Opinion",
     "Origin",
     "Outcome",
+    "Pattern",
     "Payload",
     "Profile",
     "Project",
     "Record",
     "Redacted",
+    "RedactionPattern",
+    "RedactionSettings",
     "Rollout",
     "Rule",
     "Run",

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from trimtab.ids import content_id
 from trimtab.records.event import Message
-from trimtab.records.field import KeyKind, Name, Origin, Record, Text, Time, Uuid
+from trimtab.records.field import KeyKind, Name, Origin, Pattern, Record, Text, Time, Uuid
 
-__all__ = ["ApiKey", "Exemplar", "Feature", "Project", "Rollout", "Rule", "Version"]
+__all__ = [
+    "ApiKey",
+    "Exemplar",
+    "Feature",
+    "Project",
+    "RedactionPattern",
+    "RedactionSettings",
+    "Rollout",
+    "Rule",
+    "Version",
+]
 
 
 class Project(Record, frozen=True):
@@ -36,6 +46,29 @@ class ApiKey(Record, frozen=True):
     created_at: Time
     revoked_at: Time | None = None
     origins: list[Origin] = []
+
+
+class RedactionPattern(Record, frozen=True):
+    """A pattern of the project's own: `name` is for people, whatever `pattern` matches becomes `<CUSTOM>`."""
+
+    name: Text
+    pattern: Pattern
+
+
+class RedactionSettings(Record, frozen=True):
+    """What a project wants redacted. Written once per `revision`, all of which are kept: rows name theirs.
+
+    `disabled` are kinds of findings that are left alone, `allow` patterns whose whole match is left alone, `extra`
+    patterns that are taken too. `updated_by` is the id of the key it was set with.
+    """
+
+    revision: Annotated[int, Meta(ge=1)]
+    updated_at: Time
+    mode: Literal["strict", "lenient"] = "strict"
+    disabled: list[Name] = []
+    allow: list[Pattern] = []
+    extra: list[RedactionPattern] = []
+    updated_by: Uuid | None = None
 
 
 class Feature(Record, frozen=True):

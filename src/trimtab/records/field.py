@@ -16,6 +16,7 @@ __all__ = [
     "Line",
     "Name",
     "Origin",
+    "Pattern",
     "Payload",
     "Record",
     "Redacted",
@@ -47,6 +48,9 @@ Payload = Annotated[str | list[Any] | dict[str, Any], Meta(extra={"pii": "value"
 
 Known = Annotated[str, Meta(min_length=1, max_length=256, extra={"pii": "known"})]
 """What an event says about its own user: taken out of all its words, then dropped. Never stored."""
+
+Pattern = Annotated[str, Meta(min_length=1, max_length=200, extra={"pii": "none"})]
+"""A regular expression by an administrator. Kept as it was written, or it would no longer match what it should."""
 
 Line = Annotated[str, Meta(max_length=2000, extra={"pii": "none"})]
 """A line the engine wrote itself from numbers, ids and names; words of others pass the redactor before they join it."""

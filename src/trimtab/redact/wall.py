@@ -1,7 +1,7 @@
 """The door into storage: takes a record, cleans every word in it, and hands it on behind the wall.
 
 Which fields hold words is written beside the fields themselves (`Meta(extra={"pii": ...})` in `trimtab.records`), so a
-new field is covered the day it is declared. This module is the only maker of `Redacted`.
+new field is covered the day it is declared. Only this package makes `Redacted`.
 """
 
 from __future__ import annotations

@@ -22,16 +22,19 @@ from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
+from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import ConfigError, Conflict, Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.records import Project
-from trimtab.redact.engine import Redactor
+from trimtab.redact.ner import SecondLook
+from trimtab.redact.plugin import open_detector
 from trimtab.redact.policy import LENIENT, STRICT
+from trimtab.redact.project import Redactors
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor"]
+__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactors"]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
@@ -60,7 +63,8 @@ class Engine:
         settings: Settings,
         clock: Clock,
         store: HotStore,
-        redactor: Redactor,
+        redactor: Redactors,
+        rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
         runner: Runner,
@@ -72,6 +76,7 @@ class Engine:
         self.clock = clock
         self.store = store
         self.redactor = redactor
+        self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
         self.runner = runner
@@ -130,9 +135,10 @@ def assemble(
     with contextlib.ExitStack() as undo:
         lock = _locked(folder)
         undo.callback(os.close, lock)
-        redactor = open_redactor(settings)
         store = open_sqlite(folder / DATABASE)
         undo.callback(store.close)
+        redactor = open_redactors(settings, store)
+        rescan = RescanStage(store, redactor)
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
@@ -146,12 +152,14 @@ def assemble(
             clock=clock,
             store=store,
             redactor=redactor,
+            rescan=rescan,
             intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),
+                rescan,
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
@@ -162,10 +170,18 @@ def assemble(
         return engine
 
 
-def open_redactor(settings: Settings) -> Redactor:
-    """Return the redactor of the directory `settings.storage.path`, whose key is made on first use."""
-    policy = LENIENT if settings.redaction.policy == "lenient" else STRICT
-    return Redactor(key=_redaction_key(Path(settings.storage.path)), policy=policy)
+def open_redactors(settings: Settings, store: HotStore) -> Redactors:
+    """Return the redactors of the directory `settings.storage.path`, whose key is made on first use.
+
+    Raises ConfigError or MissingExtra for a detector of `[ner]` that cannot be opened.
+    """
+    detector = open_detector(settings.ner)
+    return Redactors(
+        key=_redaction_key(Path(settings.storage.path)),
+        read=store.redactions,
+        default=LENIENT if settings.redaction.policy == "lenient" else STRICT,
+        second=SecondLook(detector) if detector is not None else None,
+    )
 
 
 def _runner(settings: Settings) -> Runner:

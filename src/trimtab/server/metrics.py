@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from trimtab.enrich.rescan import KINDS
+from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
 from trimtab.store.ports import Page, Query
 
@@ -98,10 +100,37 @@ class _EngineCounts(Collector):
             "Texts replaced whole, not cleaned, and events stored without their words",
             self._engine.redactor.failures + tally.withheld,
         )
+        yield from self._rescan()
         yield self._lag()
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
         waiting.add_metric([], len(self._engine.store.backfills(_MOST_BACKFILLS)))
         yield waiting
+
+    def _rescan(self) -> Iterator[Metric]:
+        """How far rows have been cleaned again since the rules of their project changed."""
+        left = dict.fromkeys(KINDS, 0)
+        rewritten = dict.fromkeys(KINDS, 0)
+        for project in self._engine.store.projects():
+            try:
+                progress = self._engine.rescan.progress(project.id)
+            except Unavailable:  # its settings cannot be used, which `blocked` says
+                continue
+            for one in progress:
+                left[one.kind] = max(left[one.kind], one.last - one.seq)
+                rewritten[one.kind] += one.rewritten
+        lag = GaugeMetricFamily(
+            "trimtab_rescan_lag_rows", "Rows not yet looked at since redaction rules changed", labels=["kind"]
+        )
+        changed = GaugeMetricFamily(
+            "trimtab_rescan_rewritten_rows", "Rows that the redaction rules of now have changed", labels=["kind"]
+        )
+        for kind in KINDS:
+            lag.add_metric([kind], left[kind])
+            changed.add_metric([kind], rewritten[kind])
+        yield lag
+        yield changed
+        blocked = self._engine.rescan.problem is not None
+        yield GaugeMetricFamily("trimtab_rescan_blocked", "Whether rows wait because they cannot be cleaned", blocked)
 
     def _lag(self) -> Metric:
         """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from trimtab.records import (
     Outcome,
     Project,
     Redacted,
+    RedactionSettings,
     Rollout,
     Run,
     RunStep,
@@ -36,7 +37,10 @@ __all__ = [
     "Exposure",
     "Page",
     "Query",
+    "Rescan",
+    "RescanKind",
     "Session",
+    "Stale",
     "Stored",
     "Switch",
     "Target",
@@ -131,6 +135,30 @@ class Backfill(NamedTuple):
     after: str = ""
 
 
+RescanKind = Literal["inferences", "feedback", "versions", "cases", "features", "users"]
+"""The tables whose words are cleaned again when the rules of their project change."""
+
+
+class Rescan(NamedTuple):
+    """How far the rows of one kind have been cleaned again: all up to `seq` went through `rules` or stricter ones.
+
+    `rewritten` counts the rows in which that changed something, under these rules.
+    """
+
+    project_id: str
+    kind: RescanKind
+    rules: str
+    seq: int
+    rewritten: int
+
+
+class Stale(NamedTuple):
+    """Rows to clean again, in order of arrival, and the place up to which the store has looked for them."""
+
+    rows: list[Stored[Any]]
+    reached: int
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
@@ -191,7 +219,9 @@ class Writes(Struct, kw_only=True):
     was spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
     latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. A
     session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
-    and backfills that are written again the latest (`updated_at`, `asked_at`) stays. Raises ValueError
+    and backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its
+    words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
+    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. Raises ValueError
     for a key or project that belongs to another project than the one it is written under.
     """
 
@@ -224,3 +254,6 @@ class Writes(Struct, kw_only=True):
     audits: list[AuditItem] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
+    redactions: list[Redacted[RedactionSettings]] = []
+    rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
+    rescans: list[Rescan] = []

@@ -30,6 +30,7 @@ from trimtab.records import (
     Opinion,
     Outcome,
     Project,
+    RedactionSettings,
     Rollout,
     Run,
     User,
@@ -41,7 +42,10 @@ from trimtab.store.exchange import (
     Exposure,
     Page,
     Query,
+    Rescan,
+    RescanKind,
     Session,
+    Stale,
     Stored,
     Switch,
     Target,
@@ -63,7 +67,11 @@ __all__ = [
     "LoopStore",
     "Page",
     "Query",
+    "RedactionStore",
+    "Rescan",
+    "RescanKind",
     "Session",
+    "Stale",
     "Stored",
     "Switch",
     "Target",
@@ -323,7 +331,37 @@ class LoopStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, Protocol):
+class RedactionStore(Protocol):
+    """What projects want redacted, and which rows were cleaned by what."""
+
+    def redactions(self, project_id: str) -> list[RedactionSettings]:
+        """Return every revision of the project's redaction settings, oldest first."""
+        ...
+
+    def stale(
+        self, kind: RescanKind, project_id: str, rules: Sequence[str], *, after: int, limit: int, look: int
+    ) -> Stale:
+        """Return at most `limit` rows of the project after `after` that went through none of `rules`, in order.
+
+        At most `look` places are looked at; `reached` is the last of them, or of the rows when `limit` ended the look.
+        Rows that keep no rules (versions, cases, features, users) are all returned.
+        """
+        ...
+
+    def last_seq(self, kind: RescanKind) -> int:
+        """Return the place of the newest row of the kind, of all projects (0 when there never was one)."""
+        ...
+
+    def rescans(self, project_id: str) -> dict[RescanKind, Rescan]:
+        """Return how far the project's rows have been cleaned again, by kind."""
+        ...
+
+    def count_rules(self, project_id: str) -> dict[str, dict[RescanKind, int]]:
+        """Return how many inferences and feedback events went through which rules. Reads both tables whole."""
+        ...
+
+
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

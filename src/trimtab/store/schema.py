@@ -40,6 +40,7 @@ from trimtab.records import (
     Opinion,
     Outcome,
     Project,
+    RedactionSettings,
     Rollout,
     Run,
     RunStep,
@@ -64,6 +65,7 @@ __all__ = [
     "OPINIONS",
     "OUTCOMES",
     "PROJECTS",
+    "REDACTIONS",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -80,6 +82,7 @@ __all__ = [
     "metadata",
     "orphans",
     "probe",
+    "rescans",
     "segments",
     "sessions",
     "targets",
@@ -209,6 +212,7 @@ API_KEYS = Noun("api_keys", ApiKey, key=("project_id", "id"))
 PROJECTS = Noun("projects", Project, key=("project_id", "id"))
 USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
+REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
@@ -228,6 +232,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     PROJECTS,
     USERS,
     CALIBRATIONS,
+    REDACTIONS,
     AUDITS,
 )
 
@@ -293,6 +298,14 @@ backfills = _derived(
     _part("key"),
     Column("asked_at", BigInteger(), nullable=False),
     Column("after", LargeBinary(16), nullable=False),
+)
+rescans = _derived(
+    "rescans",
+    _part("project_id"),
+    _part("kind"),
+    Column("rules", Text(), nullable=False),
+    Column("seq", BigInteger(), nullable=False),
+    Column("rewritten", BigInteger(), nullable=False),
 )
 orphans = _derived(
     "orphans",

@@ -177,7 +177,7 @@ class Session:
 
     def _create(self) -> None:
         now = self.clock.now()
-        cleaner = self.engine.redactor
+        cleaner = self.engine.redactor.of(PROJECT)
         exemplars = [
             Exemplar(id=f"launch-{place}", input=row.text, output=row.label)
             for place, row in enumerate(self.world.launch)

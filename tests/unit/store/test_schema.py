@@ -32,6 +32,7 @@ SAMPLES: list[Any] = [
     a.user(),
     a.calibration(),
     a.audit_item(SERVED),
+    a.redaction(1),
 ]
 NOT_STORED = {
     "CaseResult",
@@ -44,6 +45,7 @@ NOT_STORED = {
     "Profile",
     "Record",
     "Redacted",
+    "RedactionPattern",
     "Rule",
 }
 

@@ -90,7 +90,7 @@ def declare_feature(request: Call, feature: FromPath[str], body: RawBody) -> Fea
     """Declare a feature with an empty first Version; one declared before stays as it is."""
     told, engine, project_id = read(body, Declaration), engine_of(request), request.auth.project_id
     name = checked_name(feature)
-    declare(engine.store, engine.redactor, engine.clock, project_id, name, told.description)
+    declare(engine.store, engine.redactor.of(project_id), engine.clock, project_id, name, told.description)
     return next(item for item in engine.store.features(project_id) if item.name == name)
 
 
@@ -149,7 +149,7 @@ def create_version(request: Call, feature: FromPath[str], body: RawBody) -> Serv
         parent_id=rollout.stable_version_id,
         note=told.note,
     )
-    sealed = seal(engine.redactor, version)
+    sealed = seal(engine.redactor.of(project_id), version)
     if told.serve:
         rollout = engine.decisions.serve(project_id, version, now)
     else:
@@ -210,7 +210,7 @@ def create_case(request: Call, feature: FromPath[str], body: RawBody) -> Case:
         check=told.check,
         severity=told.severity,
     )
-    sealed = seal(engine.redactor, case)
+    sealed = seal(engine.redactor.of(project_id), case)
     engine.store.commit({project_id: Writes(cases=[sealed])})
     return sealed.record
 

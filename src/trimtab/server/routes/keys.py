@@ -73,7 +73,7 @@ def create_key(request: Call, body: RawBody) -> ShownKey:
     """Make a key. Its secret is in this answer and nowhere else."""
     told, engine, project_id = read(body, NewKey), engine_of(request), request.auth.project_id
     minted = mint(told.kind, project_id, told.label, engine.clock.now(), origins=told.origins)
-    sealed = seal(engine.redactor, minted.key)
+    sealed = seal(engine.redactor.of(project_id), minted.key)
     engine.store.commit({project_id: Writes(keys=[sealed])})
     keyring: Keyring = request.app.state.keyring
     keyring.forget(sealed.record)
@@ -94,7 +94,7 @@ def revoke_key(request: Call, key_id: FromPath[str]) -> KeyInfo:
     if live == [key]:
         raise Conflict("this is the last admin key; make another first, or use `trimtab key revoke` on the machine")
     revoked = msgspec.structs.replace(key, revoked_at=engine.clock.now())
-    engine.store.commit({project_id: Writes(keys=[seal(engine.redactor, revoked)])})
+    engine.store.commit({project_id: Writes(keys=[seal(engine.redactor.of(project_id), revoked)])})
     keyring: Keyring = request.app.state.keyring
     keyring.forget(revoked)
     return _info(revoked)

@@ -52,7 +52,7 @@ def put_user(request: Call, user_id: FromPath[str], body: RawBody) -> User:
     told, engine, project_id = read(body, UserFacts), engine_of(request), request.auth.project_id
     now = engine.clock.now()
     user = User(id=_user_id(user_id), updated_at=now, **{name: getattr(told, name) for name in told.__struct_fields__})
-    sealed = seal(engine.redactor, user)
+    sealed = seal(engine.redactor.of(project_id), user)
     asked = Backfill(project_id, "user", sealed.record.id, now)
     engine.store.commit({project_id: Writes(users=[sealed], backfills=[asked])})
     if request.app.state.workers is not None:
@@ -65,7 +65,7 @@ def show_user(request: Call, user_id: FromPath[str]) -> User:
     """Show what is known of a user."""
     engine = engine_of(request)
     # An id that is an e-mail address or a telephone number is kept under its pseudonym.
-    known = engine.redactor.identifier(_user_id(user_id))
+    known = engine.redactor.of(request.auth.project_id).identifier(_user_id(user_id))
     user = engine.store.users(request.auth.project_id, [known]).get(known)
     if user is None:
         raise NotFound("nothing is known of this user; PUT /v1/users/{id} says what is", param="user_id")
@@ -80,7 +80,7 @@ def show_user(request: Call, user_id: FromPath[str]) -> User:
 def show_session(request: Call, session_id: FromPath[str]) -> Listing[SessionTurn]:
     """Show a conversation, turn by turn: what was asked and answered, what people did with it, what it is worth."""
     engine, project_id = engine_of(request), request.auth.project_id
-    key = engine.redactor.identifier(unquote(session_id))
+    key = engine.redactor.of(project_id).identifier(unquote(session_id))
     turns = engine.store.turns(project_id, [key]).get(key, [])
     if not turns:
         raise NotFound("no answer of such a session is stored", param="session_id")

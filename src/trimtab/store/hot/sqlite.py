@@ -153,6 +153,7 @@ class SqliteDatabase:
         )
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA secure_delete = ON")  # words that were cleaned again must not lie on in free space
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:

@@ -25,6 +25,7 @@ from trimtab.records import Opinion, Redacted
 from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
+from trimtab.store.hot.redaction import RedactionStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
@@ -69,6 +70,7 @@ class Committer:
         self._outcome_gone = self._outcome_statement()
         self._opinion_gone = self._opinion_statement()
         self._enriching = EnrichingStatements(database)
+        self._redaction = RedactionStatements(database)
         self._join, self._found = self._join_statements()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
@@ -87,11 +89,14 @@ class Committer:
                 raise ValueError(
                     f"expected a rollout whose revision is above {switch.expected!r}, got {switch.rollout.revision!r}"
                 )
-        if not jobs and not switches:
+        redactions = [(project_id, sealed) for project_id, each in writes.items() for sealed in each.redactions]
+        if not jobs and not switches and not redactions:
             return
         with self._database.transaction() as write:
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
+            for project_id, sealed in redactions:
+                self._redaction.set(write, project_id, sealed)
             for statement, rows in jobs:
                 write.many(statement, rows)
 
@@ -121,6 +126,7 @@ class Committer:
         found.append((self._outcome_gone, ((project_id, id_bytes(inference_id)) for inference_id in writes.unjudged)))
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))
         found.append(self._enriching.replaced(project_id, writes))
+        found += self._redaction.jobs(project_id, writes)
         opinions = _latest(project_id, writes.opinions)
         found.append((self._opinion_gone, opinions))
         found.append((self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in opinions.values())))
