@@ -13,14 +13,14 @@ from sqlalchemy import Connection, Dialect, Executable, FromClause, create_engin
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
-from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, UPGRADES, Noun, metadata
+from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
 
 __all__ = ["SqliteDatabase", "open_sqlite"]
 
@@ -199,20 +199,33 @@ class SqliteDatabase:
             )
 
     def _create(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        # Looked at again behind the lock: two processes may open a new file at once.
         version = _pragma(connection, "user_version")
-        for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
-            for statement in UPGRADES[older]:
-                connection.execute(statement)
-        if version < SCHEMA_VERSION:
-            for table in metadata.sorted_tables:
-                connection.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=_DIALECT)))
-                for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                    connection.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
+        if 0 < version < SCHEMA_VERSION:
+            self._upgrade()
+        elif version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            # Looked at again behind the lock: two processes may open a new file at once.
+            if _pragma(connection, "user_version") == 0:
+                for table in metadata.sorted_tables:
+                    connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+                    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                        connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+
+    def _upgrade(self) -> None:
+        """Bring an older file to this version, all of it or nothing."""
+        from trimtab.store.migrations.history import upgrade  # noqa: PLC0415  Alembic, only where there is work for it
+
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            if version < SCHEMA_VERSION:
+                upgrade(connection, version)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.commit()
 
 
 class _HintingCompiler(SQLiteCompiler):
