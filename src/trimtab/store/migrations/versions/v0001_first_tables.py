@@ -16,10 +16,12 @@ def upgrade() -> None:
     """Make every table."""
     _events()
     _judgements()
-    _loop()
+    _monitors()
+    _changes()
     _runs()
     _catalog()
-    _derived()
+    _counters()
+    _references()
 
 
 def _events() -> None:
@@ -111,7 +113,7 @@ def _judgements() -> None:
     op.create_index("outcomes_time", "outcomes", ["project_id", "feature", "created_at"])
 
 
-def _loop() -> None:
+def _monitors() -> None:
     record(
         "monitors",
         uuid("id"),
@@ -152,6 +154,9 @@ def _loop() -> None:
         key=("project_id", "id"),
     )
     op.create_index("incidents_feature", "incidents", ["project_id", "feature"])
+
+
+def _changes() -> None:
     record(
         "changes",
         uuid("id"),
@@ -272,7 +277,7 @@ def _catalog() -> None:
     )
 
 
-def _derived() -> None:
+def _counters() -> None:
     derived(
         "cursors",
         text("stage"),
@@ -289,6 +294,9 @@ def _derived() -> None:
         number("inferences"),
         key=("project_id", "feature", "minute", "version_id", "arm"),
     )
+
+
+def _references() -> None:
     derived(
         "joins",
         text("project_id"),
