@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic.operations import Operations
@@ -11,6 +12,8 @@ from sqlalchemy import Connection
 
 __all__ = ["migrations", "upgrade"]
 
+_one_at_a_time = threading.Lock()  # the operations of Alembic belong to the process, not to a connection
+
 
 def migrations() -> list[Script]:
     """Return all migrations, oldest first; the revision of each is its number in four digits."""
@@ -19,7 +22,7 @@ def migrations() -> list[Script]:
 
 def upgrade(connection: Connection, version: int) -> None:
     """Run every migration above `version` inside the transaction under way; who calls it stamps and commits."""
-    with Operations.context(MigrationContext.configure(connection)):
+    with _one_at_a_time, Operations.context(MigrationContext.configure(connection)):
         for migration in migrations():
             if int(migration.revision) > version:
                 migration.module.upgrade()

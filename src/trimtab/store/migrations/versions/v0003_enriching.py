@@ -106,5 +106,6 @@ def _derived() -> None:
         text("session_id"),
         number("created_at"),
         uuid("inference_id"),
+        text("feature"),
         key=("project_id", "session_id", "created_at", "inference_id"),
     )
