@@ -166,3 +166,24 @@ def test_a_file_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> None
         check=True,
     )
     assert told.stdout.strip() == "False"
+
+
+def test_of_many_processes_that_open_a_new_file_at_once_each_gets_the_store(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from trimtab.store.hot.sqlite import open_sqlite\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "store = open_sqlite(Path(sys.argv[1])); store.check(); store.close()"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", program, str(tmp_path / "hot.db")]
+    each = [
+        subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in each:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in each:
+        process.communicate("go\n", timeout=60)
+    assert [process.returncode for process in each] == [0] * 4
+    assert version_of(tmp_path / "hot.db") == SCHEMA_VERSION

@@ -28,6 +28,7 @@ _APPLICATION_ID = 0x54524D54  # "TRMT": tells our file from any other SQLite fil
 _PAGE_BYTES = 16_384
 _CACHE_KIB = 32_768
 _BUSY_TIMEOUT_S = 10.0
+_WAL_WAITS_S = [0.02] * 100
 _IDLE_READERS = 8
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _CURES = {
@@ -170,7 +171,7 @@ class SqliteDatabase:
         try:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             self._require_ours(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             self._create(connection)
@@ -233,6 +234,21 @@ class _HintingCompiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 SQLAlchemy's hook
         return text
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL. SQLite does not wait for others here, so of many who open a new file some ask again.
+
+    Raises sqlite3.OperationalError when the file stays locked.
+    """
+    for wait_s in (*_WAL_WAITS_S, None):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if wait_s is None or error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            threading.Event().wait(wait_s)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
