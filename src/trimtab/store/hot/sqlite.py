@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable, FromClause, create_engine
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Executable, FromClause, create_engine
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
@@ -102,8 +103,15 @@ class SqliteDatabase:
         with self.snapshot() as view:
             return view.rows(statement, values)
 
+    def settled(self, place: Column[Any]) -> list[ColumnElement[bool]]:  # noqa: ARG002  one writer: nothing comes late
+        """Return no condition."""
+        return []
+
+    def make_room(self, until: datetime) -> None:
+        """Do nothing: no table is split by time."""
+
     @contextmanager
-    def transaction(self) -> Iterator[_Write]:
+    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
         """Open the write; leaving it commits and syncs, an error undoes all of it."""
         with self._lock, self._explained():
             self._require_open()

@@ -80,7 +80,7 @@ class Committer:
         """Write all or nothing."""
         jobs = [job for project_id, each in writes.items() for job in self._jobs(project_id, each)]
         if positions:
-            jobs.append((self._cursor, list(positions.items())))
+            jobs.append((self._cursor, sorted(positions.items())))
         switches = [(project_id, switch) for project_id, each in writes.items() for switch in each.switches]
         for _, switch in switches:
             if switch.rollout.revision <= switch.expected:
@@ -89,7 +89,7 @@ class Committer:
                 )
         if not jobs and not switches:
             return
-        with self._database.transaction() as write:
+        with self._database.transaction(writes) as write:
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
             for statement, rows in jobs:

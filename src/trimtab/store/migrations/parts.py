@@ -15,10 +15,12 @@ from sqlalchemy import text as sql
 
 __all__ = ["derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
 
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def text(name: str, *, optional: bool = False, default: str | None = None) -> Column[Any]:
     """Return a column of text or JSON; `default` fills the rows that are there already."""
-    return Column(name, Text(), nullable=optional, server_default=default)
+    return Column(name, _TEXT, nullable=optional, server_default=default)
 
 
 def uuid(name: str, *, optional: bool = False) -> Column[Any]:
@@ -66,6 +68,7 @@ def events(name: str, *columns: Column[Any]) -> None:
             postgresql_partition_by="RANGE (id)",
         )
         _key(name, columns, ("project_id", "id"))
+        op.execute(f"CREATE TABLE {name}_other PARTITION OF {name} DEFAULT")
     else:
         record(name, *columns, key=("project_id", "id"))
 

@@ -1,0 +1,298 @@
+"""The hot store on PostgreSQL: many processes write at once; events come in by COPY; readers never skip a row."""
+
+from __future__ import annotations
+
+import select
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.types.string import StrBinaryDumper, StrDumper
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Executable,
+    Float,
+    LargeBinary,
+    create_engine,
+    event,
+    func,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+
+from trimtab.errors import ConfigError, Unavailable
+from trimtab.store.hot.database import Insert, Prepared
+from trimtab.store.hot.postgres_errors import explained
+from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
+from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
+from trimtab.store.hot.store import SqlHotStore
+from trimtab.store.ports import HotStore
+from trimtab.store.schema import Noun
+
+__all__ = ["PostgresDatabase", "open_postgres"]
+
+_OLDEST_SERVER = 140_000
+_CONNECT_TIMEOUT_S = 10
+_CLAIMS = 0x54524D  # the first half of the key of an advisory lock; the second names a project
+_WEEKS_AHEAD = 4
+_MARGIN = timedelta(days=14)
+_DIALECT = PGDialect_psycopg(paramstyle="format")
+_SESSION = """
+SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '60s', false),
+    set_config('timezone', 'UTC', false),
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
+"""
+
+
+def open_postgres(url: str, *, connections: int = 10) -> HotStore:
+    """Open the hot store in the PostgreSQL database at `url` (postgresql://...); make its tables when there are none.
+
+    At most `connections` are open at a time; a call that finds none free waits 10 seconds. A password may stand in the
+    URL or come from PGPASSWORD or a password file; it is never shown. Raises `ConfigError` for a URL that cannot be
+    used, a server older than 14, and tables that a newer Trimtab or another program made, and `Unavailable` when the
+    server cannot be reached.
+
+    Where a connection breaks in the very moment of a commit, the call raises `Unavailable` though the rows may be
+    stored: every write may be sent again.
+    """
+    return SqlHotStore(PostgresDatabase(url, connections=connections))
+
+
+class PostgresDatabase:
+    """One PostgreSQL database behind a pool of connections."""
+
+    dialect: Dialect = _DIALECT
+    insert: Insert = staticmethod(postgresql.insert)
+
+    def __init__(self, url: str, *, connections: int = 10) -> None:
+        self._idle = threading.Condition()
+        self._busy = 0
+        self._closed = False
+        self._engine, self._place = _engine(url, connections)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._looking = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._making_room = threading.Lock()
+        try:
+            with self._explained(), self._engine.begin() as connection:
+                _require_version(connection, self._place)
+                prepare_database(connection)
+                self._room_until = made_until(connection)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[_View]:
+        """Open a view for reading that later writes do not change."""
+        with self._in_use(), self._explained(), self._looking.connect() as connection:
+            yield _View(connection)
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of one query."""
+        with self._in_use(), self._explained(), self._reading.connect() as connection:
+            return _View(connection).rows(statement, values)
+
+    def settled(self, place: Column[Any]) -> list[ColumnElement[bool]]:
+        """Return the condition that no transaction is still open that could write a row below this one."""
+        return [place < func.trimtab_horizon(type_=BigInteger())]
+
+    @contextmanager
+    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:
+        """Open a write; leaving it commits, an error undoes all of it. Writes with a claim in common take turns."""
+        with self._in_use(), self._explained(), self._engine.connect() as connection, connection.begin():
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection)
+            try:
+                # In one order for everyone, so that no two wait for each other.
+                for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
+                    raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLAIMS, key))
+                yield _Write(raw)
+            except BaseException:
+                if raw.closed:
+                    connection.invalidate()
+                raise
+
+    def make_room(self, until: datetime) -> None:
+        """See to it that the event tables have partitions for weeks to come, seen from `until`."""
+        if self._room_until is not None and until + _MARGIN < self._room_until:
+            return
+        with self._making_room:
+            for ahead in range(_WEEKS_AHEAD + 1):
+                for table in EVENTS:  # each in a transaction of its own: it holds back other writers for a moment
+                    with self._in_use(), self._explained(), self._engine.begin() as connection:
+                        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIMS})
+                        make_week(connection, table, week_of(until) + ahead * WEEK)
+            self._room_until = week_of(until) + (_WEEKS_AHEAD + 1) * WEEK
+
+    def close(self) -> None:
+        """Wait for what is under way, then close every connection."""
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: self._busy == 0)
+        self._engine.dispose()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._idle:
+            if self._closed:
+                raise Unavailable(f"expected an open store, the one of {self._place} is closed; open it again")
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, SQLAlchemyError) as error:
+            told = explained(error, self._place)
+            if told is error:
+                raise
+            raise told from error
+
+
+class _View:
+    """Reads on one borrowed connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query."""
+        return self._connection.execute(statement, dict(values or {})).fetchall()
+
+
+class _Write:
+    """The write under way on one connection."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
+        """Run the statement for each row of values."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement.sql.encode(), statement.arranged(rows))
+
+    def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
+        """Return the first row of a query inside the transaction."""
+        found: Sequence[Any] | None = self._connection.execute(
+            statement.sql.encode(), statement.arranged([values])[0]
+        ).fetchone()
+        return found
+
+    def insert_new(self, noun: Noun[Any], rows: Sequence[Sequence[Any]]) -> list[bool]:
+        """Insert the rows whose key is not there and say by position which they were."""
+        owner, key = noun.inserted.index("project_id"), noun.inserted.index("id")
+        first: dict[tuple[Any, Any], int] = {}
+        for place, row in enumerate(rows):
+            first.setdefault((row[owner], row[key]), place)
+        name, names = noun.table.name, ", ".join(f'"{column}"' for column in ("seq", *noun.inserted))
+        with self._connection.cursor() as cursor:
+            told = cursor.execute("SELECT trimtab_seq(%s)", (len(rows),)).fetchone()
+            assert told is not None
+            start = told[0]
+            cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{name} (LIKE {name}) ON COMMIT DELETE ROWS".encode())
+            with cursor.copy(f"COPY new_{name} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
+                copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])
+                # In the order of keys: two writers of the same rows then wait for each other only one way round.
+                for _, place in sorted(first.items()):
+                    copy.write_row((start + place, *rows[place]))
+            cursor.execute(
+                f"INSERT INTO {name} ({names}) SELECT {names} FROM new_{name} "
+                "ON CONFLICT DO NOTHING RETURNING seq".encode()
+            )
+            flags = [False] * len(rows)
+            for (seq,) in cursor:
+                flags[seq - start] = True
+        return flags
+
+
+class _Text(StrDumper):
+    """Text as PostgreSQL takes it, which has no NUL: the sign for what cannot be shown stands in its place."""
+
+    def dump(self, obj: str) -> Any:
+        """Return the bytes of `obj`."""
+        return super().dump(obj.replace("\x00", "\ufffd") if "\x00" in obj else obj)
+
+
+class _BinaryText(StrBinaryDumper):
+    """The same for COPY."""
+
+    def dump(self, obj: str) -> Any:
+        """Return the bytes of `obj`."""
+        return super().dump(obj.replace("\x00", "\ufffd") if "\x00" in obj else obj)
+
+
+def _copied(column: Column[Any]) -> str:
+    kinds: dict[type, str] = {LargeBinary: "bytea", BigInteger: "int8", Float: "float8", Boolean: "bool"}
+    return kinds.get(type(column.type), "text")
+
+
+def _engine(url: str, connections: int) -> tuple[Engine, str]:
+    """Return the engine, and the database's name without a password."""
+    try:
+        given = make_url(url)
+    except ArgumentError:
+        given = None  # its text may hold a password, so it is not shown
+    if given is None or given.get_backend_name() != "postgresql":
+        raise ConfigError(
+            "expected storage.url to be like postgresql://user@host:5432/database (or empty for SQLite)",
+            param="storage.url",
+        ) from None
+    host = given.host or given.query.get("host") or "localhost"
+    engine = create_engine(
+        given.set(drivername="postgresql+psycopg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_CONNECT_TIMEOUT_S,
+        pool_use_lifo=True,
+        use_native_hstore=False,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "trimtab", "keepalives_idle": 30},
+    )
+    event.listen(engine, "connect", _begin_session)
+    event.listen(engine, "checkout", _require_alive)
+    return engine, f"{given.database!r} on {host!r}"
+
+
+def _begin_session(connection: Any, _: object) -> None:
+    raw: psycopg.Connection[Any] = (
+        connection.driver_connection if hasattr(connection, "driver_connection") else connection
+    )
+    raw.adapters.register_dumper(str, _Text)
+    raw.adapters.register_dumper(str, _BinaryText)
+    raw.execute(_SESSION)
+    raw.commit()
+
+
+def _require_alive(connection: Any, *_: object) -> None:
+    """Let the pool take another connection where the server has ended this one: it then has something to be read."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
+
+
+def _require_version(connection: Connection, place: str) -> None:
+    version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
+    if version < _OLDEST_SERVER:
+        raise ConfigError(
+            f"expected PostgreSQL 14 or newer at {place}, got server_version_num {version!r}; upgrade it",
+            param="storage.url",
+        )
