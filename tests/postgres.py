@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-__all__ = ["PostgresServer", "postgres_server"]
+__all__ = ["PostgresServer", "database_name", "postgres_server"]
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -59,15 +59,15 @@ class PostgresServer:
         """Return the URL of one database."""
         return f"postgresql://{_USER}@/{database}?host={self._folder}"
 
-    def database(self) -> str:
-        """Make an empty database and return its URL."""
+    def database(self, *, like: str = "template0") -> str:
+        """Make a database, empty or a copy of the one named, and return its URL."""
         name = f"t{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.url(name)
 
     def drop(self, url: str) -> None:
         """End every session of the database and drop it."""
-        self.execute(f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {database_name(url)} WITH (FORCE)")
 
     def execute(self, statement: str, url: str | None = None) -> list[tuple[Any, ...]]:
         """Run a statement by itself and return its rows."""
@@ -75,10 +75,13 @@ class PostgresServer:
             done = connection.execute(statement.encode())
             return done.fetchall() if done.description else []
 
-    def dump(self, url: str, into: str) -> None:
-        """Copy one database into another, as a backup that is restored."""
-        dumped = self._run("pg_dump", "--no-owner", "--dbname", url)
-        self._run("psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "--dbname", into, given=dumped)
+    def dump(self, url: str) -> str:
+        """Return a backup of the database."""
+        return self._run("pg_dump", "--no-owner", "--dbname", url)
+
+    def restore(self, url: str, backup: str) -> None:
+        """Fill an empty database from a backup."""
+        self._run("psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "--dbname", url, given=backup)
 
     def _run(self, program: str, *arguments: str, given: str | None = None) -> str:
         root = os.geteuid() == 0
@@ -100,6 +103,11 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"{program} failed: {err.read_text()} {_tail(self._folder / 'log')}")
         return out.read_text()
+
+
+def database_name(url: str) -> str:
+    """Return the name of the database at that URL."""
+    return urlsplit(url).path[1:]
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import PostgresServer, postgres_server
-from trimtab.store.hot.postgres import open_postgres
+from tests.contract.hot_store_sample import NOW
+from tests.postgres import PostgresServer, database_name, postgres_server
+from trimtab.store.hot.postgres import PostgresDatabase, open_postgres
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore
 
@@ -20,8 +21,26 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def prepared(server: PostgresServer) -> str:
+    """Return the name of a database with our tables; a copy is made faster than a new one."""
+    url = server.database()
+    database = PostgresDatabase(url)
+    database.make_room(NOW)
+    database.close()
+    return database_name(url)
+
+
 @pytest.fixture
-def postgres_url(server: PostgresServer) -> Iterator[str]:
+def postgres_url(server: PostgresServer, prepared: str) -> Iterator[str]:
+    """Return the URL of a database with our tables and no rows."""
+    url = server.database(like=prepared)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def empty_url(server: PostgresServer) -> Iterator[str]:
     """Return the URL of a new, empty database."""
     url = server.database()
     yield url

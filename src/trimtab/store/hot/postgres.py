@@ -8,9 +8,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from psycopg.types.string import StrBinaryDumper, StrDumper
 from sqlalchemy import (
     BigInteger,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, OperationalError, SQLAlchemyError
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared
@@ -49,7 +50,8 @@ _CONNECT_TIMEOUT_S = 10
 _CLAIMS = 0x54524D  # the first half of the key of an advisory lock; the second names a project
 _WEEKS_AHEAD = 4
 _MARGIN = timedelta(days=14)
-_DIALECT = PGDialect_psycopg(paramstyle="format")
+_MINUTE = timedelta(minutes=1)
+_DIALECT = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
 _SESSION = """
 SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '60s', false),
     set_config('timezone', 'UTC', false),
@@ -85,6 +87,7 @@ class PostgresDatabase:
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._looking = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._making_room = threading.Lock()
+        self._room_refused: datetime | None = None
         try:
             with self._explained(), self._engine.begin() as connection:
                 _require_version(connection, self._place)
@@ -113,8 +116,7 @@ class PostgresDatabase:
     def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:
         """Open a write; leaving it commits, an error undoes all of it. Writes with a claim in common take turns."""
         with self._in_use(), self._explained(), self._engine.connect() as connection, connection.begin():
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, psycopg.Connection)
+            raw: psycopg.Connection[Any] = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
             try:
                 # In one order for everyone, so that no two wait for each other.
                 for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
@@ -126,16 +128,31 @@ class PostgresDatabase:
                 raise
 
     def make_room(self, until: datetime) -> None:
-        """See to it that the event tables have partitions for weeks to come, seen from `until`."""
+        """See to it that the event tables have partitions for weeks to come, seen from `until`.
+
+        Where a long read is in the way it is tried again a minute later; rows without a week of theirs are kept, too.
+        """
         if self._room_until is not None and until + _MARGIN < self._room_until:
             return
         with self._making_room:
-            for ahead in range(_WEEKS_AHEAD + 1):
-                for table in EVENTS:  # each in a transaction of its own: it holds back other writers for a moment
-                    with self._in_use(), self._explained(), self._engine.begin() as connection:
-                        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIMS})
-                        make_week(connection, table, week_of(until) + ahead * WEEK)
-            self._room_until = week_of(until) + (_WEEKS_AHEAD + 1) * WEEK
+            if self._room_refused is not None and abs(until - self._room_refused) < _MINUTE:
+                return
+            monday = week_of(until)
+            try:
+                for ahead in range(_WEEKS_AHEAD + 1):
+                    for table in EVENTS:
+                        self._make_week(table, monday + ahead * WEEK)
+            except OperationalError as error:
+                if not isinstance(error.orig, LockNotAvailable):
+                    raise explained(error, self._place) from error
+                self._room_refused = until
+            else:
+                self._room_until = monday + (_WEEKS_AHEAD + 1) * WEEK
+
+    def _make_week(self, table: str, monday: datetime) -> None:
+        with self._in_use(), self._engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")  # who waits here holds others back
+            make_week(connection, table, monday)
 
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -205,9 +222,7 @@ class _Write:
             first.setdefault((row[owner], row[key]), place)
         name, names = noun.table.name, ", ".join(f'"{column}"' for column in ("seq", *noun.inserted))
         with self._connection.cursor() as cursor:
-            told = cursor.execute("SELECT trimtab_seq(%s)", (len(rows),)).fetchone()
-            assert told is not None
-            start = told[0]
+            [[start]] = cursor.execute("SELECT trimtab_seq(%s)", (len(rows),)).fetchall()
             cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{name} (LIKE {name}) ON COMMIT DELETE ROWS".encode())
             with cursor.copy(f"COPY new_{name} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
                 copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])

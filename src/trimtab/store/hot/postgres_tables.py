@@ -97,8 +97,8 @@ def prepare_database(connection: Connection) -> None:
         connection.execute(text("UPDATE trimtab_meta SET version = :version"), {"version": SCHEMA_VERSION})
     elif version > SCHEMA_VERSION:
         raise ConfigError(
-            f"expected schema version {SCHEMA_VERSION} or older in the database of storage.url, got {version!r}, written "
-            "by a newer Trimtab; upgrade this one or restore the backup from before",
+            f"expected schema version {SCHEMA_VERSION} or older in the database of storage.url, got {version!r}, "
+            "written by a newer Trimtab; upgrade this one or restore the backup from before",
             param="storage.url",
         )
     _raise_offset(connection)
@@ -160,9 +160,10 @@ def _behind(connection: Connection) -> int | None:
     """Return the highest place in the database, if the next transaction's would not lie above it."""
     places = [f"SELECT max(seq) AS seq FROM {noun.table.name}" for noun in NOUNS]
     places.append(f"SELECT max(seq) AS seq FROM {cursors.name}")
+    highest = f"SELECT max(seq) AS highest FROM ({' UNION ALL '.join(places)}) AS places"
+    following = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint + xid_offset"
     found = connection.exec_driver_sql(
-        f"SELECT highest FROM (SELECT max(seq) AS highest FROM ({' UNION ALL '.join(places)}) AS places) AS places, "
-        f"trimtab_meta WHERE highest >> {_PLACE_BITS} >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint + xid_offset"
+        f"SELECT highest FROM ({highest}) AS found, trimtab_meta WHERE highest >> {_PLACE_BITS} >= {following}"
     ).first()
     return None if found is None else int(found[0])
 

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, text
 
 from trimtab.store.hot.postgres_tables import EVENTS
 
-__all__ = ["WEEK", "made_until", "make_week", "week_of", "weeks"]
+__all__ = ["WEEK", "drop_week", "made_until", "make_week", "week_of", "weeks"]
 
 WEEK = timedelta(days=7)
+_MAKING = 0x54524D57  # an advisory lock: of many who make a week one does
 _FIRST_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
@@ -44,6 +45,7 @@ def make_week(connection: Connection, table: str, monday: datetime) -> None:
 
     Rows of that week that came before it was made move over. Reading and writing other weeks goes on meanwhile.
     """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
     if monday in weeks(connection, table):
         return
     name = f"{table}_w{monday:%Y%m%d}"
@@ -55,6 +57,19 @@ def make_week(connection: Connection, table: str, monday: datetime) -> None:
         f"INSERT INTO {name} SELECT * FROM moved"
     )
     connection.exec_driver_sql(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})")
+
+
+def drop_week(connection: Connection, table: str, monday: datetime, *, keep: str = "false") -> int:
+    """Drop one week's partition in the transaction under way and return how many rows went.
+
+    `keep` is a condition over the table's columns; rows of which it holds move to the partition of all others.
+    """
+    name = f"{table}_w{monday:%Y%m%d}"
+    connection.exec_driver_sql(f"ALTER TABLE {table} DETACH PARTITION {name}")
+    kept = connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {name} WHERE {keep}").rowcount
+    count = int(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one())
+    connection.exec_driver_sql(f"DROP TABLE {name}")
+    return count - kept
 
 
 def _bound(monday: datetime) -> str:
