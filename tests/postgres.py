@@ -30,6 +30,7 @@ _SETTINGS = {
     "max_prepared_transactions": "2",
 }
 _USER = "postgres"
+_SOMEBODY: dict[str, Any] = {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 class PostgresServer:
@@ -84,7 +85,6 @@ class PostgresServer:
         self._run("psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "--dbname", url, given=backup)
 
     def _run(self, program: str, *arguments: str, given: str | None = None) -> str:
-        root = os.geteuid() == 0
         # Into files: a pipe would stay open for as long as the server that pg_ctl leaves behind.
         out, err = self._folder / "out", self._folder / "err"
         with out.open("w") as stdout, err.open("w") as stderr:
@@ -97,8 +97,7 @@ class PostgresServer:
                 stderr=stderr,
                 text=True,
                 check=False,
-                user="nobody" if root else None,
-                extra_groups=[] if root else None,
+                **_SOMEBODY,
             )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {err.read_text()} {_tail(self._folder / 'log')}")
@@ -114,17 +113,25 @@ def database_name(url: str) -> str:
 def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """Run a server for a while; `durable` syncs every commit, which tests that kill only clients do without."""
     folder = Path(tempfile.mkdtemp(prefix="tt-pg-"))
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    programs = _programs(folder)
+    # Ends the server when this process does, however it ends: its standard input is then closed.
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", f"read _; {programs}/pg_ctl -s -D data -m immediate stop; cd /; rm -rf {folder}"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **_SOMEBODY,
+    )
     try:
-        programs = _programs(folder)
-        if os.geteuid() == 0:
-            os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
         server = PostgresServer(folder, programs, durable=durable)
         server.start()
-        try:
-            yield server
-        finally:
-            server.stop(how="immediate")
+        yield server
     finally:
+        guard.communicate()
         shutil.rmtree(folder, ignore_errors=True)
 
 
