@@ -85,9 +85,8 @@ def follow(database: PostgresDatabase, dice: random.Random) -> tuple[list[str], 
         outcomes = store.outcomes_after(places[1], dice.randrange(1, 9))
         seen[0].extend(each.record.id for each in inferences)
         seen[1].extend(each.record.inference_id for each in outcomes)
-        places[:] = [
-            rows[-1].seq if rows else place for rows, place in zip((inferences, outcomes), places, strict=True)
-        ]
+        places[0] = inferences[-1].seq if inferences else places[0]
+        places[1] = outcomes[-1].seq if outcomes else places[1]
         return bool(inferences or outcomes)
 
     try:
@@ -207,13 +206,13 @@ def test_an_outcome_written_by_many_processes_is_one_row_at_the_end(stores: list
 
 
 def test_one_batch_sent_to_many_processes_at_once_is_stored_once(stores: list[HotStore]) -> None:
-    batch = [a.arrival(a.inference() if at % 2 else a.feedback()) for at in range(200)]
+    batch = [a.arrival(a.inference() if at % 2 else a.feedback()) for at in range(3_000)]
 
     def send(store: HotStore, at: int) -> int:
         return sum(store.append(random.Random(at).sample(batch, len(batch))))
 
-    assert sum(at_once(stores, send, 12)) == 200
-    assert sum(each.inferences for each in stores[0].exposures(P, "answer", a.NOW, a.NOW + a.SECOND)) == 100
+    assert sum(at_once(stores, send, 12)) == 3_000
+    assert sum(each.inferences for each in stores[0].exposures(P, "answer", a.NOW, a.NOW + a.SECOND)) == 1_500
 
 
 # ---------------------------------------------------------------- another cluster

@@ -264,7 +264,7 @@ def _engine(url: str, connections: int) -> tuple[Engine, str]:
     """Return the engine, and the database's name without a password."""
     try:
         given = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         given = None  # its text may hold a password, so it is not shown
     if given is None or given.get_backend_name() != "postgresql":
         raise ConfigError(
