@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, func, select
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import P
 from tests.postgres import PostgresServer, postgres_server
-from trimtab.errors import ConfigError, Unavailable
+from trimtab.errors import ConfigError, Conflict, Unavailable
 from trimtab.ids import derived_id, new_id
 from trimtab.store.hot.postgres import PostgresDatabase, open_postgres
 from trimtab.store.hot.postgres_weeks import WEEK, drop_week, make_week, week_of, weeks
@@ -253,3 +253,32 @@ def test_of_many_processes_that_open_an_empty_database_at_once_each_gets_the_sto
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     assert [process.communicate("go\n", timeout=60)[0].strip() for process in each] == ["False"] * 3
+
+
+# ---------------------------------------------------------------- one engine
+
+
+def test_a_database_has_one_engine_at_a_time_and_others_may_look_in(server: PostgresServer, postgres_url: str) -> None:
+    engine, beside = open_postgres(postgres_url, alone=True), open_postgres(postgres_url)
+    with pytest.raises(Conflict, match="another engine"):
+        open_postgres(postgres_url, alone=True)
+    beside.check()
+    end_sessions(server, postgres_url)
+    engine.check()
+    with pytest.raises(Conflict, match="another engine"):
+        open_postgres(postgres_url, alone=True)
+    engine.close()
+    engine = open_postgres(postgres_url, alone=True)
+    engine.close()
+    beside.close()
+
+
+def test_an_engine_that_lost_its_place_to_another_writes_no_more(server: PostgresServer, postgres_url: str) -> None:
+    first = open_postgres(postgres_url, alone=True)
+    end_sessions(server, postgres_url)
+    second = open_postgres(postgres_url, alone=True)
+    with pytest.raises(Conflict, match="another engine"):
+        first.append([a.arrival(a.inference())])
+    second.close()
+    first.check()
+    first.close()

@@ -22,7 +22,7 @@ from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.stage import EnrichStage
-from trimtab.errors import ConfigError, Conflict, Unavailable
+from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.records import Project
 from trimtab.redact.engine import Redactor
@@ -30,7 +30,7 @@ from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor"]
+__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor", "open_store"]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
@@ -130,7 +130,7 @@ def assemble(
         lock = _locked(folder)
         undo.callback(os.close, lock)
         redactor = open_redactor(settings)
-        store = open_sqlite(folder / DATABASE)
+        store = open_store(settings, alone=True)
         undo.callback(store.close)
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
@@ -158,6 +158,21 @@ def assemble(
         )
         undo.pop_all()
         return engine
+
+
+def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
+    """Open the hot store that the settings name: PostgreSQL at `storage.url`, else a file in `storage.path`.
+
+    `alone` is for the engine itself. Raises MissingExtra without a driver for the database, Conflict while another
+    engine uses it, ConfigError or Unavailable where it cannot be used.
+    """
+    if not settings.storage.url:
+        return open_sqlite(Path(settings.storage.path) / DATABASE)
+    try:
+        from trimtab.store.hot.postgres import open_postgres  # noqa: PLC0415  the driver is an extra
+    except ImportError as error:
+        raise MissingExtra("storage.url needs the PostgreSQL driver: pip install 'trimtab[server,postgres]'") from error
+    return open_postgres(settings.storage.url, alone=alone)
 
 
 def open_redactor(settings: Settings) -> Redactor:

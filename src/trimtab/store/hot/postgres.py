@@ -36,6 +36,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, OperationalError, 
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared
+from trimtab.store.hot.postgres_alone import Alone
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
 from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
@@ -54,23 +55,25 @@ _MINUTE = timedelta(minutes=1)
 _DIALECT = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
 _SESSION = """
 SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '60s', false),
-    set_config('timezone', 'UTC', false),
+    set_config('timezone', 'UTC', false), set_config('tcp_keepalives_idle', '30', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
 
 
-def open_postgres(url: str, *, connections: int = 10) -> HotStore:
+def open_postgres(url: str, *, connections: int = 10, alone: bool = False) -> HotStore:
     """Open the hot store in the PostgreSQL database at `url` (postgresql://...); make its tables when there are none.
 
     At most `connections` are open at a time; a call that finds none free waits 10 seconds. A password may stand in the
-    URL or come from PGPASSWORD or a password file; it is never shown. Raises `ConfigError` for a URL that cannot be
-    used, a server older than 14, and tables that a newer Trimtab or another program made, and `Unavailable` when the
-    server cannot be reached.
+    URL or come from PGPASSWORD or a password file; it is never shown. `alone` is for an engine, of which a database has
+    one at a time: Conflict tells of another, here or when it took over after a break.
+
+    Raises `ConfigError` for a URL that cannot be used, a server older than 14, and tables that a newer Trimtab or
+    another program made, and `Unavailable` when the server cannot be reached.
 
     Where a connection breaks in the very moment of a commit, the call raises `Unavailable` though the rows may be
     stored: every write may be sent again.
     """
-    return SqlHotStore(PostgresDatabase(url, connections=connections))
+    return SqlHotStore(PostgresDatabase(url, connections=connections, alone=alone))
 
 
 class PostgresDatabase:
@@ -79,7 +82,7 @@ class PostgresDatabase:
     dialect: Dialect = _DIALECT
     insert: Insert = staticmethod(postgresql.insert)
 
-    def __init__(self, url: str, *, connections: int = 10) -> None:
+    def __init__(self, url: str, *, connections: int = 10, alone: bool = False) -> None:
         self._idle = threading.Condition()
         self._busy = 0
         self._closed = False
@@ -88,11 +91,15 @@ class PostgresDatabase:
         self._looking = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._making_room = threading.Lock()
         self._room_refused: datetime | None = None
+        self._alone: Alone | None = None
         try:
-            with self._explained(), self._engine.begin() as connection:
-                _require_version(connection, self._place)
-                prepare_database(connection)
-                self._room_until = made_until(connection)
+            with self._explained():
+                with self._engine.begin() as connection:
+                    _require_version(connection, self._place)
+                    prepare_database(connection)
+                    self._room_until = made_until(connection)
+                if alone:
+                    self._alone = Alone(self._unpooled, _alive, self._place)
         except BaseException:
             self._engine.dispose()
             raise
@@ -115,17 +122,24 @@ class PostgresDatabase:
     @contextmanager
     def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:
         """Open a write; leaving it commits, an error undoes all of it. Writes with a claim in common take turns."""
-        with self._in_use(), self._explained(), self._engine.connect() as connection, connection.begin():
-            raw: psycopg.Connection[Any] = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-            try:
-                # In one order for everyone, so that no two wait for each other.
-                for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
-                    raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLAIMS, key))
-                yield _Write(raw)
-            except BaseException:
-                if raw.closed:
-                    connection.invalidate()
-                raise
+        with self._in_use(), self._explained():
+            if self._alone is not None:
+                self._alone.require()
+            with self._engine.connect() as connection, connection.begin(), self._written(connection, claims) as write:
+                yield write
+
+    @contextmanager
+    def _written(self, connection: Connection, claims: Iterable[str]) -> Iterator[_Write]:
+        raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        try:
+            # In one order for everyone, so that no two wait for each other.
+            for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
+                raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLAIMS, key))
+            yield _Write(raw)
+        except BaseException:
+            if raw.closed:
+                connection.invalidate()
+            raise
 
     def make_room(self, until: datetime) -> None:
         """See to it that the event tables have partitions for weeks to come, seen from `until`.
@@ -159,7 +173,15 @@ class PostgresDatabase:
         with self._idle:
             self._closed = True
             self._idle.wait_for(lambda: self._busy == 0)
+        if self._alone is not None:
+            self._alone.release()
         self._engine.dispose()
+
+    def _unpooled(self) -> psycopg.Connection[Any]:
+        borrowed = self._engine.raw_connection()
+        connection = cast("psycopg.Connection[Any]", borrowed.driver_connection)
+        borrowed.detach()
+        return connection
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -286,22 +308,24 @@ def _engine(url: str, connections: int) -> tuple[Engine, str]:
     return engine, f"{given.database!r} on {host!r}"
 
 
-def _begin_session(connection: Any, _: object) -> None:
-    raw: psycopg.Connection[Any] = (
-        connection.driver_connection if hasattr(connection, "driver_connection") else connection
-    )
-    raw.adapters.register_dumper(str, _Text)
-    raw.adapters.register_dumper(str, _BinaryText)
-    raw.execute(_SESSION)
-    raw.commit()
+def _begin_session(connection: psycopg.Connection[Any], _: object) -> None:
+    connection.adapters.register_dumper(str, _Text)
+    connection.adapters.register_dumper(str, _BinaryText)
+    connection.execute(_SESSION)
+    connection.commit()
 
 
 def _require_alive(connection: Any, *_: object) -> None:
-    """Let the pool take another connection where the server has ended this one: it then has something to be read."""
+    """Let the pool take another connection where the server has ended this one."""
+    if not _alive(connection):
+        raise DisconnectionError
+
+
+def _alive(connection: Any) -> bool:
+    """Say whether the server has kept the idle connection: where it has not, there is something to be read."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise DisconnectionError
+    return not poll.poll(0)
 
 
 def _require_version(connection: Connection, place: str) -> None:
