@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import psycopg
-from psycopg.errors import LockNotAvailable
-from psycopg.types.string import StrBinaryDumper, StrDumper
+from psycopg.errors import CharacterNotInRepertoire, LockNotAvailable, UniqueViolation
+from psycopg.types.string import StrDumper
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -242,23 +242,42 @@ class _Write:
         first: dict[tuple[Any, Any], int] = {}
         for place, row in enumerate(rows):
             first.setdefault((row[owner], row[key]), place)
-        name, names = noun.table.name, ", ".join(f'"{column}"' for column in ("seq", *noun.inserted))
-        with self._connection.cursor() as cursor:
-            [[start]] = cursor.execute("SELECT trimtab_seq(%s)", (len(rows),)).fetchall()
-            cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{name} (LIKE {name}) ON COMMIT DELETE ROWS".encode())
-            with cursor.copy(f"COPY new_{name} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
-                copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])
-                # In the order of keys: two writers of the same rows then wait for each other only one way round.
-                for _, place in sorted(first.items()):
-                    copy.write_row((start + place, *rows[place]))
-            cursor.execute(
-                f"INSERT INTO {name} ({names}) SELECT {names} FROM new_{name} "
-                "ON CONFLICT DO NOTHING RETURNING seq".encode()
-            )
-            flags = [False] * len(rows)
-            for (seq,) in cursor:
-                flags[seq - start] = True
+        # In the order of keys: two writers of the same rows then wait for each other only one way round.
+        places = [place for _, place in sorted(first.items())]
+        [[start]] = self._connection.execute("SELECT trimtab_seq(%s)", (len(rows),)).fetchall()
+        placed = [(start + place, *rows[place]) for place in places]
+        flags = [False] * len(rows)
+        for seq in self._copied(noun, placed):
+            flags[seq - start] = True
         return flags
+
+    def _copied(self, noun: Noun[Any], placed: Sequence[Sequence[Any]]) -> Iterable[int]:
+        """Copy the rows into the table and return the places of those that were new."""
+        name, names = noun.table.name, ", ".join(f'"{column}"' for column in ("seq", *noun.inserted))
+        self._connection.execute("SAVEPOINT rows")
+        try:
+            self._copy(noun, f"{name} ({names})", placed)
+        except (UniqueViolation, CharacterNotInRepertoire):  # seldom: something is sent again, or cannot be shown
+            self._connection.execute("ROLLBACK TO SAVEPOINT rows")
+        else:
+            self._connection.execute("RELEASE SAVEPOINT rows")
+            return [row[0] for row in placed]
+        self._connection.execute(f"CREATE TEMP TABLE sent (LIKE {name}) ON COMMIT DROP".encode())
+        self._copy(noun, f"sent ({names})", [[_shown(value) for value in row] for row in placed])
+        new = self._connection.execute(
+            f"INSERT INTO {name} ({names}) SELECT {names} FROM sent ON CONFLICT DO NOTHING RETURNING seq".encode()
+        ).fetchall()
+        self._connection.execute("DROP TABLE sent")
+        return [seq for (seq,) in new]
+
+    def _copy(self, noun: Noun[Any], into: str, rows: Sequence[Sequence[Any]]) -> None:
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY {into} FROM STDIN (FORMAT BINARY)".encode()) as copy,
+        ):
+            copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])
+            for row in rows:
+                copy.write_row(row)
 
 
 class _Text(StrDumper):
@@ -266,15 +285,11 @@ class _Text(StrDumper):
 
     def dump(self, obj: str) -> Any:
         """Return the bytes of `obj`."""
-        return super().dump(obj.replace("\x00", "\ufffd") if "\x00" in obj else obj)
+        return super().dump(str(_shown(obj)))
 
 
-class _BinaryText(StrBinaryDumper):
-    """The same for COPY."""
-
-    def dump(self, obj: str) -> Any:
-        """Return the bytes of `obj`."""
-        return super().dump(obj.replace("\x00", "\ufffd") if "\x00" in obj else obj)
+def _shown(value: object) -> object:
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
 def _copied(column: Column[Any]) -> str:
@@ -310,7 +325,6 @@ def _engine(url: str, connections: int) -> tuple[Engine, str]:
 
 def _begin_session(connection: psycopg.Connection[Any], _: object) -> None:
     connection.adapters.register_dumper(str, _Text)
-    connection.adapters.register_dumper(str, _BinaryText)
     connection.execute(_SESSION)
     connection.commit()
 
