@@ -19,6 +19,7 @@ def upgrade() -> None:
     _monitors()
     _changes()
     _runs()
+    _rollouts()
     _catalog()
     _counters()
     _references()
@@ -208,7 +209,7 @@ def _runs() -> None:
     )
 
 
-def _catalog() -> None:
+def _rollouts() -> None:
     record(
         "rollouts",
         text("feature"),
@@ -237,6 +238,9 @@ def _catalog() -> None:
         text("id"),
         key=("project_id", "feature", "id"),
     )
+
+
+def _catalog() -> None:
     record(
         "cases",
         uuid("id"),
