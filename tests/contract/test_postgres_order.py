@@ -141,6 +141,16 @@ def test_rows_of_one_transaction_keep_their_order(database: PostgresDatabase) ->
     assert [each.record for each in store.inferences_after(0, 100)] == items
 
 
+def test_more_rows_than_a_transaction_has_places_are_refused_as_such(database: PostgresDatabase) -> None:
+    def too_many() -> None:
+        with database.transaction() as write:
+            write._connection.execute("SELECT trimtab_seq(1048575)")
+            write.insert_new(INFERENCES, [row(a.inference())])
+
+    with pytest.raises(ValueError, match="1048575 rows"):
+        too_many()
+
+
 # ---------------------------------------------------------------- commits at once
 
 

@@ -41,6 +41,8 @@ def explained(error: Exception, place: str) -> Exception:
         return Unavailable(f"every connection to {place} is in use; try again with less in flight")
     if isinstance(found, errors.NumericValueOutOfRange):
         return OverflowError(f"a number is too large for the database: {_said(found)}")
+    if isinstance(found, errors.ProgramLimitExceeded):
+        return ValueError(f"expected less in one write, got {_said(found)}; send it in parts")
     if not isinstance(found, psycopg.Error):
         return error
     for kind, cure in _CURES:
