@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct
 
 from trimtab.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Loaded", "Settings", "allowed_values", "load", "settings_paths"]
+__all__ = ["FILE_NAME", "Loaded", "Settings", "allowed_values", "load", "settings_paths", "without_password"]
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
@@ -48,9 +49,10 @@ class Server(_Section, frozen=True):
 
 
 class Storage(_Section, frozen=True):
-    """Where everything durable lives; one directory."""
+    """Where everything durable lives: one directory, and beside it a PostgreSQL database where one is named."""
 
     path: str = "trimtab-data"
+    url: str = ""
 
 
 class Ingest(_Section, frozen=True):
@@ -338,6 +340,17 @@ def settings_paths(section: type[Struct] = Settings, prefix: str = "") -> Iterat
             yield from settings_paths(get_args(kind)[1], f"{prefix}{info.name}.NAME.")
         else:
             yield f"{prefix}{info.name}", kind, info.default
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown.
+
+    >>> without_password("postgresql://trimtab:s3cret@db:5432/trimtab")
+    'postgresql://trimtab:***@db:5432/trimtab'
+    """
+    return re.sub(
+        r"(://[^:/@]*):[^/]*@|(password=)[^&]*", lambda found: f"{found[1]}:***@" if found[1] else f"{found[2]}***", url
+    )
 
 
 def allowed_values(kind: Any) -> str:

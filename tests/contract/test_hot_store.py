@@ -140,12 +140,16 @@ def test_readers_never_skip_a_row_while_others_append(store: HotStore) -> None:
             appended.release()
 
     def follow() -> None:
-        place = 0
-        for _ in range(120):
-            assert appended.acquire(timeout=60)
+        place, left = 0, 120
+        while True:
+            if left:
+                assert appended.acquire(timeout=60)
+                left -= 1
             rows = store.inferences_after(place, 7)
             seen.extend(row.record.id for row in rows)
             place = rows[-1].seq if rows else place
+            if not left and not rows:
+                break
 
     sent = [[a.inference() for _ in range(30)] for _ in range(4)]
     with ThreadPoolExecutor(5) as pool:

@@ -1,6 +1,7 @@
 """Appends numbered events to a store until it is killed; prints each id once its append has returned.
 
-Run as `python store_appender.py FILE FIRST LOT`: events FIRST, FIRST+1, ... in lots of LOT.
+Run as `python store_appender.py PLACE FIRST LOT`: events FIRST, FIRST+1, ... in lots of LOT; PLACE is a file or the URL
+of a PostgreSQL database.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from trimtab.ids import derived_id
 from trimtab.records import Feedback, Inference, Redacted
+from trimtab.store.hot.postgres import open_postgres
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, Writes
 
@@ -27,8 +29,8 @@ def arrival(number: int) -> Arrival:
     return Arrival("p", Redacted(served, "test"), NOW)
 
 
-def run(path: Path, first: int, lot: int) -> None:
-    store = open_sqlite(path)
+def run(place: str, first: int, lot: int) -> None:
+    store = open_postgres(place) if place.startswith("postgresql:") else open_sqlite(Path(place))
     for start in count(first, lot):
         arrivals = [arrival(number) for number in range(start, start + lot)]
         store.append(arrivals)
@@ -38,4 +40,4 @@ def run(path: Path, first: int, lot: int) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -21,10 +21,10 @@ SOURCE = Path(__file__).parents[2] / "src"
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def run_and_kill(path: Path, first: int, lot: int, lines: int) -> list[str]:
+def run_and_kill(place: Path | str, first: int, lot: int, lines: int) -> list[str]:
     """Kill the child after it has told `lines` ids, in the middle of whatever it does then; return all it told."""
     child = subprocess.Popen(
-        [sys.executable, str(CHILD), str(path), str(first), str(lot)],
+        [sys.executable, str(CHILD), str(place), str(first), str(lot)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SOURCE)},

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from trimtab.cli.examination import Finding, examine
 from trimtab.cli.place import ConfigOption, DataOption, loaded
-from trimtab.config import Loaded, settings_paths
+from trimtab.config import Loaded, settings_paths, without_password
 from trimtab.errors import ConfigError
 
 __all__ = ["doctor", "effective"]
@@ -50,6 +50,8 @@ def effective(found: Loaded) -> list[tuple[str, Any, str]]:
         if section == "features.NAME":
             continue
         value = getattr(getattr(found.settings, section), key)
+        if path == "storage.url":
+            value = without_password(value)
         rows.append((path, msgspec.to_builtins(value), found.sources.get(path, "default")))
     for name, override in found.settings.features.items():
         for key in override.__struct_fields__:

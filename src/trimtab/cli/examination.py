@@ -19,8 +19,7 @@ from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
 from trimtab.errors import TrimtabError
-from trimtab.runtime.assemble import DATABASE, KEY_FILE
-from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.runtime.assemble import DATABASE, KEY_FILE, open_store
 
 __all__ = ["Finding", "examine"]
 
@@ -114,13 +113,12 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    file = Path(settings.storage.path) / DATABASE
-    if not file.exists():
+    if not settings.storage.url and not (Path(settings.storage.path) / DATABASE).exists():
         yield _ok("database", "will be made at the first start")
         yield from _keys(settings, found=0)
         return
     try:
-        store = open_sqlite(file)
+        store = open_store(settings)
         try:
             store.check()
             keys = [key for project in store.projects() for key in store.keys(project.id)]

@@ -21,9 +21,8 @@ from trimtab.config import Settings
 from trimtab.errors import NotFound
 from trimtab.records import KeyKind, Project
 from trimtab.redact.wall import seal
-from trimtab.runtime.assemble import DATABASE, open_redactors
+from trimtab.runtime.assemble import open_redactors, open_store
 from trimtab.server.auth import Minted, mint
-from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
 
 __all__ = ["key", "make_key"]
@@ -119,7 +118,7 @@ def revoke(
 @contextmanager
 def _store(config: Path | None, data: Path | None) -> Iterator[tuple[HotStore, Settings]]:
     settings = loaded(config, data).settings
-    store = open_sqlite(Path(settings.storage.path) / DATABASE)
+    store = open_store(settings)
     try:
         yield store, settings
     finally:

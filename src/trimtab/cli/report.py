@@ -16,9 +16,8 @@ from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import Clock, SystemClock
 from trimtab.errors import InvalidField, NotFound
 from trimtab.measure.velocity import Median, Velocity, velocity
-from trimtab.runtime.assemble import DATABASE
+from trimtab.runtime.assemble import DATABASE, open_store
 from trimtab.runtime.kept_clock import KeptClock
-from trimtab.store.hot.sqlite import open_sqlite
 
 __all__ = ["report"]
 
@@ -44,10 +43,10 @@ def report(
     with told_plainly():
         settings = loaded(config, data).settings
         folder = Path(settings.storage.path)
-        if not (folder / DATABASE).exists():
+        if not settings.storage.url and not (folder / DATABASE).exists():
             raise NotFound(f"no store in {str(folder)!r}; name one with --data, or start `trimtab serve`")
         clock: Clock = KeptClock(folder) if settings.server.clock == "set" else SystemClock()
-        store = open_sqlite(folder / DATABASE)
+        store = open_store(settings)
         try:
             made = next((item.created_at for item in store.projects() if item.id == project), None)
             if made is None:

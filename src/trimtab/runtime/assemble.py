@@ -24,7 +24,7 @@ from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import EnrichStage
-from trimtab.errors import ConfigError, Conflict, Unavailable
+from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.records import Project
 from trimtab.redact.ner import SecondLook
@@ -34,7 +34,7 @@ from trimtab.redact.project import Redactors
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactors"]
+__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactors", "open_store"]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
@@ -135,7 +135,7 @@ def assemble(
     with contextlib.ExitStack() as undo:
         lock = _locked(folder)
         undo.callback(os.close, lock)
-        store = open_sqlite(folder / DATABASE)
+        store = open_store(settings, alone=True)
         undo.callback(store.close)
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
@@ -182,6 +182,21 @@ def open_redactors(settings: Settings, store: HotStore) -> Redactors:
         default=LENIENT if settings.redaction.policy == "lenient" else STRICT,
         second=SecondLook(detector) if detector is not None else None,
     )
+
+
+def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
+    """Open the hot store that the settings name: PostgreSQL at `storage.url`, else a file in `storage.path`.
+
+    `alone` is for the engine itself. Raises MissingExtra without a driver for the database, Conflict while another
+    engine uses it, ConfigError or Unavailable where it cannot be used.
+    """
+    if not settings.storage.url:
+        return open_sqlite(Path(settings.storage.path) / DATABASE)
+    try:
+        from trimtab.store.hot.postgres import open_postgres  # noqa: PLC0415  the driver is an extra
+    except ImportError as error:
+        raise MissingExtra("storage.url needs the PostgreSQL driver: pip install 'trimtab[server,postgres]'") from error
+    return open_postgres(settings.storage.url, alone=alone)
 
 
 def _runner(settings: Settings) -> Runner:

@@ -70,7 +70,6 @@ __all__ = [
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
-    "UPGRADES",
     "USERS",
     "VERSIONS",
     "Noun",
@@ -93,18 +92,7 @@ __all__ = [
 T = TypeVar("T", bound=Struct)
 
 SCHEMA_VERSION = 3
-UPGRADES: dict[int, tuple[str, ...]] = {
-    1: ("ALTER TABLE api_keys ADD COLUMN origins TEXT NOT NULL DEFAULT '[]'",),
-    2: (
-        "ALTER TABLE inferences ADD COLUMN profile TEXT",
-        "ALTER TABLE feedback ADD COLUMN profile TEXT",
-        "ALTER TABLE outcomes ADD COLUMN log_odds FLOAT",
-        "ALTER TABLE outcomes ADD COLUMN estimate FLOAT",
-        "ALTER TABLE outcomes ADD COLUMN calibration_id BLOB",
-        "ALTER TABLE outcomes ADD COLUMN segments TEXT NOT NULL DEFAULT '{}'",
-    ),
-}
-"""What brings a file of that version to the next one."""
+"""The number of the newest migration in `trimtab.store.migrations`; a database carries the number of its own."""
 
 metadata = MetaData()
 

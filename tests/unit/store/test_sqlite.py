@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from tests.contract import hot_store_sample as a
 from trimtab.errors import ConfigError, Unavailable
-from trimtab.records import Inference, Project, Redacted
+from trimtab.records import Inference
 from trimtab.store.hot.sqlite import SqliteDatabase, open_sqlite
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import Query, Writes
@@ -72,27 +72,6 @@ def test_a_file_of_a_newer_trimtab_is_refused_and_left_alone(tmp_path: Path) -> 
         open_sqlite(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
     assert open_files(path) == 0
-
-
-def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "hot.db"
-    store = open_sqlite(path)
-    store.commit({"p": Writes(projects=[Project(id="p", created_at=a.NOW)], keys=[Redacted(a.key(), "test")])})
-    store.close()
-    execute(path, "ALTER TABLE api_keys DROP COLUMN origins")
-    for table in ("inferences", "feedback"):
-        execute(path, f"ALTER TABLE {table} DROP COLUMN profile")
-    for column in ("log_odds", "estimate", "calibration_id", "segments"):
-        execute(path, f"ALTER TABLE outcomes DROP COLUMN {column}")
-    for table in ("users", "calibrations", "audits", "aims", "turns", "sessions", "segments", "backfills"):
-        execute(path, f"DROP TABLE {table}")
-    execute(path, "PRAGMA user_version = 1")
-    store = open_sqlite(path)
-    try:
-        assert [key.origins for key in store.keys("p")] == [[]]
-    finally:
-        store.close()
-    assert pragma(path, "user_version") == SCHEMA_VERSION
 
 
 def test_another_program_s_database_is_refused(tmp_path: Path) -> None:

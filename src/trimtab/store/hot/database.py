@@ -6,11 +6,21 @@ words of its errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, Table, bindparam
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Dialect,
+    Executable,
+    Table,
+    bindparam,
+)
 
 from trimtab.store.schema import Noun
 
@@ -58,7 +68,7 @@ class Snapshot(Protocol):
 
 
 class Transaction(Protocol):
-    """The one write that is under way: all of it happens or none."""
+    """A write that is under way: all of it happens or none."""
 
     def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
         """Run the statement for each row of values."""
@@ -90,8 +100,23 @@ class Database(Protocol):
         """Return all rows of one query."""
         ...
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Open the write; leaving it commits durably, an error undoes all. Raises `Unavailable`."""
+    def settled(self, place: Column[Any]) -> list[ColumnElement[bool]]:
+        """Return what must hold of a row's `place` (a `seq`) so that none can turn up below it later.
+
+        Who keeps a place to go on from reads under these conditions; none are needed where commits take turns.
+        """
+        ...
+
+    def transaction(self, claims: Iterable[str] = ()) -> AbstractContextManager[Transaction]:
+        """Open the write; leaving it commits durably, an error undoes all. Raises `Unavailable`.
+
+        Two transactions that have a claim in common, in whatever processes, take turns: the second begins to read and
+        write when the first has ended.
+        """
+        ...
+
+    def make_room(self, until: datetime) -> None:
+        """Be told, outside of transactions, up to when events come in, so that tables split by time can be made."""
         ...
 
     def close(self) -> None:

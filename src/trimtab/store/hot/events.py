@@ -59,6 +59,7 @@ class Events(Port):
                 feedback.append(FEEDBACK.row(arrival.project_id, record, *_received(arrival)))
         if not slots:
             return []
+        self._database.make_room(max(arrival.received_at for arrival in arrivals))
         with self._database.transaction() as write:
             if inferences:
                 new_inferences.extend(write.insert_new(INFERENCES, inferences))
@@ -184,7 +185,7 @@ def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[A
         for row, fresh in zip(rows, new, strict=True)
         if fresh
     )
-    return [(*key, count) for key, count in counts.items()]
+    return sorted((*key, count) for key, count in counts.items())  # in one order: writers must not wait crosswise
 
 
 def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:

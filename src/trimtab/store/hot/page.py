@@ -55,11 +55,10 @@ def by_id(database: Database, noun: Noun[T], project_id: str, text: str) -> T | 
 
 
 def after(database: Database, noun: Noun[T], seq: int, limit: int) -> list[Stored[T]]:
-    """Return at most `limit` rows of all projects after `seq`, in order of arrival."""
+    """Return at most `limit` rows of all projects after `seq`, in order of arrival, none of which can come late."""
     place = noun.table.c.seq
-    return [
-        noun.stored(row) for row in database.rows(select(*noun.columns).where(place > seq).order_by(place).limit(limit))
-    ]
+    statement = select(*noun.columns).where(place > seq, *database.settled(place)).order_by(place).limit(limit)
+    return [noun.stored(row) for row in database.rows(statement)]
 
 
 def within(column: Column[Any], since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable, FromClause, create_engine
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Executable, FromClause, create_engine
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
-from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, UPGRADES, Noun, metadata
+from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
 
 __all__ = ["SqliteDatabase", "open_sqlite"]
 
@@ -28,6 +29,7 @@ _APPLICATION_ID = 0x54524D54  # "TRMT": tells our file from any other SQLite fil
 _PAGE_BYTES = 16_384
 _CACHE_KIB = 32_768
 _BUSY_TIMEOUT_S = 10.0
+_WAL_WAITS_S = [0.02] * 100
 _IDLE_READERS = 8
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _CURES = {
@@ -101,8 +103,15 @@ class SqliteDatabase:
         with self.snapshot() as view:
             return view.rows(statement, values)
 
+    def settled(self, place: Column[Any]) -> list[ColumnElement[bool]]:  # noqa: ARG002  one writer: nothing comes late
+        """Return no condition."""
+        return []
+
+    def make_room(self, until: datetime) -> None:
+        """Do nothing: no table is split by time."""
+
     @contextmanager
-    def transaction(self) -> Iterator[_Write]:
+    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
         """Open the write; leaving it commits and syncs, an error undoes all of it."""
         with self._lock, self._explained():
             self._require_open()
@@ -171,7 +180,7 @@ class SqliteDatabase:
         try:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             self._require_ours(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             self._create(connection)
@@ -200,20 +209,33 @@ class SqliteDatabase:
             )
 
     def _create(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        # Looked at again behind the lock: two processes may open a new file at once.
         version = _pragma(connection, "user_version")
-        for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
-            for statement in UPGRADES[older]:
-                connection.execute(statement)
-        if version < SCHEMA_VERSION:
-            for table in metadata.sorted_tables:
-                connection.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=_DIALECT)))
-                for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                    connection.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)))
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
+        if 0 < version < SCHEMA_VERSION:
+            self._upgrade()
+        elif version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            # Looked at again behind the lock: two processes may open a new file at once.
+            if _pragma(connection, "user_version") == 0:
+                for table in metadata.sorted_tables:
+                    connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+                    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                        connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+
+    def _upgrade(self) -> None:
+        """Bring an older file to this version, all of it or nothing."""
+        from trimtab.store.migrations.history import upgrade  # noqa: PLC0415  Alembic, only where there is work for it
+
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            if version < SCHEMA_VERSION:
+                upgrade(connection, version)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.commit()
 
 
 class _HintingCompiler(SQLiteCompiler):
@@ -221,6 +243,21 @@ class _HintingCompiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 SQLAlchemy's hook
         return text
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL. SQLite does not wait for others here, so of many who open a new file some ask again.
+
+    Raises sqlite3.OperationalError when the file stays locked.
+    """
+    for wait_s in (*_WAL_WAITS_S, None):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if wait_s is None or error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            threading.Event().wait(wait_s)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -82,7 +82,7 @@ class Committer:
         """Write all or nothing."""
         jobs = [job for project_id, each in writes.items() for job in self._jobs(project_id, each)]
         if positions:
-            jobs.append((self._cursor, list(positions.items())))
+            jobs.append((self._cursor, sorted(positions.items())))
         switches = [(project_id, switch) for project_id, each in writes.items() for switch in each.switches]
         for _, switch in switches:
             if switch.rollout.revision <= switch.expected:
@@ -92,7 +92,7 @@ class Committer:
         redactions = [(project_id, sealed) for project_id, each in writes.items() for sealed in each.redactions]
         if not jobs and not switches and not redactions:
             return
-        with self._database.transaction() as write:
+        with self._database.transaction(writes) as write:
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
             for project_id, sealed in redactions:
