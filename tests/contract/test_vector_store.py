@@ -305,7 +305,7 @@ def test_the_current_space_switches_in_one_step_and_is_not_dropped(reopen: Calla
     store.switch(P, "space-b")
     store.drop(P, S)
     store = reopen()
-    assert [(space.name, space.dimensions, space.current) for space in store.spaces(P)] == [("space-b", 16, True)]
+    assert [space[:3] for space in store.spaces(P)] == [("space-b", 16, True)]
     assert found(store, vectors[2], 1, space="space-b") == [name(2)]
     assert found(store, vectors[2]) == []
     # The index of a current space takes what comes later.
@@ -317,9 +317,20 @@ def test_the_current_space_switches_in_one_step_and_is_not_dropped(reopen: Calla
 
 def test_a_dropped_space_can_be_filled_anew_with_another_width(store: VectorStore) -> None:
     put(store, [item(1)])
+    before = store.spaces(P)[0]
     store.drop(P, S)
     assert store.upsert(P, S, [item(1)], unit(1, dimensions=8)) == [True]
-    assert store.spaces(P)[0].dimensions == 8
+    again = store.spaces(P)[0]
+    assert again.dimensions == 8
+    assert before.mark != again.mark
+
+
+def test_a_write_of_no_items_makes_the_space(store: VectorStore) -> None:
+    assert store.upsert(P, S, [], unit(0)) == []
+    assert [(space.name, space.dimensions) for space in store.spaces(P)] == [(S, 16)]
+    mark = store.spaces(P)[0].mark
+    put(store, [item(1)])
+    assert store.spaces(P)[0].mark == mark
 
 
 def test_many_threads_read_and_write_at_once(store: VectorStore) -> None:

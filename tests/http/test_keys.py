@@ -30,6 +30,7 @@ DECIDED = {
     "GET /v1/outcomes": "read admin",
     "GET /v1/outcomes/summary": "read admin",
     "GET /v1/velocity": "read admin",
+    "GET /v1/search": "read admin",
     "GET /v1/incidents": "read admin",
     "GET /v1/incidents/{incident_id}": "read admin",
     "POST /v1/incidents/{incident_id}/resolve": "admin",

@@ -19,7 +19,7 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, traces, users
+from trimtab.server.routes import events, features, keys, loop, operations, search, traces, users
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -31,6 +31,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *traces.ROUTES,
     *features.ROUTES,
     *read_side.ROUTES,
+    *search.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,

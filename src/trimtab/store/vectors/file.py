@@ -23,7 +23,8 @@ _MAPPED_BYTES = 1 << 30
 _BUSY_TIMEOUT_MS = 10_000
 _SCHEMA = (
     """CREATE TABLE spaces (id INTEGER PRIMARY KEY AUTOINCREMENT, project_id TEXT NOT NULL, name TEXT NOT NULL,
-    dimensions INTEGER NOT NULL, current INTEGER NOT NULL DEFAULT 0, UNIQUE (project_id, name))""",
+    dimensions INTEGER NOT NULL, current INTEGER NOT NULL DEFAULT 0, mark TEXT NOT NULL,
+    UNIQUE (project_id, name))""",
     """CREATE TABLE items (row INTEGER PRIMARY KEY AUTOINCREMENT, space INTEGER NOT NULL, kind INTEGER NOT NULL,
     id BLOB NOT NULL, at INTEGER NOT NULL, feature INTEGER NOT NULL, version INTEGER NOT NULL,
     negative INTEGER NOT NULL, user BLOB, UNIQUE (space, kind, id))""",

@@ -66,10 +66,10 @@ class PgVectors:
         with self._link.transaction() as view:
             found = self._space(view, project_id, space)
         rows = checked(items, vectors, found[1] if found else None)
-        if not items:
-            return []
         if found is None:
             self._make_space(project_id, space, rows.shape[1])
+        if not items:
+            return []
         with self._link.locked(project_id, alone=False) as write:
             found = self._space(write, project_id, space)
             if found is None:
@@ -240,10 +240,10 @@ class PgVectors:
         """Return the project's spaces."""
         with self._link.transaction() as view:
             rows = view.execute(
-                f"SELECT name, dimensions, is_current FROM {SCHEMA}.spaces WHERE project_id = %s ORDER BY id",
+                f"SELECT name, dimensions, is_current, mark FROM {SCHEMA}.spaces WHERE project_id = %s ORDER BY id",
                 (project_id,),
             ).fetchall()
-        return [Space(name, dimensions, is_current) for name, dimensions, is_current in rows]
+        return [Space(*row) for row in rows]
 
     def current(self, project_id: str) -> str | None:
         """Return the current space's name."""

@@ -78,11 +78,16 @@ class Hit(NamedTuple):
 
 
 class Space(NamedTuple):
-    """One space of a project; at most one is `current`."""
+    """One space of a project; at most one is `current`.
+
+    `mark` is its own: a space that was dropped and made again under the same name has another, so that nobody takes the
+    new one for filled.
+    """
 
     name: str
     dimensions: int
     current: bool
+    mark: str
 
 
 class VectorStore(Protocol):
@@ -93,8 +98,9 @@ class VectorStore(Protocol):
 
         An item is known by (kind, id): a second write takes the place of the first, vector and facts, so that writing
         the same twice leaves what once left; of one that repeats in a call the last counts. What was erased, or is of
-        an erased user, is not kept (False) in any space ever again. The space is made by its first write. Raises
-        ValueError for vectors of another width than the space has, or whose number is not that of the items.
+        an erased user, is not kept (False) in any space ever again. The space is made by its first write, be it one of
+        no items (0 x d). Raises ValueError for vectors of another width than the space has, of another length than 1
+        or 0, or whose number is not that of the items.
         """
         ...
 

@@ -19,7 +19,8 @@ _LOCK_CLASS = 0x5452  # advisory locks of ours: (class, hash of a project)
 _TABLES = (
     f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
     f"""CREATE TABLE IF NOT EXISTS {SCHEMA}.spaces (id serial PRIMARY KEY, project_id text NOT NULL, name text NOT NULL,
-    dimensions integer NOT NULL, is_current boolean NOT NULL DEFAULT false, UNIQUE (project_id, name))""",
+    dimensions integer NOT NULL, is_current boolean NOT NULL DEFAULT false,
+    mark text NOT NULL DEFAULT gen_random_uuid(), UNIQUE (project_id, name))""",
     f"CREATE TABLE IF NOT EXISTS {SCHEMA}.tombstones (mark bytea PRIMARY KEY)",
 )
 # One statement of a search is planned for the very values it has: how rare a filter is decides which index serves it.

@@ -61,8 +61,6 @@ class SqliteVectors:
         with self._file.transaction() as write:
             number, dimensions = self._space(write, project_id, space) or (0, None)
             rows = checked(items, vectors, dimensions)
-            if not items:
-                return []
             if number == 0:
                 number = self._make_space(write, project_id, space, rows.shape[1])
             gone = self._tombstones(write, project_id, items)
@@ -261,9 +259,9 @@ class SqliteVectors:
         """Return the project's spaces."""
         with self._file.snapshot() as view:
             rows = view.execute(
-                "SELECT name, dimensions, current FROM spaces WHERE project_id = ? ORDER BY id", (project_id,)
+                "SELECT name, dimensions, current, mark FROM spaces WHERE project_id = ? ORDER BY id", (project_id,)
             )
-            return [Space(name, dimensions, bool(current)) for name, dimensions, current in rows]
+            return [Space(name, dimensions, bool(current), mark) for name, dimensions, current, mark in rows]
 
     def current(self, project_id: str) -> str | None:
         """Return the current space's name."""
@@ -285,7 +283,8 @@ class SqliteVectors:
     @staticmethod
     def _make_space(write: apsw.Connection, project_id: str, space: str, dimensions: int) -> int:
         write.execute(
-            "INSERT INTO spaces (project_id, name, dimensions) VALUES (?, ?, ?)", (project_id, space, dimensions)
+            "INSERT INTO spaces (project_id, name, dimensions, mark) VALUES (?, ?, ?, lower(hex(randomblob(8))))",
+            (project_id, space, dimensions),
         )
         number = int(write.last_insert_rowid())
         write.execute(
