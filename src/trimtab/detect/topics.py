@@ -19,7 +19,7 @@ from trimtab.ids import derived_id
 from trimtab.records import Topic, TopicDay
 from trimtab.stats.ctfidf import telling_terms
 
-__all__ = ["Said", "Survey", "TopicRules", "clusters", "emergence", "find_topics", "matched"]
+__all__ = ["OUTLIER", "Said", "Survey", "TopicRules", "clusters", "emergence", "find_topics", "matched"]
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.intp]
@@ -29,16 +29,16 @@ OUTLIER = -1
 class TopicRules(Struct, frozen=True, kw_only=True):
     """What counts as a topic.
 
-    A topic has at least `min_size` texts, or the share `min_share` of all where that is more, of `min_users` people. A
-    text that stands alone joins the topic whose centroid is nearest when their cosine is at least `join_cosine`. A
-    topic keeps its id when the cosine with where it was is at least `same_cosine`. `false_alarm_rate` bounds how often
-    a run calls any topic emerging although nothing changed; `recent` is compared with `before` that.
+    A topic has at least `min_size` texts, or half the root of their number where that is more (39 of 6,000), of
+    `min_users` people. A text that stands alone joins the topic whose centroid is nearest when their cosine is at least
+    `join_cosine`. A topic keeps its id when the cosine with where it was is at least `same_cosine`. `false_alarm_rate`
+    bounds how often a run calls any topic emerging although nothing changed; `recent` is compared with `before` that.
     """
 
     min_size: int = 10
-    min_share: float = 0.0125
     min_users: int = 3
-    dimensions: int = 20
+    dimensions: int = 40
+    most: int = 8_000
     join_cosine: float = 0.5
     same_cosine: float = 0.7
     label_terms: int = 5
@@ -131,27 +131,30 @@ def clusters(vectors: Vectors, *, rules: TopicRules) -> Labels:
     Principal components, brought to unit length so that distance is by direction, then HDBSCAN (Campello, Moulavi and
     Sander, PAKDD 2013), which needs no number of clusters and leaves out what is alone. Then a row that was left out
     joins the nearest centroid if its cosine is high enough. Rows of zeros stay out. Assumption: a topic is a region
-    where texts lie denser than around it. O(n^2) time; 20,000 rows take seconds.
+    where texts lie denser than around it. The time grows with the square of the rows, so of more than `most` a random
+    sample is clustered, and the rest joins.
     """
     from sklearn.cluster import HDBSCAN  # noqa: PLC0415  a second of importing, for a run that is made once a night
     from sklearn.decomposition import PCA  # noqa: PLC0415  see above
 
     members: Labels = np.full(len(vectors), OUTLIER, dtype=np.intp)
     spoken = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-    smallest = max(rules.min_size, round(rules.min_share * len(spoken)))
-    if len(spoken) < 2 * smallest:
+    sample = spoken
+    if len(spoken) > rules.most:
+        sample = np.sort(np.random.default_rng(rules.seed).choice(spoken, rules.most, replace=False))
+    smallest = max(rules.min_size, round(len(sample) ** 0.5 / 2))
+    if len(sample) < 2 * smallest:
         return members
-    rows = vectors[spoken]
+    rows = vectors[sample]
     reduced = PCA(min(rules.dimensions, *rows.shape), random_state=rules.seed).fit_transform(rows)
     reduced /= np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-9)
     found = HDBSCAN(min_cluster_size=smallest, min_samples=min(5, smallest), copy=True).fit_predict(reduced)
     if found.max() == OUTLIER:
         return members
-    cosines = rows @ _centroids(rows, found, int(found.max()) + 1).T
-    nearest = cosines.argmax(axis=1)
-    alone = (found == OUTLIER) & (cosines.max(axis=1) >= rules.join_cosine)
-    found[alone] = nearest[alone]
-    members[spoken] = found
+    members[sample] = found
+    cosines = vectors[spoken] @ _centroids(rows, found, int(found.max()) + 1).T
+    alone = (members[spoken] == OUTLIER) & (cosines.max(axis=1) >= rules.join_cosine)
+    members[spoken[alone]] = cosines.argmax(axis=1)[alone]
     return _ordered(members)
 
 

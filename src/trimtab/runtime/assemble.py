@@ -24,16 +24,20 @@ from trimtab.detect.stage import DetectStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import ConfigError, Conflict, Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.measure.search import Search
 from trimtab.records import Project
 from trimtab.redact.engine import Redactor
 from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
+from trimtab.store.vectors.port import VectorStore
+from trimtab.store.vectors.sqlite import open_sqlite_vectors
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor"]
+__all__ = ["DATABASE", "KEY_FILE", "VECTORS", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactor"]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
+VECTORS = "vectors.db"
 KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
@@ -64,6 +68,8 @@ class Engine:
         decisions: Decisions,
         runner: Runner,
         runs: Runs,
+        vectors: VectorStore,
+        search: Search,
         stages: Sequence[Stage],
         lock: int,
     ) -> None:
@@ -75,6 +81,8 @@ class Engine:
         self.decisions = decisions
         self.runner = runner
         self.runs = runs
+        self.vectors = vectors
+        self.search = search
         self.stages = tuple(stages)
         self._lock = lock
         self._closed = False
@@ -102,6 +110,7 @@ class Engine:
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, self._lock)
             stack.callback(self.store.close)
+            stack.callback(self.vectors.close)
             stack.callback(self.runs.close)
 
     def __enter__(self) -> Self:
@@ -132,6 +141,8 @@ def assemble(
         redactor = open_redactor(settings)
         store = open_sqlite(folder / DATABASE)
         undo.callback(store.close)
+        vectors = open_sqlite_vectors(folder / VECTORS)
+        undo.callback(vectors.close)
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
@@ -149,6 +160,8 @@ def assemble(
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
+            vectors=vectors,
+            search=Search(store, vectors, lambda _project_id, _space: None),
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),

@@ -89,6 +89,15 @@ def test_texts_that_nothing_is_like_are_outliers() -> None:
     assert found.outliers >= 5
 
 
+def test_of_many_texts_a_sample_is_clustered_and_the_rest_joins() -> None:
+    items = said(list(WORDS), 60)
+    whole, sampled = survey(items), survey(items, rules=TopicRules(most=100))
+    assert len(sampled.topics) == len(whole.topics) == 4
+    assert (sampled.members != -1).mean() > 0.8
+    for place in range(4):
+        assert len(set(sampled.members[place * 60 : place * 60 + 60].tolist()) - {-1}) == 1
+
+
 def test_the_same_texts_give_the_same_topics() -> None:
     items = said(list(WORDS), 30)
     first, again = survey(items), survey(items)
