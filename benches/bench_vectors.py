@@ -117,6 +117,8 @@ class Oracle:
         self.version = np.array([item.version_id for item in data.items])
         self.negative = np.array([item.negative for item in data.items])
         self.at = np.array([item.created_at.timestamp() for item in data.items])
+        self._asked: NDArray[np.float32] | None = None
+        self._cosines = np.zeros(0, dtype=np.float32)
 
     def nearest(self, vector: NDArray[np.float32], where: Where) -> tuple[set[str], int]:
         """Return the ids of the ten nearest and how many rows match."""
@@ -132,7 +134,9 @@ class Oracle:
         if where.since is not None:
             mask &= self.at >= where.since.timestamp()
         places = np.flatnonzero(mask)
-        cosines = (self.data.vectors @ vector)[places]
+        if self._asked is not vector:  # the same question under another filter
+            self._asked, self._cosines = vector, self.data.vectors @ vector
+        cosines = self._cosines[places]
         return {self.ids[places[each]] for each in np.argsort(-cosines)[:K]}, len(places)
 
 

@@ -13,8 +13,9 @@ import pytest
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.ids import derived_id
 from trimtab.store.codec import id_bytes
+from trimtab.store.vectors.file import first
 from trimtab.store.vectors.port import Item
-from trimtab.store.vectors.sqlite import open_sqlite_vectors
+from trimtab.store.vectors.sqlite import SqliteVectors, open_sqlite_vectors
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -81,3 +82,23 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "vectors.db").write_bytes(b"not a database at all" * 1000)
     with pytest.raises(Unavailable, match="not an SQLite database"):
         open_sqlite_vectors(tmp_path / "vectors.db")
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged_and_writing_resumes(tmp_path: Path) -> None:
+    store = SqliteVectors(tmp_path / "vectors.db")
+    vectors = np.random.default_rng(0).standard_normal((2000, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items = [Item(kind="feedback", id=derived_id("x", str(number)), created_at=NOW) for number in range(2000)]
+    store.upsert("p", "a", items[:100], vectors[:100])
+    with store._file.transaction() as write:
+        pages = first(write, "PRAGMA page_count")
+        write.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(Unavailable, match="disk is full"):
+        store.upsert("p", "a", items, vectors)
+    assert store.count("p", "a") == 100
+    assert store.nearest("p", "a", vectors[3], 1)[0].id == items[3].id
+    with store._file.transaction() as write:
+        write.execute("PRAGMA max_page_count = 1000000")
+    assert all(store.upsert("p", "a", items, vectors))
+    assert store.count("p", "a") == 2000
+    store.close()
