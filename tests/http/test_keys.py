@@ -34,6 +34,7 @@ DECIDED = {
     "POST /v1/audits": "admin",
     "GET /v1/audits": "read admin",
     "GET /v1/velocity": "read admin",
+    "GET /v1/search": "read admin",
     "GET /v1/incidents": "read admin",
     "GET /v1/incidents/{incident_id}": "read admin",
     "POST /v1/incidents/{incident_id}/resolve": "admin",

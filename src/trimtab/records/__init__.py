@@ -40,7 +40,17 @@ from trimtab.records.field import (
     Tokens,
     Uuid,
 )
-from trimtab.records.judgement import AuditItem, Calibration, Correction, Evidence, Opinion, Outcome, User
+from trimtab.records.judgement import (
+    AuditItem,
+    Calibration,
+    Correction,
+    Evidence,
+    Opinion,
+    Outcome,
+    Topic,
+    TopicDay,
+    User,
+)
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -105,6 +115,8 @@ __all__ = [
     "Tier",
     "Time",
     "Tokens",
+    "Topic",
+    "TopicDay",
     "User",
     "Uuid",
     "Version",

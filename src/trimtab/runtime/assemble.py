@@ -26,6 +26,7 @@ from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.measure.search import Search
 from trimtab.records import Project
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
@@ -33,11 +34,24 @@ from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.redact.project import Redactors
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Writes
+from trimtab.store.vectors.port import VectorStore
+from trimtab.store.vectors.sqlite import open_sqlite_vectors
 
-__all__ = ["DATABASE", "KEY_FILE", "WORKFLOWS", "Engine", "Stage", "assemble", "open_redactors", "open_store"]
+__all__ = [
+    "DATABASE",
+    "KEY_FILE",
+    "VECTORS",
+    "WORKFLOWS",
+    "Engine",
+    "Stage",
+    "assemble",
+    "open_redactors",
+    "open_store",
+]
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
+VECTORS = "vectors.db"
 KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
@@ -69,6 +83,8 @@ class Engine:
         decisions: Decisions,
         runner: Runner,
         runs: Runs,
+        vectors: VectorStore,
+        search: Search,
         stages: Sequence[Stage],
         lock: int,
     ) -> None:
@@ -81,6 +97,8 @@ class Engine:
         self.decisions = decisions
         self.runner = runner
         self.runs = runs
+        self.vectors = vectors
+        self.search = search
         self.stages = tuple(stages)
         self._lock = lock
         self._closed = False
@@ -108,6 +126,7 @@ class Engine:
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, self._lock)
             stack.callback(self.store.close)
+            stack.callback(self.vectors.close)
             stack.callback(self.runs.close)
 
     def __enter__(self) -> Self:
@@ -139,6 +158,8 @@ def assemble(
         undo.callback(store.close)
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
+        vectors = open_sqlite_vectors(folder / VECTORS)
+        undo.callback(vectors.close)
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
@@ -157,6 +178,8 @@ def assemble(
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
+            vectors=vectors,
+            search=Search(store, vectors, lambda _project_id, _space: None),
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),
                 rescan,

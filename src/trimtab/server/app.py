@@ -19,7 +19,7 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, traces, users
+from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -32,6 +32,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *features.ROUTES,
     *read_side.ROUTES,
     *outcomes.ROUTES,
+    *search.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,

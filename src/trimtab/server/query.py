@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -23,10 +23,17 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "version_id": (Name, "only of this version"),
     "since": (Time, "from this time on (RFC 3339, inclusive)"),
     "until": (Time, "before this time (RFC 3339, exclusive)"),
+    "q": (str, 'what to look for, at most 1000 characters; a "phrase in quotes" must occur as it stands'),
+    "mode": (
+        Literal["semantic", "exact", "hybrid"],
+        "by meaning, by words, or by both; hybrid unless told",
+    ),
+    "kind": (Literal["feedback", "inference"], "only of this kind"),
+    "negative": (Literal["true", "false"], "only about answers judged bad, or only about others"),
     "state": (str, "only in one of these states, separated by commas"),
     "after": (str, "the `next` of the page before"),
     "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
-    "open": (bool, "true: only what is still to be judged, false: only what is judged"),
+    "open": (Literal["true", "false"], "true: only what is still to be judged, false: only what is judged"),
     "order": (Literal["newest", "oldest"], "by arrival; newest first unless told"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
@@ -46,6 +53,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     limit: int = 100
     newest: bool = True
     open: bool | None = None
+    q: str = ""
+    mode: Literal["semantic", "exact", "hybrid"] = "hybrid"
+    kind: Literal["feedback", "inference"] | None = None
+    negative: bool | None = None
 
 
 def asked(request: Call) -> Asked:
@@ -61,11 +72,7 @@ def asked(request: Call) -> Asked:
     limit = _whole(found, "limit") if "limit" in found else 100
     if not 1 <= limit <= _MOST:
         raise InvalidField(f"limit: expected 1 to {_MOST}, got {limit}", param="limit")
-    order = found.get("order", "newest")
-    if order not in ("newest", "oldest"):
-        raise InvalidField(f"order: expected 'newest' or 'oldest', got {order[:_GOT]!r}", param="order")
-    if found.get("open", "true") not in ("true", "false"):
-        raise InvalidField(f"open: expected 'true' or 'false', got {found['open'][:_GOT]!r}", param="open")
+    order = _one_of(found, "order") or "newest"
     return Asked(
         feature=_read(found, "feature"),
         version_id=_read(found, "version_id"),
@@ -75,7 +82,11 @@ def asked(request: Call) -> Asked:
         after=_whole(found, "after") if "after" in found else None,
         limit=limit,
         newest=order == "newest",
-        open=found["open"] == "true" if "open" in found else None,
+        open=None if (open_ := _one_of(found, "open")) is None else open_ == "true",
+        q=found.get("q", ""),
+        mode=_one_of(found, "mode") or "hybrid",
+        kind=_one_of(found, "kind"),
+        negative=None if (bad := _one_of(found, "negative")) is None else bad == "true",
     )
 
 
@@ -102,6 +113,16 @@ def _read(found: dict[str, str], name: str) -> Any:
         expected = "a time with its zone such as 2026-01-31T12:00:00Z" if kind is Time else "a name"
         hint = "; a + in a URL is a blank, write %2B" if kind is Time and " " in found[name] else ""
         raise InvalidField(f"{name}: expected {expected}, got {found[name][:_GOT]!r}{hint}", param=name) from None
+
+
+def _one_of(found: dict[str, str], name: str) -> Any:
+    if name not in found:
+        return None
+    known: tuple[str, ...] = get_args(PARAMETERS[name][0])
+    if found[name] not in known:
+        told = ", ".join(repr(each) for each in known[:-1]) + f" or {known[-1]!r}"
+        raise InvalidField(f"{name}: expected {told}, got {found[name][:_GOT]!r}", param=name)
+    return found[name]
 
 
 def _whole(found: dict[str, str], name: str) -> int:
