@@ -171,6 +171,24 @@ class FeatureOverride(_Section, frozen=True):
     reference_rate: Rate | None = None
 
 
+class Lake(_Section, frozen=True):
+    """Where all history goes, how often, and how it is kept (docs: the lake).
+
+    Without a `uri` it is the directory `lake` under `storage.path`.
+    """
+
+    enabled: bool = True
+    uri: str = ""
+    endpoint: str = ""
+    region: str = ""
+    commit_seconds: Positive = 30.0
+    commit_rows: Some = 10_000
+    compact_commits: Some = 64
+    vacuum_hours: Some = 48
+    query_bytes: Annotated[int, Meta(ge=64 << 20)] = 1 << 30
+    query_seconds: Positive = 600.0
+
+
 class Logging(_Section, frozen=True):
     """How the log is written."""
 
@@ -203,6 +221,7 @@ class Settings(_Section, frozen=True):
     verification: Verification = Verification()
     runner: Runner = Runner()
     engine: Engine = Engine()
+    lake: Lake = Lake()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
 
