@@ -106,8 +106,9 @@ class ArchiveStage:
     def _round(self, now: datetime) -> None:
         try:
             full = [self._ship(table) for table in LAKE_TABLES]
-            if not any(full):  # else more rows wait: the next tick goes on at once
-                self._shipped_at = now
+            self._shipped_at = now
+            if any(full):  # as many may wait again: look at the next tick, not in a second
+                self._looked_at = None
             self._maintain(now)
         except Conflict:  # maintenance by hand or another process has the turn: the rows wait a little
             self._retry_at = now + _BACKOFF

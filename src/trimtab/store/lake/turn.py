@@ -94,29 +94,33 @@ class LeaseTurn:
 
     def renew(self) -> None:
         """Hold the lease for its whole time again. Raises Conflict when somebody else has taken it meanwhile."""
-        if self._handle is not None and not self._write(to_micros(self._clock.now() + _LEASE)):
+        if not self._write(to_micros(self._clock.now() + _LEASE)):
             raise Conflict("the lake's lease ran out and another holder took it; stop what this one does and retry")
 
     def _take(self) -> bool:
         with explained("read its lease"):
-            handle = self._place.open("lease") or DeltaTable.create(
+            handle = self._place.open("lease") or self._made()
+            now = self._clock.now()
+            if handle is None or (handle.transaction_version(_UNTIL) or 0) > to_micros(now):
+                return False
+        self._handle = handle
+        return self._write(to_micros(now + _LEASE))
+
+    def _made(self) -> DeltaTable | None:
+        try:
+            return DeltaTable.create(
                 self._place.table("lease"),
                 _EMPTY,
                 mode="ignore",
                 storage_options=self._place.options or None,
                 configuration={"delta.logRetentionDuration": "interval 1 days", "delta.checkpointInterval": "50"},
             )
-            now = self._clock.now()
-            if (handle.transaction_version(_UNTIL) or 0) > to_micros(now):
-                return False
-        self._handle = handle
-        if self._write(to_micros(now + _LEASE)):
-            return True
-        self._handle = None
-        return False
+        except CommitFailedError:  # another holder made it at the same moment
+            return None
 
     def _write(self, until: int) -> bool:
-        assert self._handle is not None  # noqa: S101  called by the holder only
+        if self._handle is None:
+            return False
         try:
             with explained("write its lease"):
                 write_deltalake(
