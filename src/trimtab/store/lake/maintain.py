@@ -94,17 +94,20 @@ def vacuum(tables: Tables, name: str, retention_hours: int, progress: Progress |
     if progress is not None:
         progress(f"vacuum {name}", 0, 1)
     with explained(f"vacuum table {name!r}"):
-        gone = handle.vacuum(
+        before = _present(tables, name)
+        listed = handle.vacuum(
             retention_hours=retention_hours,
             dry_run=False,
             enforce_retention_duration=False,
             full=True,
             post_commithook_properties=_NO_HOOKS,
         )
+        left = _present(tables, name)
     tables.forget(name)
     if progress is not None:
         progress(f"vacuum {name}", 1, 1)
-    return len(gone)
+    # The library lists what the log has removed, also what an earlier call took away: on disk we look ourselves.
+    return len(listed) if before is None or left is None else len(before - left)
 
 
 def verify(
@@ -123,7 +126,7 @@ def verify(
         actions = Table.from_arrow(handle.get_add_actions(flatten=True))
         named = [unquote(str(path)) for path in actions.column("path").to_pylist()]
         days = sorted({str(day) for day in actions.column("partition.day").to_pylist()})
-    missing, orphans = _files(tables, name, handle, named)
+    missing, spare = _files(tables, name, handle, named)
     lots: list[NDArray[np.int64]] = []
     doubles = returned = 0
     buried = tombstones.known().get("user", frozenset())
@@ -139,21 +142,25 @@ def verify(
     gaps = _gaps(hot, name, held, cursor, tombstones) if hot is not None and not missing else 0
     if progress is not None:
         progress(f"verify {name}", len(days), len(days))
-    return Verified(name, int(held.size), len(named), missing, orphans, doubles, gaps, returned)
+    return Verified(name, int(held.size), len(named), missing, spare, doubles, gaps, returned)
 
 
 def _files(tables: Tables, name: str, handle: DeltaTable, named: list[str]) -> tuple[int, int]:
-    """Return how many files the log names that are not there, and how many are there that no version names."""
+    """Return how many files the newest version names that are not there, and how many are there besides."""
     with explained(f"list the files of table {name!r}"):
-        folder = tables.place.folder
-        if folder is not None:
-            there = {file.relative_to(folder / name).as_posix() for file in (folder / name).glob("day=*/*.parquet")}
-            missing = sum(path not in there for path in named)
-        else:
-            missing = _unreadable(handle, named)
-        # A dry run over all of history: what it would remove, no version of the log has ever named.
-        orphans = handle.vacuum(retention_hours=24 * 365 * 100, dry_run=True, full=True)
-        return missing, len(set(map(str, orphans)))
+        there = _present(tables, name)
+        if there is not None:
+            return sum(path not in there for path in named), len(there.difference(named))
+        spare = handle.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False, full=True)
+        return _unreadable(handle, named), len(spare)
+
+
+def _present(tables: Tables, name: str) -> set[str] | None:
+    """Return the data files in a table's directory; None on an object store, which only the library lists."""
+    if tables.place.folder is None:
+        return None
+    folder = tables.place.folder / name
+    return {file.relative_to(folder).as_posix() for file in folder.glob("day=*/*.parquet")}
 
 
 def _unreadable(handle: DeltaTable, named: list[str]) -> int:

@@ -72,16 +72,17 @@ class Erased(NamedTuple):
 class Verified(NamedTuple):
     """What was found in one table; `sound` when nothing of it is wrong.
 
-    `missing_files` are named by the log and not there, `orphan_files` the other way round (left by killed writers:
-    harmless, the next full vacuum removes them), `duplicates` rows that are there more than once, `gaps` rows that the
-    hot store holds below the cursor and the lake does not, `returned` rows of people who were erased.
+    `missing_files` are named by the newest version and not there, `spare_files` the other way round (of older versions
+    or left by killed writers: harmless, vacuum removes them in time; on an object store also such as are gone), `duplicates` rows that are there more than once,
+    `gaps` rows that the hot store holds below the cursor and the lake does not, `returned` rows of people who were
+    erased.
     """
 
     table: LakeTable
     rows: int
     files: int
     missing_files: int
-    orphan_files: int
+    spare_files: int
     duplicates: int
     gaps: int
     returned: int
@@ -133,7 +134,10 @@ class LakeStore(Protocol):
         ...
 
     def vacuum(self, table: LakeTable, *, retention_hours: int, progress: Progress | None = None) -> int:
-        """Remove files that no version of the last `retention_hours` names, orphans too; return how many."""
+        """Remove files that no version of the last `retention_hours` names, orphans too; return how many.
+
+        On an object store the number includes files that an earlier call removed, while the log remembers them.
+        """
         ...
 
     def verify(self, table: LakeTable, hot: HotRows | None, *, progress: Progress | None = None) -> Verified:
