@@ -55,7 +55,7 @@ def _inference(dice: random.Random, number: int) -> Inference:
 
 
 def _word(dice: random.Random, number: int, served: list[Stored[Inference]]) -> Feedback:
-    about = dice.choice(
+    about: dict[str, Any] = dice.choice(
         [
             {"inference_id": dice.choice(served).record.id},
             {"external_id": dice.choice(["e1", "e2", "e9"])},
@@ -152,16 +152,15 @@ def _joined(history: History) -> list[tuple[str, str, Feedback]]:
         for kind, key in _names(one):
             named[row.project_id, kind, key] = one
     found = []
-    for row in history.feedback:
-        word = row.record
+    for _, project, word in history.feedback:
         if word.inference_id:
-            if (row.project_id, word.inference_id) in own:
-                found.append((row.project_id, word.inference_id, word))
+            if (project, word.inference_id) in own:
+                found.append((project, word.inference_id, word))
             continue
         aim = _aim(word)
-        about = named.get((row.project_id, *aim)) if aim else None
+        about = named.get((project, *aim)) if aim else None
         if about is not None:
-            found.append((row.project_id, about.id, word))
+            found.append((project, about.id, word))
     return found
 
 
@@ -196,7 +195,8 @@ def _judged(
     counts: tuple[Any, ...] = (None,) * 5
     last: Feedback | None = None
     if words is not None:
-        rated = [(word.value - 1) / (word.best - 1) for word in words if word.kind == "rating" and word.value and word.best]
+        rates = [word for word in words if word.kind == "rating"]
+        rated = [(word.value - 1) / (word.best - 1) for word in rates if word.value and word.best]
         counts = (
             sum(word.kind == "thumb" and word.value == 1 for word in words),
             sum(word.kind == "thumb" and word.value == 0 for word in words),

@@ -1,4 +1,4 @@
-"""Run with a Python that has pyspark: reads queries and files on standard input, prints the answers as one line of JSON.
+"""Run with a Python that has pyspark: queries and files come on standard input, answers go out as one line.
 
 Ends with status 3, saying why, where Spark is not installed.
 """
@@ -11,7 +11,7 @@ import sys
 
 def main() -> int:
     try:
-        from pyspark.sql import SparkSession  # noqa: PLC0415
+        from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # noqa: PLC0415
     except ImportError as error:
         sys.stdout.write(f"{error}\n")
         return 3

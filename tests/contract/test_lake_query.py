@@ -24,21 +24,18 @@ from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.port import LAKE_TABLES
 from trimtab.store.lake.query import SpawnedQuery
 from trimtab.store.lake.views import with_views
+from trimtab.store.ports import Stored
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 SEEDS = (1, 2)
-
-
-@pytest.fixture(scope="module")
-def histories() -> dict[int, History]:
-    return {seed: sample(seed) for seed in SEEDS}
 
 
 @pytest.fixture(scope="module", params=SEEDS)
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DeltaLake, History]:
     history = sample(request.param)
     lake = open_lake(tmp_path_factory.mktemp("lake") / "lake", SystemClock())
-    for table, rows in zip(LAKE_TABLES, history, strict=True):
+    parts: list[list[Stored[Any]]] = [list(history.inferences), list(history.feedback), list(history.outcomes)]
+    for table, rows in zip(LAKE_TABLES, parts, strict=True):
         middle = len(rows) // 2
         lake.append(table, rows[:middle], after=0)
         lake.append(table, rows[middle:], after=rows[middle - 1].seq)
@@ -50,26 +47,28 @@ def on_datafusion(lake: DeltaLake, folder: Path) -> Iterator[Ask]:
 
     def ask(sql: str) -> list[tuple[Any, ...]]:
         answer = query.run(sql, folder / "answer.parquet")
-        rows = pl.read_parquet(answer.path).rows()
+        rows: list[tuple[Any, ...]] = pl.read_parquet(answer.path).rows()
         assert len(rows) == answer.rows
         return rows
 
     yield ask
 
 
+def arrow(lake: DeltaLake, name: str) -> Table:
+    return Table.from_arrow(DeltaTable(lake.place.table(name)).scan())
+
+
 def on_duckdb(lake: DeltaLake, folder: Path) -> Iterator[Ask]:
-    engine = duckdb.connect(
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
+    engine = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     for name in LAKE_TABLES:
-        engine.register(name, Table.from_arrow(DeltaTable(lake.place.table(name)).scan()))
+        engine.register(name, arrow(lake, name))
     yield lambda sql: [tuple(row) for row in engine.sql(with_views(sql)).fetchall()]
     engine.close()
 
 
 def on_polars(lake: DeltaLake, folder: Path) -> Iterator[Ask]:
-    frames = {name: pl.DataFrame(Table.from_arrow(DeltaTable(lake.place.table(name)).scan())) for name in LAKE_TABLES}
-    engine = pl.SQLContext(frames)
+    frames: dict[str, Any] = {name: pl.DataFrame(arrow(lake, name)) for name in LAKE_TABLES}
+    engine = pl.SQLContext(**frames)
     yield lambda sql: engine.execute(with_views(sql), eager=True).rows()
 
 

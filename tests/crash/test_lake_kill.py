@@ -128,8 +128,8 @@ def holds(folder: Path, text: str) -> list[Path]:
     found = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         raw = file.read_bytes()
-        told = str(pl.read_parquet(file, hive_partitioning=False).to_dicts()) if file.suffix == ".parquet" and raw else ""
-        if text.encode() in raw or text in told:
+        columns = pl.read_parquet(file, hive_partitioning=False).to_dicts() if file.suffix == ".parquet" else []
+        if text.encode() in raw or text in str(columns):
             found.append(file)
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,23 @@ from trimtab.store.ports import Stored
 __all__ = ["DeltaLake", "condition", "open_lake"]
 
 
-def open_lake(place: Place | Path | str, clock: Clock) -> DeltaLake:
-    """Return the lake at that place; nothing is made there before the first append. `clock` times leases on S3."""
+def open_lake(place: Place | Path | str, clock: Clock, *, patience_s: float = 0.0) -> DeltaLake:
+    """Return the lake at that place; nothing is made there before the first append.
+
+    `clock` times leases on S3; upkeep waits `patience_s` for its turn before it raises Conflict.
+    """
     where = place if isinstance(place, Place) else Place(str(place))
-    return DeltaLake(where, Tables(where, turn_of(where, clock)))
+    return DeltaLake(where, Tables(where, turn_of(where, clock)), patience_s=patience_s)
 
 
 class DeltaLake:
     """The verbs of `LakeStore`; the contract stands there."""
 
-    def __init__(self, place: Place, tables: Tables) -> None:
+    def __init__(self, place: Place, tables: Tables, *, patience_s: float = 0.0) -> None:
         self.place = place
         self._tables = tables
         self._tombstones = Tombstones(tables)
-        self._writing = threading.Lock()
+        self._patience_s = patience_s
         self._closed = False
 
     def cursor(self, table: LakeTable) -> int:
@@ -50,7 +53,7 @@ class DeltaLake:
         """Add the rows, all or none, and move the cursor to the last one's seq; return how many were kept."""
         self._require_open()
         seqs = [after, *(row.seq for row in rows)]
-        if any(later <= earlier for earlier, later in zip(seqs, seqs[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(seqs)):
             raise ValueError(f"expected rows whose seqs rise from {after}, got {seqs[1:6]}...")
         if not rows:
             return 0
@@ -59,7 +62,9 @@ class DeltaLake:
             # The same handle that was asked for the cursor commits: had anybody moved it since, the commit is refused.
             stands = int(handle.transaction_version(CURSOR) or 0)
             if stands != after:
-                raise Conflict(f"expected lake table {table!r} to stand at {after}, it stands at {stands}; select again")
+                raise Conflict(
+                    f"expected {table!r} in the lake to stand at {after}, it stands at {stands}; select again"
+                )
             kept = self._tombstones.spared(rows)
             data = LAKE_NOUNS[table].arrow(kept, handle.schema())
             self._tables.add(table, handle, data, cursor=rows[-1].seq)
@@ -88,13 +93,13 @@ class DeltaLake:
     def compact(self, table: LakeTable, *, progress: Progress | None = None) -> int:
         """Rewrite days of many small files into few large ones; return how many files became fewer."""
         self._require_open()
-        with self._tables.turn.taken():
+        with self._tables.turn.taken(wait_s=self._patience_s):
             return compact(self._tables, table, progress)
 
     def vacuum(self, table: LakeTable, *, retention_hours: int, progress: Progress | None = None) -> int:
         """Remove files that no version of the last `retention_hours` names, orphans too; return how many."""
         self._require_open()
-        with self._tables.turn.taken():
+        with self._tables.turn.taken(wait_s=self._patience_s):
             return vacuum(self._tables, table, retention_hours, progress)
 
     def verify(self, table: LakeTable, hot: HotRows | None, *, progress: Progress | None = None) -> Verified:

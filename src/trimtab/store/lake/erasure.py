@@ -91,7 +91,9 @@ def _delete(
 
 
 def _seqs(handle: DeltaTable, where: str) -> set[int]:
-    return {int(seq) for batch in handle.scan(columns=["seq"], predicate=where) for seq in batch.column("seq").to_pylist()}
+    return {
+        int(seq) for batch in handle.scan(columns=["seq"], predicate=where) for seq in batch.column("seq").to_pylist()
+    }
 
 
 def _lots(values: Sequence[object]) -> Iterator[Sequence[object]]:

@@ -73,9 +73,9 @@ class Verified(NamedTuple):
     """What was found in one table; `sound` when nothing of it is wrong.
 
     `missing_files` are named by the newest version and not there, `spare_files` the other way round (of older versions
-    or left by killed writers: harmless, vacuum removes them in time; on an object store also such as are gone), `duplicates` rows that are there more than once,
-    `gaps` rows that the hot store holds below the cursor and the lake does not, `returned` rows of people who were
-    erased.
+    or left by killed writers: harmless, vacuum removes them in time; on an object store also such as are gone),
+    `duplicates` rows that are there more than once, `gaps` rows that the hot store holds below the cursor and the lake
+    does not, `returned` rows of people who were erased.
     """
 
     table: LakeTable

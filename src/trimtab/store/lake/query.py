@@ -104,12 +104,13 @@ class Running:
             self._end()
         if self._cancelled.is_set():
             raise Unavailable("the query was cancelled")
-        answer = msgspec.json.decode(told) if told else {"error": _last_line(complaint) or f"exit {self._child.returncode}"}
-        if "error" in answer:
+        answer: dict[str, Any] = msgspec.json.decode(told) if told else {}
+        if "rows" not in answer:
             self._draft.unlink(missing_ok=True)
-            raise Unavailable(f"the query failed: {answer['error']}")
+            why = answer.get("error") or _last_line(complaint) or f"it ended with {self._child.returncode}"
+            raise Unavailable(f"the query failed: {why}")
         self._draft.replace(self._out)
-        return Answer(self._out, answer["rows"], time.monotonic() - self._began)
+        return Answer(self._out, int(answer["rows"]), time.monotonic() - self._began)
 
     def cancel(self) -> None:
         """End the query. Safe from any thread; `wait` then raises Unavailable."""

@@ -106,7 +106,7 @@ class LakeNoun(Generic[T]):
             kind = field.type.type if isinstance(field.type, PrimitiveType) else ""
             if kind not in _ARROW:
                 raise ConfigError(
-                    f"expected columns of plain types in lake table {self.name!r}, found {field.name!r} of {field.type!r}"
+                    f"expected plain types in lake table {self.name!r}, found column {field.name!r} of {field.type!r}"
                 )
             column = values.get(field.name) or [None] * len(rows)
             raw = DataType.int64() if kind == "timestamp" else _ARROW[kind]

@@ -25,8 +25,8 @@ def _of(table: LakeTable, alias: str) -> str:
 
 
 _FEEDBACK = ", ".join(LAKE_NOUNS["feedback"].columns)
-_OUTCOME = "p_bad, confidence, tier, judged_at, vote, voter_id, calibrated".split(", ")
-_VOTES = "thumbs_up, thumbs_down, ratings, rating, corrections, comments, rejects, accepts".split(", ")
+_OUTCOME = ["p_bad", "confidence", "tier", "judged_at", "vote", "voter_id", "calibrated"]
+_VOTES = ["thumbs_up", "thumbs_down", "ratings", "rating", "corrections", "comments", "rejects", "accepts"]
 
 
 def _latest_name(kind: str, key: str, where: str) -> str:
@@ -49,13 +49,15 @@ SELECT {_FEEDBACK},
     WHEN external_id IS NOT NULL THEN external_id ELSE trace_id END AS target_key
 FROM feedback
 WHERE inference_id IS NULL AND (external_id IS NOT NULL OR trace_id IS NOT NULL)""",
-    "inference_names": f"""
-SELECT project_id, target_kind, target_key, about_id FROM ({_latest_name("external", "external_id", "external_id IS NOT NULL")}
-  UNION ALL{_latest_name("trace", "trace_id", "trace_id IS NOT NULL")}
-  UNION ALL{
-        _latest_name("span", "CONCAT(trace_id, '/', span_id)", "trace_id IS NOT NULL AND span_id IS NOT NULL")
-    }
-) named WHERE place = 1""",
+    "inference_names": "SELECT project_id, target_kind, target_key, about_id FROM ("
+    + " UNION ALL".join(
+        (
+            _latest_name("external", "external_id", "external_id IS NOT NULL"),
+            _latest_name("trace", "trace_id", "trace_id IS NOT NULL"),
+            _latest_name("span", "CONCAT(trace_id, '/', span_id)", "trace_id IS NOT NULL AND span_id IS NOT NULL"),
+        )
+    )
+    + ") named WHERE place = 1",
     "feedback_joined": f"""
 SELECT {_of("feedback", "f")}, i.id AS about_id
 FROM feedback f JOIN inferences i ON f.project_id = i.project_id AND f.inference_id = i.id
