@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
+
 from trimtab.store.lake.place import Place
 
 _BUCKET = "lake"
@@ -44,6 +46,13 @@ def s3_place(address: str, prefix: str) -> Place:
         "AWS_SECRET_ACCESS_KEY": "test",
     }
     return Place(f"s3://{_BUCKET}/{prefix}", options)
+
+
+def s3_delete(place: Place, uri: str) -> None:
+    """Delete one object, as an accident would."""
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260301/us-east-1/s3/aws4_request"}
+    answer = httpx.delete(f"{place.options['AWS_ENDPOINT_URL']}/{uri.removeprefix('s3://')}", headers=signed)
+    assert answer.status_code == 204
 
 
 def _make_bucket(server: subprocess.Popen[bytes], port: int) -> None:

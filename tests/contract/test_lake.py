@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from tests.contract import hot_store_sample as a
-from tests.s3 import s3_place, s3_server
+from tests.s3 import s3_delete, s3_place, s3_server
 from trimtab.clock import SystemClock
+from trimtab.config import Lake
 from trimtab.errors import Conflict, Unavailable
 from trimtab.records import Inference
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.place import Place
 from trimtab.store.lake.port import LAKE_TABLES, LakeTable, Span
+from trimtab.store.lake.query import SpawnedQuery
+from trimtab.store.lake.schema import LAKE_NOUNS
 from trimtab.store.ports import Stored, Writes
 
 Reopen = Callable[[], DeltaLake]
@@ -178,6 +182,36 @@ def test_compaction_and_vacuum_keep_every_row_once(lake: DeltaLake) -> None:
     assert lake.verify("inferences", None).sound
 
 
+def test_a_compaction_that_others_write_beside_is_said_and_drops_nothing(lake: DeltaLake) -> None:
+    for seq in range(1, 6):
+        lake.append("inferences", served(range(seq, seq + 1)), after=seq - 1)
+
+    def intrude(_: str, done: int, parts: int) -> None:
+        # Somebody who does not know of turns, after the rows were counted: as after a lease that ran out.
+        handle = lake._tables.exclusive("inferences")
+        assert handle is not None
+        counted = handle.count
+
+        def count_then_write() -> int:
+            rows = counted()
+            if not written:
+                written.append(1)
+                write_deltalake(
+                    lake.place.table("inferences"),
+                    LAKE_NOUNS["inferences"].arrow(served(range(6, 7)), handle.schema()),
+                    mode="append",
+                    storage_options=lake.place.options or None,
+                )
+            return rows
+
+        handle.count = count_then_write  # type: ignore[method-assign]
+
+    written: list[int] = []
+    with pytest.raises(Unavailable, match="though it was not their turn"):
+        lake.compact("inferences", progress=intrude)
+    assert sorted(held(lake)) == [1, 2, 3, 4, 5, 6]
+
+
 def test_verify_finds_what_the_lake_lacks_and_what_stands_twice(lake: DeltaLake, tmp_path: Path) -> None:
     hot = open_sqlite(tmp_path / "hot.db")
     try:
@@ -197,6 +231,18 @@ def test_verify_finds_what_the_lake_lacks_and_what_stands_twice(lake: DeltaLake,
         assert lake.verify("outcomes", hot).sound
     finally:
         hot.close()
+
+
+def test_verify_finds_a_file_that_is_missing(lake: DeltaLake) -> None:
+    lake.append("inferences", served(range(1, 6)), after=0)
+    lake.append("inferences", served(range(6, 9)), after=5)
+    [path, _] = DeltaTable(lake.place.table("inferences"), storage_options=lake.place.options or None).file_uris()
+    if lake.place.folder is not None:
+        Path(path).unlink()
+    else:
+        s3_delete(lake.place, path)
+    found = lake.verify("inferences", None)
+    assert (found.missing_files, found.sound) == (1, False)
 
 
 def test_the_erased_are_gone_with_what_was_said_about_their_answers_and_never_return(
@@ -242,3 +288,12 @@ def test_a_second_holder_of_the_turn_is_refused(reopen: Reopen) -> None:
             other.append("inferences", served(range(3, 4)), after=2)
     other.append("inferences", served(range(3, 4)), after=2)
     assert other.cursor("inferences") == 3
+
+
+def test_a_query_reads_the_lake_where_it_lies(lake: DeltaLake, tmp_path: Path) -> None:
+    rows = served(range(1, 6))
+    lake.append("inferences", rows, after=0)
+    lake.append("feedback", [Stored(1, "p", a.correction(rows[0].record))], after=0)
+    query = SpawnedQuery(lake, Lake())
+    sql = "SELECT id, correction FROM judged WHERE correction IS NOT NULL"
+    assert list(query.rows(sql)) == [{"id": rows[0].record.id, "correction": "right"}]

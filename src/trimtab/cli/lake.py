@@ -92,11 +92,10 @@ def verify(*, json: JsonOption = False, config: ConfigOption = None, data: DataO
     if json:
         typer.echo(json_.dumps([{**one._asdict(), "sound": one.sound} for one in found], indent=2))
     else:
-        columns = ("rows", "files", "missing_files", "spare_files", "duplicates", "gaps", "returned")
-        table = Table("table", *(name.replace("_", " ") for name in columns), "verdict")
-        for one in found:
-            verdict = "sound" if one.sound else "[red]not sound[/red]"
-            table.add_row(one.table, *(f"{getattr(one, name):,}" for name in columns), verdict)
+        table = Table("", *LAKE_TABLES)
+        for name in ("rows", "files", "missing_files", "spare_files", "duplicates", "gaps", "returned"):
+            table.add_row(name.replace("_", " "), *(f"{getattr(one, name):,}" for one in found))
+        table.add_row("verdict", *("sound" if one.sound else "[red]not sound[/red]" for one in found))
         Console().print(table)
         if hot is None:
             typer.echo("There is no hot store here to compare with: gaps were not looked for.", err=True)

@@ -68,7 +68,7 @@ def _inferences_of(tables: Tables, project_id: str, user_ids: Sequence[str]) -> 
 def _delete(
     tables: Tables, name: LakeTable, project_id: str, user_ids: Sequence[str], inference_ids: Sequence[str]
 ) -> int:
-    handle = tables.current(name)
+    handle = tables.exclusive(name)
     if handle is None:
         return 0
     there = {field.name for field in handle.schema().fields}

@@ -30,19 +30,19 @@ class Tables:
         self.place = place
         self.turn = turn
         self._lock = threading.Lock()
-        self._open: dict[str, DeltaTable] = {}
+        self._looking: dict[str, DeltaTable] = {}
+        self._changing: dict[str, DeltaTable] = {}
 
     def current(self, name: str) -> DeltaTable | None:
-        """Return the table at its newest version, None when there is none yet. The handle is shared: do not write."""
-        with self._lock, explained(f"read table {name!r}"):
-            handle = self._open.get(name)
-            if handle is not None:
-                handle.update_incremental()
-                return handle
-            handle = self.place.open(name)
-            if handle is not None:
-                self._open[name] = handle
-            return handle
+        """Return the table at its newest version, None when there is none yet. The handle is shared: only look."""
+        return self._newest(self._looking, name)
+
+    def exclusive(self, name: str) -> DeltaTable | None:
+        """Return the table at its newest version for changing it. Hold the turn.
+
+        Nobody who only looks moves this handle on: a commit follows the very version that was looked at for it.
+        """
+        return self._newest(self._changing, name)
 
     def pinned(self, name: str) -> DeltaTable | None:
         """Return a handle of its own, which stays at the version that is the newest now."""
@@ -55,7 +55,7 @@ class Tables:
         Raises ConfigError when a column has another type than its field.
         """
         noun = LAKE_NOUNS[name]
-        handle = self.current(name)
+        handle = self.exclusive(name)
         if handle is None:
             handle = self.make(name, noun.schema(), partition_by=["day"])
         missing = noun.missing(handle.schema())
@@ -67,7 +67,7 @@ class Tables:
     def make(self, name: str, schema: Schema, *, partition_by: list[str] | None = None) -> DeltaTable:
         """Create the table unless it exists. Its log keeps statistics of columns that hold nobody's words alone."""
         with self._lock, explained(f"create table {name!r}"):
-            self._open[name] = DeltaTable.create(
+            self._changing[name] = DeltaTable.create(
                 self.place.table(name),
                 schema,
                 mode="ignore",
@@ -75,7 +75,7 @@ class Tables:
                 storage_options=self.place.options or None,
                 configuration={"delta.dataSkippingStatsColumns": STATS_COLUMNS},
             )
-            return self._open[name]
+            return self._changing[name]
 
     def ensure(self) -> None:
         """Make the tables that are not there yet, so that a query may name every one."""
@@ -106,14 +106,26 @@ class Tables:
             raise
 
     def forget(self, name: str) -> None:
-        """Open the table anew next time."""
+        """Open the table anew for its next change."""
         with self._lock:
-            self._open.pop(name, None)
+            self._changing.pop(name, None)
 
     def close(self) -> None:
         """Let go of every handle."""
         with self._lock:
-            self._open.clear()
+            self._looking.clear()
+            self._changing.clear()
+
+    def _newest(self, handles: dict[str, DeltaTable], name: str) -> DeltaTable | None:
+        with self._lock, explained(f"read table {name!r}"):
+            handle = handles.get(name)
+            if handle is not None:
+                handle.update_incremental()
+                return handle
+            handle = self.place.open(name)
+            if handle is not None:
+                handles[name] = handle
+            return handle
 
     def _sync(self, name: str, handle: DeltaTable) -> None:
         """Put the newest commit on the disk, files first: the library itself never does."""

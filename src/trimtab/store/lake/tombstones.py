@@ -48,7 +48,7 @@ class Tombstones:
         fresh = sorted(set(hashes) - self.known().get(kind, frozenset()))
         if not fresh:
             return
-        handle = self._tables.current(_NAME) or self._tables.make(_NAME, _DELTA)
+        handle = self._tables.exclusive(_NAME) or self._tables.make(_NAME, _DELTA)
         arrays = [Array([kind] * len(fresh), DataType.string()), Array(fresh, DataType.string())]
         self._tables.add(_NAME, handle, Table.from_arrays(arrays, schema=_ARROW))
 
