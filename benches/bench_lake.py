@@ -15,6 +15,7 @@ import json
 import random
 import resource
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from benches.machine import machine
 from trimtab.archive.stage import ArchiveStage
 from trimtab.clock import SystemClock
