@@ -49,6 +49,7 @@ def _inference(dice: random.Random, number: int) -> Inference:
         input=f"question {number % 7}",
         user_id=dice.choice([None, "u1", "u2", "u'3"]),
         external_id=dice.choice([None, "e1", "e2", "e3"]),
+        session_id=dice.choice([None, "s1", "s2"]),
         trace_id=dice.choice([None, *TRACES]),
         span_id=dice.choice([None, *SPANS]),
     )
@@ -61,7 +62,8 @@ def _word(dice: random.Random, number: int, served: list[Stored[Inference]]) -> 
             {"external_id": dice.choice(["e1", "e2", "e9"])},
             {"trace_id": dice.choice(TRACES), "span_id": dice.choice([None, *SPANS])},
             {"trace_id": dice.choice(TRACES), "external_id": "e1"},
-            {"session_id": "s"},
+            {"session_id": dice.choice(["s1", "s9"]), "feature": dice.choice([None, "search", "other"])},
+            {"session_id": "s2"},
         ]
     )
     kind: dict[str, Any] = dice.choice(
@@ -75,7 +77,7 @@ def _word(dice: random.Random, number: int, served: list[Stored[Inference]]) -> 
     )
     return Feedback(
         id=derived_id("said", str(number)),
-        created_at=a.NOW + timedelta(minutes=dice.randrange(60 * 24)),
+        created_at=a.NOW + timedelta(hours=dice.randrange(-5, 24 * 11)),
         user_id=dice.choice([None, "u1", "u2", "reviewer"]),
         source=dice.choice(["user", "reviewer"]),
         retracted=dice.random() < 0.2,
@@ -158,10 +160,22 @@ def _joined(history: History) -> list[tuple[str, str, Feedback]]:
                 found.append((project, word.inference_id, word))
             continue
         aim = _aim(word)
-        about = named.get((project, *aim)) if aim else None
+        about = named.get((project, *aim)) if aim else _spoken_about(history, project, word)
         if about is not None:
             found.append((project, about.id, word))
     return found
+
+
+def _spoken_about(history: History, project: str, word: Feedback) -> Inference | None:
+    turns = [
+        row.record
+        for row in history.inferences
+        if row.project_id == project and word.session_id and row.record.session_id == word.session_id
+    ]
+    own = [turn for turn in turns if turn.feature == word.feature] or turns
+    ordered = sorted(own, key=lambda turn: (turn.created_at, turn.id))
+    given = [turn for turn in ordered if turn.created_at <= word.created_at]
+    return given[-1] if given else next(iter(ordered), None)
 
 
 def _names(one: Inference) -> list[tuple[str, str]]:

@@ -1,12 +1,12 @@
 """Named views over the lake's tables, in SQL that reads the same on DataFusion, DuckDB, Polars and Spark.
 
 `outcomes_latest` has the newest judgement of each inference. `feedback_joined` has each feedback with the inference it
-is about (`about_id`; feedback on a session has none and is left out). `opinions_latest` keeps of each person the latest
-word of a kind on an inference, `votes` counts them, `corrections_latest` has one correction per inference, and `judged`
-is one row per inference with all of that beside it, null where nobody said anything.
+is about (`about_id`; what names an answer that never came is left out). `opinions_latest` keeps of each person the
+latest word of a kind on an inference, `votes` counts them, `corrections_latest` has one correction per inference, and
+`judged` is one row per inference with all of that beside it, null where nobody said anything.
 
-A name that several inferences share means the latest of them, and the whole history decides which that is; the hot
-store, which decides when feedback arrives, may have joined an early word to an earlier one.
+A name that several inferences share means the latest of them; a session means the last answer given before the word,
+else the first, of the word's own feature where it names one that answered there. The engine joins by the same rules.
 """
 
 from __future__ import annotations
@@ -58,6 +58,24 @@ WHERE inference_id IS NULL AND (external_id IS NOT NULL OR trace_id IS NOT NULL)
         )
     )
     + ") named WHERE place = 1",
+    "session_words": f"""
+SELECT {_FEEDBACK}, about_id FROM (
+  SELECT {_FEEDBACK}, about_id,
+    ROW_NUMBER() OVER (
+      PARTITION BY project_id, id ORDER BY other_feature, later, distance, given_id DESC, later_id
+    ) AS place
+  FROM (
+    SELECT {_of("feedback", "f")}, i.id AS about_id,
+      CASE WHEN i.feature = f.feature THEN 0 ELSE 1 END AS other_feature,
+      CASE WHEN i.created_us <= f.created_us THEN 0 ELSE 1 END AS later,
+      CASE WHEN i.created_us <= f.created_us
+        THEN f.created_us - i.created_us ELSE i.created_us - f.created_us END AS distance,
+      CASE WHEN i.created_us <= f.created_us THEN i.id ELSE '' END AS given_id,
+      CASE WHEN i.created_us <= f.created_us THEN '' ELSE i.id END AS later_id
+    FROM feedback f JOIN inferences i ON f.project_id = i.project_id AND f.session_id = i.session_id
+    WHERE f.inference_id IS NULL AND f.external_id IS NULL AND f.trace_id IS NULL
+  ) near
+) told WHERE place = 1""",
     "feedback_joined": f"""
 SELECT {_of("feedback", "f")}, i.id AS about_id
 FROM feedback f JOIN inferences i ON f.project_id = i.project_id AND f.inference_id = i.id
@@ -65,7 +83,9 @@ UNION ALL
 SELECT {_of("feedback", "f")}, n.about_id AS about_id
 FROM feedback_targets f
 JOIN inference_names n
-  ON f.project_id = n.project_id AND f.target_kind = n.target_kind AND f.target_key = n.target_key""",
+  ON f.project_id = n.project_id AND f.target_kind = n.target_kind AND f.target_key = n.target_key
+UNION ALL
+SELECT {_FEEDBACK}, about_id FROM session_words""",
     "opinions_latest": f"""
 SELECT {_FEEDBACK}, about_id FROM (
   SELECT {_FEEDBACK}, about_id,
