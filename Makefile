@@ -49,7 +49,7 @@ format: .venv/.dev    ## rewrite the sources as `make check` wants them, as far 
 
 lock: .venv/.made    ## resolve constraints.txt again from pyproject.toml (UPGRADE=1: to the newest versions)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --extra server --extra dev --no-annotate \
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --extra server --extra postgres --extra dev --no-annotate \
 	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file constraints.txt pyproject.toml
 	@echo "constraints.txt is up to date."
 

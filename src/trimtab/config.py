@@ -221,12 +221,12 @@ class Runner(_Section, frozen=True):
 
 
 class Embedding(_Section, frozen=True):
-    """What turns texts into vectors (docs: embeddings). Only redacted texts are ever embedded.
+    """What turns texts into vectors, for search (docs: embeddings). Only redacted texts are ever embedded.
 
     `model` is the endpoint's name for its model, or the folder of a sentence-transformers model.
     """
 
-    kind: Literal["lsa", "endpoint", "sentence-transformers"] = "lsa"
+    kind: Literal["lsa", "endpoint", "sentence-transformers", "none"] = "lsa"
     base_url: str = ""
     model: str = ""
     api_key_env: str = "OPENAI_API_KEY"
@@ -252,6 +252,24 @@ class FeatureOverride(_Section, frozen=True):
     seen_click: Seen | None = None
     seen_dwell: Seen | None = None
     seen_thanks: Seen | None = None
+
+
+class Lake(_Section, frozen=True):
+    """Where all history goes, how often, and how it is kept (docs: the lake).
+
+    Without a `uri` it is the directory `lake` under `storage.path`.
+    """
+
+    enabled: bool = False
+    uri: str = ""
+    endpoint: str = ""
+    region: str = ""
+    commit_seconds: Positive = 30.0
+    commit_rows: Some = 10_000
+    compact_commits: Some = 64
+    vacuum_hours: Some = 48
+    query_bytes: Annotated[int, Meta(ge=64 << 20)] = 1 << 30
+    query_seconds: Positive = 600.0
 
 
 class Logging(_Section, frozen=True):
@@ -289,6 +307,7 @@ class Settings(_Section, frozen=True):
     runner: Runner = Runner()
     embedding: Embedding = Embedding()
     engine: Engine = Engine()
+    lake: Lake = Lake()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
 

@@ -47,7 +47,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             for number, text in enumerate(TEXTS)
         ]
         events: list[Inference | Feedback] = [answer, *words]
-        engine.store.append([Arrival(P, seal(engine.redactor, event), NOW) for event in events])
+        engine.store.append([Arrival(P, seal(engine.redactor.of(P), event), NOW) for event in events])
         engine.store.commit({P: Writes()})
         space: LsaEmbedder = fit_lsa(TEXTS, dimensions=4)
         items = [Item(kind="feedback", id=each.id, created_at=each.created_at, feature="support") for each in words]

@@ -10,6 +10,7 @@ from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
 from trimtab.cli.init import init
 from trimtab.cli.key import key
+from trimtab.cli.lake import lake
 from trimtab.cli.report import report
 from trimtab.cli.serve import serve
 from trimtab.cli.study import study
@@ -50,3 +51,4 @@ app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)
 app.command()(report)
+app.add_typer(lake, name="lake")

@@ -23,7 +23,9 @@ from trimtab.config import Settings
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
+from trimtab.enrich.space import SpaceStage
 from trimtab.enrich.stage import EnrichStage
+from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
@@ -40,6 +42,7 @@ from trimtab.store.vectors.sqlite import open_sqlite_vectors
 __all__ = [
     "DATABASE",
     "KEY_FILE",
+    "SPACES",
     "VECTORS",
     "WORKFLOWS",
     "Engine",
@@ -51,6 +54,7 @@ __all__ = [
 
 DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
+SPACES = "spaces"
 VECTORS = "vectors.db"
 KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
@@ -86,7 +90,7 @@ class Engine:
         vectors: VectorStore,
         search: Search,
         stages: Sequence[Stage],
-        lock: int,
+        closing: contextlib.ExitStack,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -100,8 +104,7 @@ class Engine:
         self.vectors = vectors
         self.search = search
         self.stages = tuple(stages)
-        self._lock = lock
-        self._closed = False
+        self._closing = closing
 
     def tick(self, now: datetime | None = None, *, first: int | None = None) -> int:
         """Let each stage, or the `first` so many, do one bounded piece of work, in order; return the rows handled."""
@@ -119,15 +122,8 @@ class Engine:
         raise Unavailable(f"the stages still found work after {_MAX_ROUNDS} rounds; is something feeding itself?")
 
     def close(self) -> None:
-        """Stop runs, close the store, release the directory. A second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, self._lock)
-            stack.callback(self.store.close)
-            stack.callback(self.vectors.close)
-            stack.callback(self.runs.close)
+        """Stop what runs beside the stages, close the stores, release the directory. A second call does nothing."""
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +162,14 @@ def assemble(
         playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
+        spaces: SpaceStage | None = None
+        meaning: list[Stage] = []
+        if settings.embedding.kind != "none":
+            spaces = SpaceStage(store, settings.embedding, folder / SPACES, inline=inline_runs)
+            undo.callback(spaces.close)
+            vectorise = VectoriseStage(store, vectors, spaces, inline=inline_runs)
+            undo.callback(vectorise.close)
+            meaning = [spaces, vectorise]
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         engine = Engine(
@@ -179,18 +183,39 @@ def assemble(
             runner=answering,
             runs=runs,
             vectors=vectors,
-            search=Search(store, vectors, lambda _project_id, _space: None),
+            search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
             stages=[
-                EnrichStage(store, settings, batch_rows=rows),
+                EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
+                *meaning,
+                *_archive(settings, store, undo, inline=inline_runs),
             ],
-            lock=lock,
+            closing=undo.pop_all(),
         )
-        undo.pop_all()
         return engine
+
+
+def _archive(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> list[Stage]:
+    """Return the stage that ships history to the lake, where there is one."""
+    if not settings.lake.enabled:
+        return []
+    from trimtab.archive.stage import ArchiveStage  # noqa: PLC0415  the lake's library takes long to import
+    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
+    from trimtab.store.lake.place import place_of  # noqa: PLC0415
+
+    place = place_of(settings.lake, Path(settings.storage.path), os.environ)
+    lake = open_lake(place, SystemClock())  # leases on S3 last by the machines' time, whatever the engine's clock says
+    undo.callback(lake.close)
+    stage = ArchiveStage(store, lake, settings.lake, inline=inline)
+    undo.callback(stage.close)
+    return [stage]
+
+
+def _nothing_embeds(_project_id: str, _space: str) -> None:
+    """Answer for an engine that makes no vectors: search finds words only."""
 
 
 def open_redactors(settings: Settings, store: HotStore) -> Redactors:

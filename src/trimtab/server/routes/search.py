@@ -39,7 +39,7 @@ def search(request: Call) -> Found:
     return engine.search.find(
         request.auth.project_id,
         Asked(
-            q=engine.redactor.text(told.q),
+            q=engine.redactor.of(request.auth.project_id).text(told.q),
             mode=told.mode,
             feature=told.feature,
             version_id=told.version_id,
