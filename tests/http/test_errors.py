@@ -21,7 +21,15 @@ from trimtab.server.contract import Contract
 from trimtab.server.problems import CODES, Problem
 
 DOC = Path(__file__).parents[2] / "docs" / "http-api.md"
-SAMPLE = {"feature": "no-such", "key_id": "x", "incident_id": "x", "change_id": "x", "run_id": "x"}
+SAMPLE = {
+    "feature": "no-such",
+    "key_id": "x",
+    "incident_id": "x",
+    "change_id": "x",
+    "run_id": "x",
+    "user_id": "nobody",
+    "session_id": "none",
+}
 ROUTE_METHODS = [(method, path) for route in ROUTES for path in route.paths for method in route.http_methods]
 
 

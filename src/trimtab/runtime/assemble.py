@@ -162,14 +162,7 @@ def assemble(
         playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
-        spaces: SpaceStage | None = None
-        meaning: list[Stage] = []
-        if settings.embedding.kind != "none":
-            spaces = SpaceStage(store, settings.embedding, folder / SPACES, inline=inline_runs)
-            undo.callback(spaces.close)
-            vectorise = VectoriseStage(store, vectors, spaces, inline=inline_runs)
-            undo.callback(vectorise.close)
-            meaning = [spaces, vectorise]
+        spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         engine = Engine(
@@ -196,6 +189,19 @@ def assemble(
             closing=undo.pop_all(),
         )
         return engine
+
+
+def _meaning(
+    settings: Settings, store: HotStore, vectors: VectorStore, undo: contextlib.ExitStack, *, inline: bool
+) -> tuple[SpaceStage | None, list[Stage]]:
+    """Return the stages that turn texts into vectors, where there are any."""
+    if settings.embedding.kind == "none":
+        return None, []
+    spaces = SpaceStage(store, settings.embedding, Path(settings.storage.path) / SPACES, inline=inline)
+    undo.callback(spaces.close)
+    vectorise = VectoriseStage(store, vectors, spaces, inline=inline)
+    undo.callback(vectorise.close)
+    return spaces, [spaces, vectorise]
 
 
 def _archive(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> list[Stage]:

@@ -103,8 +103,10 @@ def show_session(request: Call, session_id: FromPath[str]) -> Listing[SessionTur
 )
 def list_segments(request: Call, feature: FromPath[str]) -> Listing[Grouping]:
     """List the groups by which the feature's answers can be split, as `[segments]` in the settings names them."""
-    engine = engine_of(request)
-    found = engine.store.segments(request.auth.project_id, name_in_path(feature))
+    store, project_id, name = engine_of(request).store, request.auth.project_id, name_in_path(feature)
+    if all(known.name != name for known in store.features(project_id)):
+        raise NotFound(f"no feature {name!r}", param="feature")
+    found = store.segments(project_id, name)
     items = [Grouping(key=key, values=values, overflow=OVERFLOW in values) for key, values in found.items()]
     return Listing(items)
 
