@@ -246,6 +246,21 @@ def test_a_word_on_a_session_is_about_the_answer_that_stood_there(tmp_path: Path
         assert not store.orphans("p", Query()).rows
 
 
+def test_a_word_may_be_read_before_the_answer_that_is_stored_already(tmp_path: Path) -> None:
+    talk = [inference(place, session_id="afternoon") for place in range(3)]
+    word = feedback(0, "id", 2)
+    with store_in(str(tmp_path)) as store:
+        append(store, *(Event("p", each) for each in talk), Event("p", word))
+        stage = EnrichStage(store, batch_rows=1)
+        while stage.tick(LATER):
+            pass
+        told = concluded(store)
+    with store_in(str(tmp_path / "at once")) as store:
+        append(store, *(Event("p", each) for each in talk), Event("p", word))
+        finish(store)
+        assert concluded(store) == told
+
+
 def test_late_metadata_reaches_the_outcomes_it_touches(tmp_path: Path) -> None:
     answer, other = inference(0), inference(1)
     with store_in(str(tmp_path)) as store:

@@ -52,7 +52,9 @@ class Hearing:
             return signs
         ids = [turn.inference_id for turn in talk.turns]
         places = self._places.setdefault(key, {each: place for place, each in enumerate(ids)})
-        place = places[about.id]
+        place = places.get(about.id)
+        if place is None:  # stored, but its own turn to be enriched has not come; it is judged again then
+            return signs
         if place + 1 < len(ids):
             window = self._spoken(ids[place : place + 1 + self._settings.turns])
             return signs + heard(self._turns[about.id], window, self._settings, _LIKENESS)
