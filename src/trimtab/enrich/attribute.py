@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trimtab.enrich.join import names_of, target_of
+from trimtab.enrich.recent import RecentInferences
 from trimtab.records import Feedback, Inference
 from trimtab.store.ports import EventStore, JudgementStore, Target, Turn
 
@@ -41,7 +42,11 @@ class Attribution:
 
 
 def attribute(
-    store: AttributionStore, project_id: str, inferences: Sequence[Inference], feedback: Sequence[Feedback]
+    store: AttributionStore,
+    recent: RecentInferences,
+    project_id: str,
+    inferences: Sequence[Inference],
+    feedback: Sequence[Feedback],
 ) -> Attribution:
     """Pair the new feedback with what it is about, and the new inferences with all feedback that means them."""
     found = Attribution(known={inference.id: inference for inference in inferences})
@@ -56,7 +61,7 @@ def attribute(
     ids = [Target("inference", inference.id) for inference in inferences]
     again += [(word, aim) for aim, word in store.waiting(project_id, ids) if word.id not in fresh]
     held = store.joined(project_id, [word.id for word, _ in again])
-    meant = _meanings(store, project_id, [*aims, *again], inferences, found)
+    meant = _meanings(store, recent, project_id, [*aims, *again], inferences, found)
     for (word, aim), about in zip([*aims, *again], meant, strict=True):
         before = held.get(word.id)
         if about is None:
@@ -93,6 +98,7 @@ def spoken_about(turns: Sequence[Turn], word: Feedback) -> str | None:
 
 def _meanings(
     store: AttributionStore,
+    recent: RecentInferences,
     project_id: str,
     aims: Sequence[tuple[Feedback, Target]],
     inferences: Sequence[Inference],
@@ -101,7 +107,7 @@ def _meanings(
     known = found.known
     named = store.resolve(project_id, [aim for _, aim in aims if aim.kind not in ("inference", "session")])
     wanted = {*named.values(), *(aim.key for _, aim in aims if aim.kind == "inference")}
-    known.update(store.inferences(project_id, sorted(wanted - known.keys())))
+    known.update(recent.read(project_id, sorted(wanted - known.keys())))
     newest = _newest(found.names, known, {target: known[each] for target, each in named.items()})
     sessions = _sessions(store, project_id, [aim.key for _, aim in aims if aim.kind == "session"], inferences)
     meant: list[str | None] = []

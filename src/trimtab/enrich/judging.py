@@ -12,6 +12,7 @@ from trimtab.config import Settings
 from trimtab.enrich.conversation import Conversation, conversations, neighbours
 from trimtab.enrich.hearing import NEEDS_WORDS, Hearing
 from trimtab.enrich.outcome import judge
+from trimtab.enrich.recent import RecentInferences
 from trimtab.enrich.segments import Segmenter
 from trimtab.enrich.weights import table
 from trimtab.records import Calibration, Inference, Opinion, Outcome
@@ -28,9 +29,16 @@ class Judging:
     """Judges answers of one project within one tick; `known` are the inferences read so far, by id."""
 
     def __init__(
-        self, store: JudgingStore, settings: Settings, project_id: str, known: dict[str, Inference], now: datetime
+        self,
+        store: JudgingStore,
+        recent: RecentInferences,
+        settings: Settings,
+        project_id: str,
+        known: dict[str, Inference],
+        now: datetime,
     ) -> None:
         self._store = store
+        self._recent = recent
         self._settings = settings
         self._project_id = project_id
         self._known = known
@@ -91,7 +99,7 @@ class Judging:
         wanted = dict.fromkeys(ids)
         missing = [each for each in wanted if each not in self._known]
         if missing:
-            self._known.update(self._store.inferences(self._project_id, missing))
+            self._known.update(self._recent.read(self._project_id, missing))
         return [self._known[each] for each in wanted if each in self._known]
 
     def _talks(

@@ -15,6 +15,7 @@ from trimtab.enrich.attribute import Attribution, attribute, turns_of
 from trimtab.enrich.join import opinion_of
 from trimtab.enrich.judging import Judging
 from trimtab.enrich.outcome import latest
+from trimtab.enrich.recent import RecentInferences
 from trimtab.records import Feedback, Inference, Opinion
 from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, LoopStore, Writes
 
@@ -43,11 +44,13 @@ class EnrichStage:
         self._store = store
         self._settings = settings or Settings()
         self._batch_rows = batch_rows
+        self._recent = RecentInferences(store)
         self._timeout = timedelta(minutes=self._settings.sessions.timeout_minutes)
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each stream and return how many rows that was."""
         store = self._store
+        self._recent.turn(now)
         inferences = store.inferences_after(store.cursor(INFERENCE_CURSOR), self._batch_rows)
         feedback = store.feedback_after(store.cursor(FEEDBACK_CURSOR), self._batch_rows)
         handled = len(inferences) + len(feedback)
@@ -72,7 +75,8 @@ class EnrichStage:
         return handled
 
     def _take(self, project_id: str, inferences: list[Inference], feedback: list[Feedback], now: datetime) -> Writes:
-        found = attribute(self._store, project_id, inferences, feedback)
+        self._recent.keep(project_id, inferences)
+        found = attribute(self._store, self._recent, project_id, inferences, feedback)
         writes = Writes(
             targets=found.names,
             orphans=found.orphans,
@@ -81,7 +85,7 @@ class EnrichStage:
             turns=turns_of(inferences),
         )
         opinions = self._opinions(project_id, found, writes)
-        judging = Judging(self._store, self._settings, project_id, found.known, now)
+        judging = Judging(self._store, self._recent, self._settings, project_id, found.known, now)
         judging.judge(opinions, writes, fresh=inferences, opinions=opinions)
         writes.sessions = _activity(inferences, found)
         return writes
@@ -117,7 +121,7 @@ class EnrichStage:
         for project_id in dict.fromkeys(session.project_id for session in quiet):
             ended = [session._replace(closed=True) for session in quiet if session.project_id == project_id]
             writes[project_id] = Writes(closed=ended)
-            judging = Judging(self._store, self._settings, project_id, {}, now)
+            judging = Judging(self._store, self._recent, self._settings, project_id, {}, now)
             judging.judge([], writes[project_id], closing={session.session_id: session for session in ended})
         self._store.commit(writes)
         return len(quiet)
@@ -131,7 +135,7 @@ class EnrichStage:
         writes = Writes()
         ids = [outcome.inference_id for outcome in outcomes]
         if ids:
-            Judging(self._store, self._settings, asked.project_id, {}, now).judge(ids, writes)
+            Judging(self._store, self._recent, self._settings, asked.project_id, {}, now).judge(ids, writes)
         if len(outcomes) < _REDONE_AT_ONCE:
             writes.backfilled = [asked]
         else:

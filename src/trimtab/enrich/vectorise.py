@@ -171,22 +171,18 @@ class VectoriseStage:
     # ---------------------------------------------------------------- one lot
 
     def _write(self, lane: _Lane, words: Sequence[Feedback], judged: Sequence[Outcome]) -> None:
+        words = [word for word in words if _speaks(word)]
         about = self._store.joined(lane.project_id, [word.id for word in words])
         bad = {outcome.inference_id for outcome in judged if is_negative(outcome)}
-        ids = list(dict.fromkeys([*about.values(), *(outcome.inference_id for outcome in judged)]))
+        joined = self._store.joined_to(lane.project_id, [outcome.inference_id for outcome in judged])
+        spoken = {each: held for each, all_ in joined.items() if (held := [word for word in all_ if _speaks(word)])}
+        ids = sorted({*about.values(), *bad, *spoken})
         answers = self._store.inferences(lane.project_id, ids)
         verdicts = self._store.outcomes(lane.project_id, ids)
         texts = [_asked(answers[each]) for each in sorted(bad) if each in answers]
-        texts += [_said(word, answers.get(about.get(word.id, "")), verdicts) for word in words if _speaks(word)]
+        texts += [_said(word, answers.get(about.get(word.id, "")), verdicts) for word in words]
         self._embed(lane, texts)
-        again = [
-            _said(word, answers.get(inference_id), verdicts)
-            for inference_id, held in self._store.joined_to(
-                lane.project_id, [outcome.inference_id for outcome in judged]
-            ).items()
-            for word in held
-            if _speaks(word)
-        ]
+        again = [_said(word, answers.get(each), verdicts) for each, held in spoken.items() for word in held]
         self._refresh(lane, again)
         self._vectors.delete(
             lane.project_id, "inference", [each.inference_id for each in judged if each.inference_id not in bad]

@@ -165,7 +165,7 @@ def assemble(
         spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
-        engine = Engine(
+        return Engine(
             settings=settings,
             clock=clock,
             store=store,
@@ -188,7 +188,6 @@ def assemble(
             ],
             closing=undo.pop_all(),
         )
-        return engine
 
 
 def _meaning(

@@ -53,8 +53,11 @@ def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
 def swapped(before: str, after: str, languages: tuple[str, ...]) -> float:
     """Return the smaller of both shares of words about the matter that the other request lacks; 1 if numbers change.
 
-    0: one only adds to the other. Words with the same first four letters count as one.
+    1 too where a text is longer than what can be compared. 0: one only adds to the other. Words with the same first
+    four letters count as one.
     """
+    if max(len(before), len(after)) > _LONGEST:
+        return 1.0
     common = common_words(languages)
     left, right = _about(before, common), _about(after, common)
     if not left.words or not right.words:

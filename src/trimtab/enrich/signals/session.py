@@ -79,9 +79,9 @@ def _again(turn: Turn, after: Turn, settings: Signals, likeness: Likeness) -> Si
         if not settings.regenerate or turn.error:
             return None
         return Sign("regenerate", turn.inference_id, after.at, seconds, after.inference_id, x=1.0)
-    if not settings.rephrase or not comparable(turn.asked, after.asked, settings.languages):
-        return None
-    if swapped(turn.asked, after.asked, settings.languages) > _MOST_SWAPPED:  # the cheap question first
+    if not settings.rephrase or swapped(turn.asked, after.asked, settings.languages) > _MOST_SWAPPED:
+        return None  # the cheap question first
+    if not comparable(turn.asked, after.asked, settings.languages):
         return None
     near = likeness([(turn.asked, after.asked)])[0]
     if near < settings.rephrase_likeness:

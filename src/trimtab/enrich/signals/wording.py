@@ -44,10 +44,15 @@ def tone_of(text: str, languages: tuple[str, ...]) -> Tone | None:
     >>> tone_of("Nein danke.", ("de",)) is None
     True
     """
+    return _tone(_spoken(text), languages)
+
+
+@lru_cache(maxsize=8192)  # each turn is heard again when the next ones come
+def _tone(spoken: str, languages: tuple[str, ...]) -> Tone | None:
     book = _book(languages)
     heard: Tone | None = None
     opened: list[str] = []
-    for clause, end in _clauses(text):
+    for clause, end in _clauses(spoken):
         words = opened + clause  # "no" and "thank you" are one phrase, comma or not
         place: int | None = 0
         opened = clause[-1:]
@@ -106,9 +111,9 @@ def _book(languages: tuple[str, ...]) -> _Book:
     )
 
 
-def _clauses(text: str) -> Iterator[tuple[list[str], str]]:
+def _clauses(spoken: str) -> Iterator[tuple[list[str], str]]:
     """Yield the words of each clause with the mark that ends it."""
-    for match in _CLAUSE.finditer(_spoken(text)):
+    for match in _CLAUSE.finditer(spoken):
         words = words_of(match.group(1).replace(_STAND_IN, _QUOTED))
         if words:
             yield words, match.group(2)
