@@ -244,8 +244,8 @@ def main() -> None:
     lines = [
         "# Enrichment",
         "",
-        f"Made by `python benches/bench_enrichment.py`. {', '.join(f'{key} {value}' for key, value in before.items())}.",
-        "One run for each rate.",
+        "Made by `python benches/bench_enrichment.py`; one run for each rate.",
+        ", ".join(f"{key} {value}" for key, value in before.items()) + ".",
         "",
         "| what |" + " measured |" * len(runs),
         "|---|" + "---:|" * len(runs),
