@@ -154,7 +154,7 @@ def assemble(
         undo.callback(store.close)
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
-        vectors = open_sqlite_vectors(folder / VECTORS)
+        vectors = _open_vectors(settings)
         undo.callback(vectors.close)
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
@@ -188,6 +188,17 @@ def assemble(
             ],
             closing=undo.pop_all(),
         )
+
+
+def _open_vectors(settings: Settings) -> VectorStore:
+    """Open the vectors where the hot store is: in the same PostgreSQL, else in a file of their own."""
+    if not settings.storage.url:
+        return open_sqlite_vectors(Path(settings.storage.path) / VECTORS)
+    try:
+        from trimtab.store.vectors.pgvector import open_pgvector  # noqa: PLC0415  the driver is an extra
+    except ImportError as error:
+        raise MissingExtra("storage.url needs pgvector's driver: pip install 'trimtab[server,postgres]'") from error
+    return open_pgvector(settings.storage.url)
 
 
 def _meaning(
