@@ -10,12 +10,11 @@ from trimtab.enrich.weights import CAPS, HINTS, weigh
 from trimtab.records import Calibration, Evidence, Inference, Opinion, Outcome, Segments, Tier
 from trimtab.stats.logistic import sigmoid
 
-__all__ = ["EXPLICIT", "hints_in", "judge", "latest", "reviewed", "spoken", "strongest"]
+__all__ = ["EXPLICIT", "judge", "latest", "reviewed", "spoken", "strongest"]
 
 EXPLICIT = frozenset({"thumb", "rating", "label", "accept", "reject", "outcome", "correction"})
 """The kinds in which a person or the app says outright whether an answer was right."""
 
-BIG_EDIT = 0.3
 """From this normalised distance on, an edit means that what was kept is another text."""
 
 _Words = list[tuple[Opinion, float]]
@@ -49,24 +48,6 @@ def spoken(opinion: Opinion) -> float | None:
             return 1.0
         case _:
             return None
-
-
-def hints_in(opinions: Iterable[Opinion]) -> list[Sign]:
-    """Return the hints that were sent as feedback: copying, asking again, leaving, a big edit.
-
-    What was taken back is none, nor is what a reviewer or a judge did with an answer while looking at it.
-    """
-    found = []
-    for opinion in latest(opinions):
-        if opinion.kind not in HINTS or opinion.retracted or opinion.source not in ("user", "app"):
-            continue
-        if opinion.kind == "edit" and (opinion.value or 0.0) <= BIG_EDIT:
-            continue
-        x = {"copy": 0.0, "click": 0.0, "dwell": 0.5}.get(opinion.kind, 1.0)
-        found.append(
-            Sign(opinion.kind, opinion.inference_id, opinion.created_at, opinion.value, None, opinion.feedback_id, x)
-        )
-    return found
 
 
 def strongest(signs: Iterable[Sign]) -> list[Sign]:

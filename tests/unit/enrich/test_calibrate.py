@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from trimtab.config import FeatureOverride, Outcomes
+from trimtab.config import FeatureOverride, Outcomes, Signals
 from trimtab.enrich.calibrate import LEAST_AUDITED, CalibrateStage, Labelled, calibrate
-from trimtab.enrich.outcome import hints_in, judge
+from trimtab.enrich.outcome import judge
+from trimtab.enrich.signals.event import done
 from trimtab.enrich.weights import HINTS, table, weigh
 from trimtab.ids import derived_id
 from trimtab.records import AuditItem, Calibration, Feature, Inference, Opinion, Outcome, Project, Signal
@@ -117,7 +118,7 @@ def outcome(place: int, *said: tuple[str, str, float | None], at: datetime = NOW
         told: dict[str, Any] = {"source": source, "kind": kind, "value": value, "user_id": source}
         name = derived_id("word", str(place), source, kind)
         opinions.append(Opinion(inference_id=answer.id, feedback_id=name, created_at=at, **told))
-    found = judge(answer, opinions, hints_in(opinions), TABLE, now=at)
+    found = judge(answer, opinions, done(answer, opinions, {}, Signals()), TABLE, now=at)
     assert found is not None
     return found, opinions
 

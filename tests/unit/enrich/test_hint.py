@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.enrich.outcome import hints_in, judge, latest, reviewed, strongest
+from trimtab.config import Signals
+from trimtab.enrich.outcome import judge, latest, reviewed, strongest
+from trimtab.enrich.signals.event import done
 from trimtab.enrich.signals.sign import Sign
 from trimtab.enrich.weights import HINTS, table
 from trimtab.ids import derived_id
@@ -131,7 +133,7 @@ def test_hints_sent_as_feedback_are_heard_unless_taken_back_small_or_a_reviewers
         opinion("g", "comment"),
         opinion("h", "abandon"),
     ]
-    heard = {(each.kind, each.feedback_id, each.x) for each in hints_in(said)}
+    heard = {(each.kind, each.feedback_id, each.x) for each in done(ANSWER, said, {}, Signals())}
     assert heard == {
         ("copy", derived_id("a"), 0.0),
         ("edit", derived_id("d"), 1.0),
@@ -190,7 +192,7 @@ words = st.builds(
 def test_what_comes_bit_by_bit_in_any_order_and_twice_gives_the_outcome_of_all_at_once(
     heard: list[Sign], said: list[Opinion], cut: int, order: Any
 ) -> None:
-    at_once = judge(ANSWER, said, [*heard, *hints_in(said)], TABLE, now=NOW)
+    at_once = judge(ANSWER, said, [*heard, *done(ANSWER, said, {}, Signals())], TABLE, now=NOW)
     again, spoken = [*heard, *heard[:3]], [*said, *said[:2]]
     order.shuffle(again)
     order.shuffle(spoken)
@@ -199,7 +201,7 @@ def test_what_comes_bit_by_bit_in_any_order_and_twice_gives_the_outcome_of_all_a
         kept = strongest([one, *kept])
     for word in spoken[cut:]:
         held = latest([word, *held])
-    assert judge(ANSWER, held, [*kept, *hints_in(held)], TABLE, now=NOW) == at_once
+    assert judge(ANSWER, held, [*kept, *done(ANSWER, held, {}, Signals())], TABLE, now=NOW) == at_once
 
 
 @given(heard=st.lists(signs, max_size=6), one=signs)
