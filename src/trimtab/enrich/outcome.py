@@ -15,8 +15,6 @@ __all__ = ["EXPLICIT", "judge", "latest", "reviewed", "spoken", "strongest"]
 EXPLICIT = frozenset({"thumb", "rating", "label", "accept", "reject", "outcome", "correction"})
 """The kinds in which a person or the app says outright whether an answer was right."""
 
-"""From this normalised distance on, an edit means that what was kept is another text."""
-
 _Words = list[tuple[Opinion, float]]
 
 
