@@ -175,9 +175,14 @@ class Monitoring(_Section, frozen=True):
 
 
 class Playbook(_Section, frozen=True):
-    """What happens when an incident opens, and how much one change may carry."""
+    """What happens when an incident opens, and how much one change may carry (docs: the loop).
+
+    `actions` are tried in their order; those in `ask` wait for a person's approval, as all do where `mode` is "ask".
+    """
 
     mode: Literal["auto", "ask", "off"] = "auto"
+    actions: tuple[str, ...] = ("exemplar",)
+    ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
     min_corrections: Some = 1

@@ -37,6 +37,7 @@ DECIDED = {
     "GET /v1/search": "read admin",
     "GET /v1/incidents": "read admin",
     "GET /v1/incidents/{incident_id}": "read admin",
+    "GET /v1/incidents/{incident_id}/plan": "read admin",
     "POST /v1/incidents/{incident_id}/resolve": "admin",
     "POST /v1/incidents/{incident_id}/run": "admin",
     "GET /v1/changes": "read admin",

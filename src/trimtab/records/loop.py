@@ -6,15 +6,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from trimtab.records.field import Line, Name, Payload, Record, State, Text, Time, Uuid
+from trimtab.records.field import Line, Name, Payload, Record, Segments, State, Text, Time, Uuid
 
 __all__ = [
     "Case",
     "CaseResult",
     "Change",
+    "ChangeKind",
     "ChangeState",
     "GateReport",
     "Incident",
+    "IncidentKind",
     "IncidentState",
     "Monitor",
     "Run",
@@ -22,6 +24,8 @@ __all__ = [
 ]
 
 IncidentState = Literal["firing", "recovering", "resolved"]
+IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
+ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
 ChangeState = Literal[
     "building",
     "blocked",
@@ -59,7 +63,11 @@ class Monitor(Record, frozen=True):
 
 
 class Incident(Record, frozen=True):
-    """What a monitor found: since when, on what evidence, and how it ended."""
+    """What a monitor found: since when, on what evidence, and how it ended.
+
+    `rule` names the declared watch ("votes": the one that is always there), `segment` the group of answers it is in.
+    While `held` says why, nothing changes by itself: the incident is for people. `detail` holds numbers to plot.
+    """
 
     id: Uuid
     feature: Name
@@ -76,6 +84,12 @@ class Incident(Record, frozen=True):
     users: int
     log_evidence: float
     log_threshold: float
+    kind: IncidentKind = "rate"
+    metric: Name = "vote"
+    rule: Name = "votes"
+    segment: Segments = {}
+    held: Line = ""
+    detail: State = {}
     resolved_at: Time | None = None
     resolution: Literal["verified", "manual", "superseded"] | None = None
 
@@ -133,7 +147,7 @@ class Change(Record, frozen=True):
 
     id: Uuid
     feature: Name
-    kind: Literal["exemplar", "manual"]
+    kind: ChangeKind
     state: ChangeState
     created_at: Time
     base_version_id: Name
@@ -162,7 +176,7 @@ class RunStep(Record, frozen=True):
 
 
 class Run(Record, frozen=True):
-    """One durable execution of a playbook."""
+    """One durable execution. `playbook` names the action that may change the feature; of a "notice" none does."""
 
     id: Uuid
     playbook: Name

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 from trimtab.act.decisions import Decisions
 from trimtab.act.memory import FittedMemory
-from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
@@ -86,6 +86,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         runner: Runner,
+        playbook: IncidentPlaybook,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -100,6 +101,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.runner = runner
+        self.playbook = playbook
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -159,7 +161,7 @@ def assemble(
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
-        playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
+        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
@@ -174,6 +176,7 @@ def assemble(
             intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
+            playbook=playbook,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),

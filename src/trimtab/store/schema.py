@@ -91,7 +91,7 @@ __all__ = [
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of the newest migration in `trimtab.store.migrations`; a database carries the number of its own."""
 
 metadata = MetaData()
