@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from trimtab.config import FeatureOverride, Monitoring
-from trimtab.detect.watch import Watch
+from trimtab.detect.watch import Sample, Watch
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor, Outcome
 from trimtab.store.ports import CatalogStore, JudgementStore, LoopStore, Query, Vote, Writes
@@ -86,14 +86,14 @@ class DetectStage:
     def _take(self, post: _Post, outcome: Outcome, now: datetime) -> None:
         """Count a vote unless its person was counted within the window."""
         voter, voted_at = outcome.voter_id, outcome.voted_at
-        if voter is None or voted_at is None:
+        if outcome.vote is None or voter is None or voted_at is None:
             return
         last = post.counted.get(voter)
         if last is not None and voted_at < last + self._window:
             return
         post.counted[voter] = voted_at
         post.votes.append(Vote(post.watch.monitor_id, voter, voted_at))
-        incident = post.watch.take(outcome, now)
+        incident = post.watch.take(Sample(outcome.vote, voter, voted_at), now)
         if incident is not None and self._is_news(post, incident):
             post.incidents.append(incident)
 

@@ -34,6 +34,7 @@ from trimtab.records.field import (
     Segments,
     Signal,
     Source,
+    Spec,
     State,
     Text,
     Tier,
@@ -63,8 +64,10 @@ from trimtab.records.loop import (
     IncidentKind,
     IncidentState,
     Monitor,
+    MonitorRule,
     Run,
     RunStep,
+    Silence,
 )
 
 __all__ = [
@@ -97,6 +100,7 @@ __all__ = [
     "Line",
     "Message",
     "Monitor",
+    "MonitorRule",
     "Name",
     "Opinion",
     "Origin",
@@ -115,7 +119,9 @@ __all__ = [
     "RunStep",
     "Segments",
     "Signal",
+    "Silence",
     "Source",
+    "Spec",
     "State",
     "Text",
     "Tier",

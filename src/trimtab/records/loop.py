@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from trimtab.records.field import Line, Name, Payload, Record, Segments, State, Text, Time, Uuid
+from trimtab.records.field import Line, Name, Payload, Record, Segments, Spec, State, Text, Time, Uuid
 
 __all__ = [
     "Case",
@@ -19,8 +19,10 @@ __all__ = [
     "IncidentKind",
     "IncidentState",
     "Monitor",
+    "MonitorRule",
     "Run",
     "RunStep",
+    "Silence",
 ]
 
 IncidentState = Literal["firing", "recovering", "resolved"]
@@ -41,9 +43,12 @@ ChangeState = Literal[
 
 
 class Monitor(Record, frozen=True):
-    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test.
+    """One group of answers under watch, with the state of its sequential test.
 
-    `reference` is the rate of negative votes that counts as normal: None while it is learned from `learned_votes`.
+    `rule` names the declared watch; "votes" is the one that is always there, on the negative votes of each version of a
+    feature. `reference` is the rate of bad ones that counts as normal: None while it is learned from `learned_votes`.
+    `votes` counts what was heard, whatever the metric. `life` holds what waits: since when an alarm is pending, how the
+    incident recovers, when something was heard last.
     """
 
     id: Uuid
@@ -60,6 +65,29 @@ class Monitor(Record, frozen=True):
     detector: State = {}
     onsets: State = {}
     last_alarm_at: Time | None = None
+    rule: Name = "votes"
+    metric: Name = "vote"
+    segment: Segments = {}
+    life: State = {}
+
+
+class MonitorRule(Record, frozen=True):
+    """A watch declared through the API; `spec` holds the settings of `[monitors.NAME]` that differ from the default."""
+
+    name: Name
+    updated_at: Time
+    spec: Spec = {}
+
+
+class Silence(Record, frozen=True):
+    """While it lasts, a rule (or only its groups of one feature) opens no incident; what it hears still counts."""
+
+    id: Uuid
+    rule: Name
+    until: Time
+    created_at: Time
+    feature: Name | None = None
+    reason: Text = ""
 
 
 class Incident(Record, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import text
+from trimtab.store.migrations.parts import number, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -21,3 +21,18 @@ def upgrade() -> None:
     op.add_column("incidents", text("segment", default="{}"))
     op.add_column("incidents", text("held", default=""))
     op.add_column("incidents", text("detail", default="{}"))
+    op.add_column("monitors", text("rule", default="votes"))
+    op.add_column("monitors", text("metric", default="vote"))
+    op.add_column("monitors", text("segment", default="{}"))
+    op.add_column("monitors", text("life", default="{}"))
+    record("monitor_rules", text("name"), number("updated_at"), text("spec"), key=("project_id", "name"))
+    record(
+        "silences",
+        uuid("id"),
+        text("rule"),
+        number("until"),
+        number("created_at"),
+        text("feature", optional=True),
+        text("reason"),
+        key=("project_id", "id"),
+    )
