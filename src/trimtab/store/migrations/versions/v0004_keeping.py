@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import text as sql
 
+from trimtab.store.migrations.counting import count_all
 from trimtab.store.migrations.parts import derived, flag, number, real, text
 
 __all__ = ["down_revision", "revision", "upgrade"]
@@ -42,3 +43,4 @@ def _counters() -> None:
         real("total"),
         key=("project_id", "group_key", "width", "start", "metric", "feature", "version_id", "group_value"),
     )
+    count_all()
