@@ -183,14 +183,15 @@ class Monitoring(_Section, frozen=True):
     baseline_bound: Rate = 0.8
     baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
     false_alarms_per_month: Positive = 1.0
+    propensity_factor: Annotated[float, Meta(ge=0)] = 2.0
 
 
 class WatchRule(_Section, frozen=True):
     """A watch that you declare on one measure of answers, group by group (docs: monitors).
 
     `metric` is what counts as bad: "vote" (a person's no), "outcome" (P(bad) of the answer), "feedback.KIND" (that
-    signal was seen), "error", "latency" and "cost" (over `limit`, in ms and USD). `group_by` names "version", "model", or
-    a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer.
+    signal was seen), "error", "latency" and "cost" (over `limit`, in ms and USD). `group_by` names "version", "model",
+    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer.
     """
 
     feature: str = ""

@@ -114,12 +114,13 @@ class IncidentPlaybook:
         """Return the run the incident is due after its runs `mine`, or None while there is nothing to do.
 
         The first action that has evidence it did not have before is taken; effects are done once, with the first run.
-        `by_hand` starts a run though nothing is new. Called twice before that run has begun it gives the same id.
+        `by_hand` starts a run though nothing is new, or the incident is held. Called twice before that run has begun it
+        gives the same id.
         """
         names = self._settings.playbook.actions
         allowed = [name for name in names if self.policy(incident.feature, name) != "never" or by_hand]
         effects = tuple(name for name in allowed if name in self._effects) if not mine else ()
-        actions = [name for name in allowed if name in self._actions] if not incident.held else []
+        actions = [name for name in allowed if name in self._actions] if by_hand or not incident.held else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
         ready = (name for name in actions if self._is_possible(situation, name, mine))
         action = next(ready, actions[0] if by_hand and actions else NOTICE)

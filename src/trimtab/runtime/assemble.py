@@ -20,6 +20,7 @@ from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
+from trimtab.detect.propensity import PropensityStage
 from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
@@ -184,6 +185,7 @@ def assemble(
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
+                PropensityStage(store, settings.monitoring),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
                 RulesStage(store, settings),
                 ActStage(store, settings, playbook, runs, turn=turn),
