@@ -42,8 +42,8 @@ class PropensityStage:
 
     Every hour is looked at in the same age, so that votes still to come are missing from what is normal as well. Normal
     is learned over a week and two thousand answers at least; `monitoring.propensity_factor` times as many votes, or as
-    many times fewer, is news. One promise about false alarms over 100,000 answers each way, as for votes (`RateMonitor`,
-    in batches whose borders the clock sets).
+    many times fewer, is news. One promise about false alarms over 100,000 answers each way, as for votes
+    (`RateMonitor`, in batches whose borders the clock sets).
     """
 
     name = "propensity"
