@@ -19,7 +19,7 @@ from trimtab.detect.watch import Sample
 from trimtab.records import Inference
 from trimtab.store.ports import EventStore, JudgementStore, Stored
 
-__all__ = ["Heard", "HearingStore", "Rules", "heard_after"]
+__all__ = ["Heard", "HearingStore", "Rules", "heard_after", "heard_in"]
 
 Rules = Mapping[str, Sequence[Rule]]
 """The rules that hear a source, by project."""
@@ -43,16 +43,23 @@ def heard_after(
     store: HearingStore, source: RuleSource, cursor: int, limit: int, rules: Rules, now: datetime
 ) -> tuple[int, dict[str, list[Heard]]]:
     """Return the place up to which was read (`cursor`: nothing is new) and what was heard, by project, in order."""
+    rows: list[Stored[Any]]
     if source == "votes":
-        judged = store.outcomes_after(cursor, limit)
-        reached = judged[-1].seq if judged else cursor
-        found = ((row.project_id, _vote(rule, row)) for row in judged for rule in rules.get(row.project_id, ()))
-        return reached, _by_project(found)
-    answers = store.inferences_after(cursor, limit)
-    if source == "mature":
-        answers = _ripe(answers, rules, now)
-    reached = answers[-1].seq if answers else cursor
-    return reached, _by_project(_in_answers(store, source, answers, rules))
+        rows = list(store.outcomes_after(cursor, limit))
+    else:
+        answers = store.inferences_after(cursor, limit)
+        rows = list(_ripe(answers, rules, now) if source == "mature" else answers)
+    return (rows[-1].seq if rows else cursor), heard_in(store, source, rows, rules)
+
+
+def heard_in(
+    store: HearingStore, source: RuleSource, rows: Sequence[Stored[Any]], rules: Rules
+) -> dict[str, list[Heard]]:
+    """Return what is heard in rows of a source (outcomes for "votes", else inferences), by project, in order."""
+    if source == "votes":
+        found = ((row.project_id, _vote(rule, row)) for row in rows for rule in rules.get(row.project_id, ()))
+        return _by_project(found)
+    return _by_project(_in_answers(store, source, rows, rules))
 
 
 def _vote(rule: Rule, row: Stored[Any]) -> Heard | None:

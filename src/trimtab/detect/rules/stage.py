@@ -18,7 +18,7 @@ from trimtab.records import Incident, Monitor, Silence
 from trimtab.stats.budget import share_of_budget
 from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, LoopStore, Query, RedactionStore, Vote, Writes
 
-__all__ = ["ANY", "CURSORS", "OTHER", "RulesStage"]
+__all__ = ["ANY", "CURSORS", "OTHER", "RulesStage", "fresh_monitor"]
 
 CURSORS: dict[RuleSource, str] = {"votes": "watch.votes", "answers": "watch.answers", "mature": "watch.mature"}
 ANY = "any"
@@ -187,19 +187,7 @@ class RulesStage:
             monitor_id = _monitor_id(project_id, rule, item.feature, group)
             if monitor_id in known.posts:
                 return known.posts[monitor_id]
-        spec = rule.spec
-        monitor = Monitor(
-            id=monitor_id,
-            feature=item.feature,
-            version_id=_version_of(group),
-            reference_kind="target" if spec.reference_rate is not None else "learning",
-            created_at=now,
-            reference=spec.reference_rate,
-            rule=rule.name,
-            metric=spec.metric,
-            segment={key: value for key, value in group.items() if key != "version"},
-        )
-        return self._hold(known, rule, monitor)
+        return self._hold(known, rule, fresh_monitor(project_id, rule, item.feature, group, now))
 
     def _notice_closed(self, project_id: str, post: Post) -> None:
         """Let a group go on when a person, or what is served, has closed its incident."""
@@ -244,6 +232,22 @@ class RulesStage:
         rows = self._store.incidents(project_id, query, states=("firing",)).rows
         fresh = (each for each in writes.incidents if each.feature == incident.feature and each.state == "firing")
         return any(each.rule in wider for each in (*fresh, *(row.record for row in rows)))
+
+
+def fresh_monitor(project_id: str, rule: Rule, feature: str, group: Mapping[str, str], now: datetime) -> Monitor:
+    """Return the monitor of a group that was never heard of before."""
+    spec = rule.spec
+    return Monitor(
+        id=_monitor_id(project_id, rule, feature, group),
+        feature=feature,
+        version_id=_version_of(group),
+        reference_kind="target" if spec.reference_rate is not None else "learning",
+        created_at=now,
+        reference=spec.reference_rate,
+        rule=rule.name,
+        metric=spec.metric,
+        segment={key: value for key, value in group.items() if key != "version"},
+    )
 
 
 def _moved(incident: Incident, move: Move, now: datetime) -> Incident:
