@@ -253,6 +253,20 @@ class Canary(_Section, frozen=True):
     false_alarm_rate: Rate = 0.05
     harm_margin: Positive = 0.2
     inconclusive: Literal["pause", "ship"] = "pause"
+    min_voters: Some = 20
+
+
+class Guard(_Section, frozen=True):
+    """What keeps a few people, or people made up for it, from deciding what everyone is served (docs: guards).
+
+    `expires_days` 0: what was learned from a correction stays until something newer replaces it.
+    """
+
+    agreement: Annotated[int, Meta(ge=2)] = 5
+    window_hours: Positive = 24.0
+    per_person: Some = 10
+    expires_days: Annotated[float, Meta(ge=0)] = 0.0
+    lint: Literal["drop", "off"] = "drop"
 
 
 class Verification(_Section, frozen=True):
@@ -355,6 +369,7 @@ class Settings(_Section, frozen=True):
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
     canary: Canary = Canary()
+    guard: Guard = Guard()
     verification: Verification = Verification()
     runner: Runner = Runner()
     embedding: Embedding = Embedding()

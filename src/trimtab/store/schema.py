@@ -42,6 +42,7 @@ from trimtab.records import (
     Outcome,
     Project,
     RedactionSettings,
+    Release,
     Rollout,
     Run,
     RunStep,
@@ -69,6 +70,7 @@ __all__ = [
     "OUTCOMES",
     "PROJECTS",
     "REDACTIONS",
+    "RELEASES",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -190,6 +192,7 @@ OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
 MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
 SILENCES = Noun("silences", Silence, key=("project_id", "id"))
+RELEASES = Noun("releases", Release, key=("project_id", "feedback_id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -217,6 +220,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     MONITORS,
     MONITOR_RULES,
     SILENCES,
+    RELEASES,
     INCIDENTS,
     CHANGES,
     RUNS,

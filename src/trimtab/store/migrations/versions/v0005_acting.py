@@ -36,3 +36,14 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    _guards()
+
+
+def _guards() -> None:
+    """Room for releases; and remember when each voter was first heard of, as the act stage does from now on."""
+    record("releases", uuid("feedback_id"), number("released_at"), key=("project_id", "feedback_id"))
+    op.execute(
+        "INSERT INTO votes (consumer_id, user_id, project_id, counted_at) "
+        "SELECT project_id || '/' || feature || '/heard', voter_id, project_id, MIN(judged_at) "
+        "FROM outcomes WHERE voter_id IS NOT NULL GROUP BY project_id, feature, voter_id"
+    )
