@@ -16,15 +16,21 @@ from trimtab.records import Correction, Rollout, Version, text_of
 from trimtab.stats.bucket import split_part
 from trimtab.store.ports import HotStore, Query
 
-__all__ = ["Evidence", "heard_consumer", "part_of"]
+__all__ = ["Evidence", "heard_consumer", "part_of", "pleased_consumer"]
 
 _MOST = 10_000
 _REMEMBERED = 64
+_LATEST = 1000
 
 
 def heard_consumer(project_id: str, feature: str) -> str:
     """Return the name under which it is remembered when each voter of a feature was first heard of."""
     return f"{project_id}/{feature}/heard"
+
+
+def pleased_consumer(project_id: str, feature: str) -> str:
+    """Return the name under which it is remembered when each voter of a feature was first pleased with an answer."""
+    return f"{project_id}/{feature}/pleased"
 
 
 def part_of(correction: Correction) -> str:
@@ -111,12 +117,22 @@ class Evidence:
         known = self._agreements.get((project_id, feature))
         if known is not None and known[0] == state:
             return known[1]
-        heard = self.store.votes(heard_consumer(project_id, feature), [author_of(item) for item in rows])
-        found = sudden(rows, heard=heard, released=released, settings=self.settings.guard)
+        found = sudden(
+            rows,
+            heard=lambda people: self.store.votes(heard_consumer(project_id, feature), list(people)),
+            around=lambda since, until: self._voters(project_id, feature, since, until),
+            released=released,
+            settings=self.settings.guard,
+        )
         while len(self._agreements) >= _REMEMBERED:
             self._agreements.pop(next(iter(self._agreements)))
         self._agreements[project_id, feature] = (state, found)
         return found
+
+    def _voters(self, project_id: str, feature: str, since: datetime, until: datetime) -> set[str]:
+        query = Query(feature=feature, since=since, until=until, limit=_LATEST)
+        rows = self.store.list_outcomes(project_id, query).rows
+        return {row.record.voter_id for row in rows if row.record.voter_id is not None}
 
     def _repeats(self, project_id: str, item: Correction, taught: dict[str, frozenset[tuple[str, ...]]]) -> bool:
         """Say whether the version that was corrected had this very lesson: then saying it again is no new evidence."""
@@ -124,9 +140,7 @@ class Evidence:
             return False
         if item.version_id not in taught:
             version = self.store.version(project_id, item.feature, item.version_id)
-            taught[item.version_id] = (
-                _lessons(version, self._authors_of(project_id, version)) if version else frozenset()
-            )
+            taught[item.version_id] = self._lessons(project_id, version) if version else frozenset()
         answer = folded(item.corrected)
         lessons = taught[item.version_id]
         return (folded(text_of(item.input)), answer) in lessons or (author_of(item), "said", answer) in lessons

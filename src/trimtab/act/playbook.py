@@ -16,7 +16,7 @@ import msgspec
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
 from trimtab.act.evidence import Evidence
-from trimtab.act.gate import MAX_CASES, run_gate
+from trimtab.act.gate import judging, run_gate
 from trimtab.act.guard.agreement import Agreement
 from trimtab.act.guard.candidate import admitted, refusal
 from trimtab.act.guard.held import set_aside, stops
@@ -227,7 +227,7 @@ class IncidentPlaybook:
                 return Writes(), {"verdict": None}
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
-            cases = _judging([case for case in known if case.feedback_id not in held])
+            cases = judging([case for case in known if case.feedback_id not in held])
             report = run_gate(
                 self._runner,
                 stable=self._version(order, change.base_version_id),
@@ -394,10 +394,3 @@ def _begun(order: Order) -> Run:
         started_at=order.now,
         incident_id=order.incident_id,
     )
-
-
-def _judging(cases: list[Case]) -> list[Case]:
-    """Return the cases a gate can afford: the newest, but never without one that must pass."""
-    must = [case for case in cases if case.severity == "must_pass"]
-    rest = [case for case in cases if case.severity != "must_pass"]
-    return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]

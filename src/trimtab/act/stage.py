@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.act.evidence import heard_consumer
+from trimtab.act.evidence import heard_consumer, pleased_consumer
 from trimtab.act.guard.held import set_aside, told
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
@@ -89,17 +89,22 @@ class ActStage:
         return writes
 
     def _newcomers(self, project_id: str, outcomes: dict[str, list[Outcome]]) -> list[Vote]:
-        """Remember when each voter of a feature was first heard of, by our clock: that of a vote is its sender's."""
+        """Remember when each voter was first heard of, and first pleased: by our clock, a vote's is its sender's."""
         found: list[Vote] = []
         for feature, rows in outcomes.items():
-            first: dict[str, datetime] = {}
-            for row in rows:
-                if row.voter_id is not None and row.vote is not None:
-                    first[row.voter_id] = min(first.get(row.voter_id, row.judged_at), row.judged_at)
-            consumer = heard_consumer(project_id, feature)
-            known = self._store.votes(consumer, list(first))
-            found += [Vote(consumer, voter, at) for voter, at in first.items() if voter not in known]
+            voted = [row for row in rows if row.voter_id is not None and row.vote is not None and not row.withdrawn]
+            found += self._firsts(heard_consumer(project_id, feature), voted)
+            pleased = [row for row in voted if row.vote is not None and row.vote < 0.5]
+            found += self._firsts(pleased_consumer(project_id, feature), pleased)
         return found
+
+    def _firsts(self, consumer: str, rows: Sequence[Outcome]) -> list[Vote]:
+        first: dict[str, datetime] = {}
+        for row in rows:
+            voter = str(row.voter_id)
+            first[voter] = min(first.get(voter, row.judged_at), row.judged_at)
+        known = self._store.votes(consumer, list(first))
+        return [Vote(consumer, voter, at) for voter, at in first.items() if voter not in known]
 
     def _follow(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
         """Bring open incidents together with what is served: one waits for proof only while its change is served."""
@@ -150,9 +155,9 @@ class ActStage:
                 author_consumer(change.id),
             )
         }
-        known = self._store.votes(heard_consumer(project_id, change.feature), voters)
+        pleased = self._store.votes(pleased_consumer(project_id, change.feature), voters)
         for outcome in heard:
-            trial.take(outcome, counted, heard=known)
+            trial.take(outcome, counted, pleased=pleased)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
         if decision.verb == "stay" and incident is not None and self._is_overdue(change, incident, now):
             incident = msgspec.structs.replace(incident, state="firing")

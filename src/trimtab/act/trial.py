@@ -5,9 +5,10 @@ person counts once, so the chance that the next new one sits in the canary is ex
 served. Help: do votes on the new version lie below what opened the incident (`VerifiedFix`)?
 
 Whoever wrote a correction that the candidate was made from or is judged by is not heard: their word is in it already.
-And whatever would serve the candidate to everyone must hold as well among the people who were known before the trial
-(`Panel` known), where there are enough of them: accounts made for the occasion do not decide. Both groups are fixed
-before the trial begins, so the coin stays exactly the share in each.
+And whatever would serve the candidate to everyone must hold as well among the people who were known before the trial,
+and had been pleased with an answer at least once, where there are enough of them: accounts made for the occasion, or
+that only ever say no, do not decide. Both groups are fixed before the trial begins, so in each the coin stays exactly
+the share.
 """
 
 from __future__ import annotations
@@ -130,12 +131,12 @@ class Trial:
         outcome: Outcome,
         counted: Mapping[str, Mapping[str, datetime]],
         *,
-        heard: Mapping[str, datetime] | None = None,
+        pleased: Mapping[str, datetime] | None = None,
     ) -> None:
         """Count one vote on an answer served since the candidate was exposed.
 
-        `counted` holds, by consumer, when each person was last counted before this batch. `heard` says when each was
-        first heard of in the feature; without it everyone counts as known before the trial.
+        `counted` holds, by consumer, when each person was last counted before this batch. `pleased` says when each was
+        first pleased with an answer of the feature; without it everyone counts as known before the trial.
         """
         vote, voter, voted_at = outcome.vote, outcome.voter_id, outcome.voted_at
         exposed_at = self._change.exposed_at
@@ -145,7 +146,7 @@ class Trial:
         if not from_canary and outcome.version_id != self._change.base_version_id:
             return
         is_author = voter in counted.get(author_consumer(self._change.id), {})
-        known = heard is None or (voter in heard and heard[voter] < exposed_at)
+        known = pleased is None or (voter in pleased and pleased[voter] < exposed_at - self._window)
         panels = [self._all, self._known] if known else [self._all]
         consumer = people_consumer(self._change.id)
         if not self._last(consumer, voter, counted):
@@ -261,8 +262,8 @@ class Trial:
     def _rests_on(self) -> str:
         fresh = self._all.people - self._known.people
         return (
-            f"{_HELD}the verdict rests on {fresh} accounts that first voted during the trial; "
-            f"the votes of the other {self._known.people} do not bear it out"
+            f"{_HELD}the verdict rests on {fresh} accounts that first voted during the trial, or had never been "
+            f"pleased; the votes of the other {self._known.people} do not bear it out"
         )
 
     def _last(self, consumer: str, voter: str, counted: Mapping[str, Mapping[str, datetime]]) -> datetime | None:

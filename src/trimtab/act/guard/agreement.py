@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -20,7 +20,7 @@ from trimtab.config import Guard
 from trimtab.records import Correction, Time, Uuid, text_of
 from trimtab.records.field import Line
 
-__all__ = ["Agreement", "author_of", "folded", "likeness", "sudden"]
+__all__ = ["Agreement", "author_of", "folded", "sudden"]
 
 _CHARACTERS = 4  # per shingle
 _ALIKE = 0.5  # Jaccard likeness from which two texts say the same
@@ -52,17 +52,20 @@ def author_of(correction: Correction) -> str:
 def sudden(
     corrections: Sequence[Correction],
     *,
-    heard: Mapping[str, datetime],
+    heard: Callable[[Collection[str]], Mapping[str, datetime]],
+    around: Callable[[datetime, datetime], Collection[str]],
     released: Collection[str],
     settings: Guard,
 ) -> list[Agreement]:
-    """Return what to set aside of a feature's corrections; `heard` says when each person was first heard of.
+    """Return what to set aside of a feature's corrections.
 
+    `heard` says when each of these people was first heard of, `around` who voted on answers in a span of time.
     Reviewers' corrections, and those a person released, are left alone. A cluster is set aside where at least
-    `agreement` of it lie within `window_hours` and either people <= corrections / 2, or the number of newcomers among
-    its people has a probability below 0.001 when each is one by the share of newcomers among all other people
-    (binomial tail, the share smoothed as (new + 1) / (people + 2)). Where everyone is new, as in a product's first
-    days, that never happens.
+    `agreement` of it lie within `window_hours` and either people <= corrections / 2 (a short answer to questions that
+    are not alike: at least twice `agreement`, and people <= corrections / 4), or the number of newcomers among
+    its people has a probability below 0.001 when each is one by the share of newcomers among all others who voted
+    around that time (binomial tail, the share smoothed as (new + 1) / (people + 2)). Where everyone is new, as in a
+    product's first days or where people come only once, that never happens.
     """
     words = [item for item in corrections if item.source in ("user", "app") and item.feedback_id not in released]
     words.sort(key=lambda item: (item.created_at, item.feedback_id))
@@ -77,26 +80,26 @@ def sudden(
             if len(burst) >= settings.agreement and 2 * len(people) <= len(burst):
                 found.append(_agreement("few", burst, len(people), window))
                 taken |= {item.feedback_id for item in burst}
+        burst = [item for item in _burst(cluster, window) if item.feedback_id not in taken]
+        people = {author_of(item) for item in burst}
+        if len(burst) >= 2 * settings.agreement and 4 * len(people) <= len(burst):
+            found.append(_agreement("few", burst, len(people), window))
+            taken |= {item.feedback_id for item in burst}
     said = _said(words, answers)
-    newcomers = {author_of(item) for item in words if _is_new(item, heard, window)}
     for place, cluster in enumerate(_by(words, answers)):
         burst = [item for item in _burst(cluster, window) if item.feedback_id not in taken]
         people = {author_of(item) for item in burst}
-        fresh = {person for person in people & newcomers if said[person] == {place}}
-        if len(fresh) < settings.agreement:
+        if len(people) < settings.agreement:
             continue
-        others = set(said) - people
-        usual = (len(others & newcomers) + 1) / (len(others) + 2)
-        if _tail(len(people), len(fresh), usual) < _SURE:
+        since = burst[0].created_at - window
+        new = _since(heard(people), people, since)
+        fresh = {person for person in new if said[person] == {place}}
+        others = set(around(since, burst[-1].created_at + window)) - people
+        usual = (len(_since(heard(others), others, since)) + 1) / (len(others) + 2)
+        if len(fresh) >= settings.agreement and _tail(len(people), len(fresh), usual) < _SURE:
             held = [item for item in burst if author_of(item) in fresh]
             found.append(_agreement("new", held, len(fresh), window))
     return sorted(found, key=lambda each: (each.since, each.corrections))
-
-
-def likeness(one: str, other: str) -> float:
-    """Return how alike two texts are, 0 to 1: shared over all shingles of four characters, spelling folded."""
-    a, b = _shingles(folded(one)), _shingles(folded(other))
-    return len(a & b) / len(a | b) if a or b else 1.0
 
 
 def folded(text: str) -> str:
@@ -114,14 +117,19 @@ def _clusters(texts: Sequence[str]) -> list[int]:
     """Return the number of each text's cluster: that of the earliest text it is like, its own where it is like none."""
     known: dict[str, int] = {}
     leaders: list[frozenset[str]] = []
+    numbers: list[frozenset[str]] = []  # those who name other numbers do not agree, however alike their words
     where: dict[str, list[int]] = defaultdict(list)
     for key in dict.fromkeys(folded(text) for text in texts):
-        shingles = _shingles(key)
+        shingles, named = _shingles(key), frozenset(re.findall(r"\d+", key))
         shared: dict[int, int] = defaultdict(int)
         for shingle in shingles:
             for leader in where[shingle]:
                 shared[leader] += 1
-        alike = [at for at, both in shared.items() if both >= _ALIKE * (len(shingles) + len(leaders[at]) - both)]
+        alike = [
+            at
+            for at, both in shared.items()
+            if numbers[at] == named and both >= _ALIKE * (len(shingles) + len(leaders[at]) - both)
+        ]
         if alike:
             known[key] = min(alike)
             continue
@@ -130,6 +138,7 @@ def _clusters(texts: Sequence[str]) -> list[int]:
             if len(where[shingle]) < _COMMON:
                 where[shingle].append(len(leaders))
         leaders.append(shingles)
+        numbers.append(named)
     return [known[folded(text)] for text in texts]
 
 
@@ -165,9 +174,9 @@ def _said(words: Sequence[Correction], numbers: Sequence[int]) -> dict[str, set[
     return said
 
 
-def _is_new(item: Correction, heard: Mapping[str, datetime], window: timedelta) -> bool:
-    first = heard.get(author_of(item))
-    return first is None or first > item.created_at - window
+def _since(first: Mapping[str, datetime], people: Collection[str], since: datetime) -> set[str]:
+    """Return those nobody had heard of before `since`."""
+    return {person for person in people if first.get(person, since) >= since}
 
 
 def _tail(n: int, least: int, p: float) -> float:

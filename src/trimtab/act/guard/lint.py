@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -170,6 +171,8 @@ def _readings(text: str) -> list[str]:
     spelled = re.sub(r"\b(?:\w[ .\-_*]){5,}\w\b", lambda found: re.sub(r"[ .\-_*]", "", found[0]), visible)
     if spelled != visible:
         readings.append(spelled)
+    readings.append(" ".join(word[::-1] for word in visible.split()))
+    readings.append(codecs.encode(visible, "rot13"))
     readings += [said for found in _ENCODED.findall(text) if (said := _decoded(found))]
     tags = "".join(chr(ord(mark) - 0xE0000) for mark in text if 0xE0020 <= ord(mark) <= 0xE007E)
     return [*readings, tags] if tags else readings

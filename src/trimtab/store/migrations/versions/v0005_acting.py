@@ -40,10 +40,11 @@ def upgrade() -> None:
 
 
 def _guards() -> None:
-    """Room for releases; and remember when each voter was first heard of, as the act stage does from now on."""
+    """Make room for releases; say when each voter was first heard of and first pleased, as the act stage does now."""
     record("releases", uuid("feedback_id"), number("released_at"), key=("project_id", "feedback_id"))
-    op.execute(
-        "INSERT INTO votes (consumer_id, user_id, project_id, counted_at) "
-        "SELECT project_id || '/' || feature || '/heard', voter_id, project_id, MIN(judged_at) "
-        "FROM outcomes WHERE voter_id IS NOT NULL GROUP BY project_id, feature, voter_id"
-    )
+    for what, which in (("heard", "voter_id IS NOT NULL"), ("pleased", "voter_id IS NOT NULL AND vote < 0.5")):
+        op.execute(
+            "INSERT INTO votes (consumer_id, user_id, project_id, counted_at) "
+            f"SELECT project_id || '/' || feature || '/{what}', voter_id, project_id, MIN(judged_at) "
+            f"FROM outcomes WHERE {which} GROUP BY project_id, feature, voter_id"
+        )
