@@ -59,12 +59,15 @@ class Hashed:
     space = "hashed"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one row per text, of length 1."""
         rows = np.zeros((len(texts), 512), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in text.split():
                 place = zlib.crc32(word.encode())
                 row[place % 512] += 1.0 if place & 1024 else -1.0
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        lengths: NDArray[np.float32] = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        rows /= lengths
+        return rows
 
 
 class Arm(NamedTuple):
@@ -110,18 +113,22 @@ class World:
         self.pool = [(self.ask(kind), kind) for kind in range(KINDS) for _ in range(20)]
 
     def ask(self, kind: int) -> str:
+        """Return words with which somebody asks for this kind of thing."""
         common = [f"c{self.random.randrange(30)}" for _ in range(3)]
         return " ".join([*self.random.sample(self.words[kind], 4), *common])
 
     def exemplar(self, kind: int, answer: int, **more: Any) -> Exemplar:
+        """Return a question of one kind with the answer of some kind."""
         text = self.ask(kind)
         return Exemplar(id=derived_id(text), input=text, output=f"answer {answer}", **more)
 
     def wrong(self, version: Version) -> NDArray[np.bool_]:
+        """Say of each question of the pool whether the version answers it wrongly."""
         answers = self.memory.answer(version, [text for text, _ in self.pool])
         return np.array([said != f"answer {kind}" for said, (_, kind) in zip(answers, self.pool, strict=True)])
 
     def correction(self, author: str, kind: int, answer: int, at: datetime) -> Correction:
+        """Return what `author` says the right answer is."""
         place = str(self.random.random())
         return Correction(
             feedback_id=derived_id("f", author, place), inference_id=derived_id("i", author, place), feature="f",
@@ -130,6 +137,7 @@ class World:
         )  # fmt: skip
 
     def case(self, item: Correction, incident: Incident | None) -> Case:
+        """Return the golden case that a correction makes."""
         return Case(
             id=derived_id("case", item.feedback_id), feature="f", created_at=NOW, input=item.input,
             expected=item.corrected, incident_id=incident.id if incident else None, feedback_id=item.feedback_id,
@@ -137,12 +145,10 @@ class World:
 
     def corrections(self) -> list[Correction]:
         """Return what people said before the change: honest words on what is wrong, and the attackers'."""
-        before = NOW - timedelta(days=3)
+        before, dice = NOW - timedelta(days=3), self.random
         kinds = [kind for kind in self.broken for _ in range(25)] or self.random.choices(range(KINDS), k=10)
         honest = [
-            self.correction(
-                f"u{self.random.randrange(PEOPLE)}", kind, kind, before + self.random.random() * (NOW - before)
-            )
+            self.correction(f"u{dice.randrange(PEOPLE)}", kind, kind, before + dice.random() * (NOW - before))
             for kind in kinds
         ]
         attack = self.arm.attack
@@ -166,6 +172,7 @@ class World:
         return {person: fresh if (person[0] == "h" and late) or person[0] == "n" else long_ago for person in people}
 
     def around(self, *_: datetime) -> list[str]:
+        """Return who else votes in those days."""
         share = self.arm.newcomers
         return [f"n{place}" if place < 400 * share else f"u{place}" for place in range(400)]
 
@@ -210,7 +217,8 @@ def candidate(world: World, incident: Incident) -> tuple[Version, list[Case], se
     ]
     version = msgspec.structs.replace(world.base, exemplars=[*world.base.exemplars, *added]).identified()
     cases = [*golden, *(world.case(item, incident) for item in judge)]
-    return version, cases, {author_of(item) for item in (*build, *judge)}, len(aside)
+    answers = {item.corrected for item in (*build, *judge)}
+    return version, cases, {author_of(item) for item in usable if item.corrected in answers}, len(aside)
 
 
 def incident_of(world: World, wrong: float) -> Incident:

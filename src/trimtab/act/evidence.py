@@ -87,8 +87,10 @@ class Evidence:
         return self._sudden(project_id, feature, self._all(project_id, feature, now))
 
     def authors(self, project_id: str, feature: str, feedback_ids: Collection[str], now: datetime) -> set[str]:
-        """Return who said these, as votes name them."""
-        return {author_of(item) for item in self._all(project_id, feature, now) if item.feedback_id in feedback_ids}
+        """Return who said these, and who else gave the same answers, as votes name them."""
+        rows = self._all(project_id, feature, now)
+        answers = {folded(item.corrected) for item in rows if item.feedback_id in feedback_ids}
+        return {author_of(item) for item in rows if folded(item.corrected) in answers}
 
     def rollout(self, project_id: str, feature: str) -> Rollout:
         """Return what the feature serves. Raises NotFound for a feature that serves nothing."""

@@ -30,6 +30,7 @@ __all__ = ["Decision", "Trial", "author_consumer", "harm_consumer", "help_consum
 
 _PROVEN = 0.8
 _HELD = "held: "
+_STRICTER = 5.0  # how much surer the known must be: where the others are hostile, theirs is the only word
 
 
 def harm_consumer(change_id: str) -> str:
@@ -256,7 +257,7 @@ class Trial:
             return f"{_HELD}{self._all.people} people voted, {self._settings.min_voters} are needed"
         if self._all.people == self._known.people or not self._enough_known:
             return ""
-        upper = self._known.upper(self._settings.false_alarm_rate)
+        upper = self._known.upper(self._settings.false_alarm_rate / _STRICTER)
         return "" if upper <= 1.0 + self._settings.harm_margin else self._rests_on()
 
     def _rests_on(self) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from trimtab.act.decisions import Decisions
+from trimtab.act.evidence import Evidence
 from trimtab.act.memory import FittedMemory
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.quarantine import Quarantine
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
@@ -87,6 +89,7 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
+        quarantine: Quarantine,
         runner: Runner,
         playbook: IncidentPlaybook,
         runs: Runs,
@@ -102,6 +105,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
+        self.quarantine = quarantine
         self.runner = runner
         self.playbook = playbook
         self.runs = runs
@@ -177,6 +181,7 @@ def assemble(
             rescan=rescan,
             intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
+            quarantine=Quarantine(store, Evidence(store, settings)),
             runner=answering,
             playbook=playbook,
             runs=runs,

@@ -17,7 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from trimtab.config import Guard
-from trimtab.records import Correction, Time, Uuid, text_of
+from trimtab.records import Correction, Name, Time, Uuid, text_of
 from trimtab.records.field import Line
 
 __all__ = ["Agreement", "author_of", "folded", "sudden"]
@@ -36,6 +36,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
     have said nothing else.
     """
 
+    feature: Name
     rule: Literal["few", "new"]
     reason: Line
     people: int
@@ -189,6 +190,7 @@ def _agreement(rule: Literal["few", "new"], held: Iterable[Correction], people: 
     who = f"{people} people" if rule == "few" else f"{people} people nobody had heard of before"
     hours = window.total_seconds() / 3600
     return Agreement(
+        feature=items[0].feature,
         rule=rule,
         reason=f"{len(items)} corrections that say nearly the same came from {who} within {hours:.0f} h",
         people=people,
