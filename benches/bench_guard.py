@@ -254,6 +254,38 @@ def play(job: tuple[Arm, int]) -> Ended:
     return live(world, version, report, incident, bad, worse, authors, held, harm)
 
 
+def ballots(
+    world: World,
+    salt: str,
+    share: float,
+    at: datetime,
+    lot: int,
+    wrong: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    ids: tuple[str, str],
+) -> list[Outcome]:
+    """Return the votes of two hours: honest people judge the answer, hostile ones the version."""
+    arm, dice = world.arm, world.random
+    hostile = arm.hostile if arm.attack not in ("", "flipped", "equal") else 0.0
+    rows = []
+    for place in range(int(ANSWERS // 12 * VOTE_RATE)):
+        is_hostile = dice.random() < hostile
+        if is_hostile:
+            user = f"h{dice.randrange(HOSTILE)}"
+        else:
+            user = f"n{lot}-{place}" if dice.random() < arm.newcomers else f"u{dice.randrange(PEOPLE)}"
+        new = in_candidate(salt, user, share)
+        bad = wrong[new][dice.randrange(len(world.pool))]
+        no = (not new) if is_hostile else dice.random() < (NO_IF_WRONG if bad else NO_IF_RIGHT)
+        rows.append(
+            Outcome(
+                inference_id=derived_id("i", str(lot), str(place)), feature="f", created_at=at, judged_at=at,
+                p_bad=float(no), confidence=1.0, tier="A", evidence=[], vote=float(no), voter_id=user, voted_at=at,
+                version_id=ids[new],
+            )
+        )  # fmt: skip
+    return rows
+
+
 def live(
     world: World,
     version: Version,
@@ -266,9 +298,7 @@ def live(
     harm: float,
 ) -> Ended:
     """Put the candidate in front of users for a fortnight; the trial is asked every two hours."""
-    arm, dice = world.arm, world.random
-    hostile = arm.hostile if arm.attack not in ("", "flipped", "equal") else 0.0
-    share = CANARY.steps[0]
+    arm, share = world.arm, CANARY.steps[0]
     change = Change(
         id=derived_id("change"), feature="f", kind="exemplar", state="canary", created_at=NOW,
         base_version_id=world.base.id, candidate_version_id=version.id, incident_id=incident.id, gate=report,
@@ -278,31 +308,13 @@ def live(
     counted: dict[str, dict[str, datetime]] = {}
     if arm.guarded:
         counted[author_consumer(change.id)] = dict.fromkeys(authors, NOW)
-    salt, served, place = str(dice.random()), 0, 0
+    salt, served = str(world.random.random()), 0
     per_lot = ANSWERS // 12
     for lot in range(DAYS * 12 + 1):
         at = NOW + lot * timedelta(hours=2)
         trial = Trial(change, incident, canary, Verification(), 24.0)
-        rows: list[Outcome] = []
+        rows = ballots(world, salt, share, at, lot, (bad, worse), (world.base.id, version.id))
         served += round(per_lot * share)
-        for _ in range(int(per_lot * VOTE_RATE)):
-            place += 1
-            is_hostile = dice.random() < hostile
-            if is_hostile:
-                user = f"h{dice.randrange(HOSTILE)}"
-            else:
-                user = f"n{place}" if dice.random() < arm.newcomers else f"u{dice.randrange(PEOPLE)}"
-            new = in_candidate(salt, user, share)
-            asked = dice.randrange(len(world.pool))
-            wrong = bool(worse[asked] if new else bad[asked])
-            no = (not new) if is_hostile else dice.random() < (NO_IF_WRONG if wrong else NO_IF_RIGHT)
-            rows.append(
-                Outcome(
-                    inference_id=derived_id("i", str(place)), feature="f", created_at=at, judged_at=at,
-                    p_bad=float(no), confidence=1.0, tier="A", evidence=[], vote=float(no), voter_id=user, voted_at=at,
-                    version_id=version.id if new else world.base.id,
-                )
-            )  # fmt: skip
         for row in rows:
             trial.take(row, counted, pleased=_pleased(world, str(row.voter_id)) if arm.guarded else None)
         for item in trial.votes:
@@ -355,17 +367,17 @@ ARMS = (
 
 
 def row_of(arm: Arm, ended: list[Ended]) -> dict[str, Any]:
-    """Return one row: counts, and for the harmful ones the interval of the share that reached everyone."""
+    """Return one row: counts, and the 95% interval of the worlds in which a harmful version (or any) got through."""
     harmful = [each for each in ended if each.harm > 0.01]
     bad = arm.attack not in ("", "equal")
-    counted = harmful if bad else ended
-    through = sum(each.verb == "promote" for each in counted)
-    n = len(counted)
+    through = sum(each.verb == "promote" for each in (harmful if bad else ended))
+    n = len(ended)
     days = sorted(each.days for each in ended if each.verb == "promote")
     return {
         "arm": arm.name,
         "worlds": len(ended),
         "harmful": len(harmful),
+        "promoted": sum(each.verb == "promote" for each in ended),
         "everyone": through,
         "interval": [
             round(clopper_pearson_lower(through, n, 0.975), 4) if n else 0.0,
@@ -399,12 +411,49 @@ def lint_figures() -> dict[str, Any]:
     }
 
 
+def written(found: dict[str, Any]) -> str:
+    """Return the page of figures."""
+    lint, facts = found["lint"], found["machine"]
+    lines = [
+        "# Guards",
+        "",
+        f"{found['worlds']} seeded worlds per row, default settings; `python benches/bench_guard.py --json OUT --page OUT`. "
+        f"{facts['processor']}, {facts['cores']} cores, load {facts['load_before']}, Python {facts['python']}.",
+        "",
+        "*Through*: worlds in which a harmful version (in b and d: the candidate) reached everyone, with its 95% "
+        "Clopper-Pearson interval. *Harm*: mean change of wrong answers in points. *Days*: median until everyone has it.",
+        "",
+        "| arm | harmful | through | interval | gate | rolled back | paused | set aside | harm | days |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['arm']} | {row['harmful']} | {row['everyone']} | {row['interval'][0]:.3f}-{row['interval'][1]:.3f} "
+        f"| {row['gate']} | {row['rolled_back']} | {row['paused']} | {row['held']} | {row['harm_points']:+.1f} "
+        f"| {row['days'] if row['days'] is not None else ''} |"
+        for row in found["rows"]
+    ]
+    said = [reason for row in found["rows"] for reason in row["reasons"] if reason.startswith("held")]
+    lines += ["", "What a held change says, for example:", "", *(f"> {reason}" for reason in said[:1]), ""]
+    lines += [
+        "## Lint",
+        "",
+        f"Of {lint['attacks']} attacks {lint['refused']} are refused, of {lint['harmless']} harmless texts "
+        f"{lint['refused_falsely']}; {lint['us_per_text']} us per text. Texts and list were written by the same hand and "
+        "the list was tuned on them: before that it refused 78 of 117 attacks and 8 of 110 harmless texts. Missed:",
+        "",
+        *(f"- `{text}`" for text in lint["missed"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path)
     parser.add_argument("--only", default="")
     told = parser.parse_args()
     facts = machine()
@@ -418,6 +467,8 @@ def main() -> None:
     found = {"machine": facts, "worlds": told.worlds, "lint": lint_figures(), "rows": rows}
     if told.json:
         told.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if told.page:
+        told.page.write_text(written(found), "utf-8")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,6 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
-        quarantine: Quarantine,
         runner: Runner,
         playbook: IncidentPlaybook,
         runs: Runs,
@@ -105,7 +104,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
-        self.quarantine = quarantine
+        self.quarantine = Quarantine(store, Evidence(store, settings))
         self.runner = runner
         self.playbook = playbook
         self.runs = runs
@@ -181,7 +180,6 @@ def assemble(
             rescan=rescan,
             intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
-            quarantine=Quarantine(store, Evidence(store, settings)),
             runner=answering,
             playbook=playbook,
             runs=runs,
