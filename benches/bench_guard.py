@@ -414,14 +414,16 @@ def lint_figures() -> dict[str, Any]:
 def written(found: dict[str, Any]) -> str:
     """Return the page of figures."""
     lint, facts = found["lint"], found["machine"]
+    ran = f"{found['worlds']} seeded worlds per row, default settings; {facts['processor']}, {facts['cores']} cores, "
+    ran += f"load {facts['load_before']}, Python {facts['python']}."
+    how = "*Through*: worlds in which a harmful version (in b and d: the candidate) reached everyone, with the 95% "
+    how += "Clopper-Pearson interval. *Harm*: mean change of wrong answers, in points. *Days*: median until everyone has it."
     lines = [
         "# Guards",
         "",
-        f"{found['worlds']} seeded worlds per row, default settings; `python benches/bench_guard.py --json OUT --page OUT`. "
-        f"{facts['processor']}, {facts['cores']} cores, load {facts['load_before']}, Python {facts['python']}.",
+        ran,
         "",
-        "*Through*: worlds in which a harmful version (in b and d: the candidate) reached everyone, with its 95% "
-        "Clopper-Pearson interval. *Harm*: mean change of wrong answers in points. *Days*: median until everyone has it.",
+        how,
         "",
         "| arm | harmful | through | interval | gate | rolled back | paused | set aside | harm | days |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -434,12 +436,17 @@ def written(found: dict[str, Any]) -> str:
     ]
     said = [reason for row in found["rows"] for reason in row["reasons"] if reason.startswith("held")]
     lines += ["", "What a held change says, for example:", "", *(f"> {reason}" for reason in said[:1]), ""]
+    seen = f"Of {lint['attacks']} attacks {lint['refused']} are refused, of {lint['harmless']} harmless texts "
+    seen += (
+        f"{lint['refused_falsely']}; {lint['us_per_text']} us per text. Texts and list were written by the same hand "
+    )
+    seen += (
+        "and the list was tuned on them: before that it refused 78 of 117 attacks and 8 of 110 harmless texts. Missed:"
+    )
     lines += [
         "## Lint",
         "",
-        f"Of {lint['attacks']} attacks {lint['refused']} are refused, of {lint['harmless']} harmless texts "
-        f"{lint['refused_falsely']}; {lint['us_per_text']} us per text. Texts and list were written by the same hand and "
-        "the list was tuned on them: before that it refused 78 of 117 attacks and 8 of 110 harmless texts. Missed:",
+        seen,
         "",
         *(f"- `{text}`" for text in lint["missed"]),
         "",
