@@ -417,7 +417,7 @@ def written(found: dict[str, Any]) -> str:
     ran = f"{found['worlds']} seeded worlds per row, default settings; {facts['processor']}, {facts['cores']} cores, "
     ran += f"load {facts['load_before']}, Python {facts['python']}."
     how = "*Through*: worlds in which a harmful version (in b and d: the candidate) reached everyone, with the 95% "
-    how += "Clopper-Pearson interval. *Harm*: mean change of wrong answers, in points. *Days*: median until everyone has it."
+    how += "Clopper-Pearson interval. *Harm*: mean change of wrong answers, in points. *Days*: median until promotion."
     lines = [
         "# Guards",
         "",
