@@ -68,6 +68,11 @@ class ArchiveStage:
         self._thread.start()
         return done
 
+    @property
+    def problem(self) -> str | None:
+        """Why rows wait to be shipped; None when none do."""
+        return self.last_error
+
     def close(self) -> None:
         """Wait for the round under way. A second call does nothing."""
         if self._thread is not None:

@@ -106,10 +106,10 @@ class Engine:
         self.stages = tuple(stages)
         self._closing = closing
 
-    def tick(self, now: datetime | None = None, *, first: int | None = None) -> int:
-        """Let each stage, or the `first` so many, do one bounded piece of work, in order; return the rows handled."""
+    def tick(self, now: datetime | None = None) -> int:
+        """Let each stage do one bounded piece of work, in order; return the rows handled."""
         when = now or self.clock.now()
-        return sum(stage.tick(when) for stage in self.stages[:first])
+        return sum(stage.tick(when) for stage in self.stages)
 
     def settle(self, now: datetime | None = None) -> int:
         """Tick until nothing is left to do at this time; return the rows handled."""
@@ -274,7 +274,10 @@ def _runner(settings: Settings) -> Runner:
 
 def _locked(folder: Path) -> int:
     """Take the directory for this process: two engines on one store would each run the other's workflows."""
-    lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(_unwritable(folder, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -289,12 +292,10 @@ def _redaction_key(folder: Path) -> bytes:
     """Return the key of pseudonyms, made on first use. It lies beside the database, never in it."""
     file = folder / KEY_FILE
     if not file.exists():
-        fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
-            out.write(secrets.token_bytes(_KEY_BYTES).hex())
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
+        try:
+            _write_key(folder, file)
+        except OSError as error:
+            raise Unavailable(_unwritable(folder, error)) from error
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii").strip())
     except ValueError:
@@ -304,3 +305,16 @@ def _redaction_key(folder: Path) -> bytes:
             f"{str(file)!r} is damaged: expected {_KEY_BYTES} bytes in hexadecimal; restore it from a backup"
         )
     return key
+
+
+def _write_key(folder: Path, file: Path) -> None:
+    fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+        out.write(secrets.token_bytes(_KEY_BYTES).hex())
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"expected a directory that can be written at {str(folder)!r}: {error.strerror}; check its disk, owner and mount"

@@ -119,7 +119,8 @@ def test_stage_that_fails_is_tried_again_and_says_so(tmp_path: Path) -> None:
         workers.start()
         assert stage.worked.wait(10)
         workers.stop()
-        assert workers.failures == 2
+        assert workers.failures == {"fails": 2}
+        assert workers.troubles == []
 
 
 def test_woken_worker_does_not_wait_for_its_pause(tmp_path: Path) -> None:
