@@ -21,9 +21,9 @@ from trimtab.errors import Conflict, TrimtabError, Unavailable
 
 __all__ = ["DbosRuns", "RunState", "Runs"]
 
-_PATIENCE_S = 3600.0  # how long a step is tried again while the store or an endpoint is away
+_PATIENCE_S = 900.0  # how long a step is tried again while the store or an endpoint is away
 _FIRST_PAUSE_S = 0.2
-_MAX_PAUSE_S = 10.0
+_MAX_PAUSE_S = 60.0
 _DRIVERS = frozenset({"sqlalchemy", "sqlite3", "psycopg"})  # DBOS passes on what its database raises
 _GRACE_S = 10.0  # how long closing waits for a step under way; it is done again at the next start
 RunState = Literal["unknown", "running", "done", "failed"]
@@ -57,7 +57,7 @@ class Runs(Protocol):
 class DbosRuns:
     """Runs on DBOS over SQLite. `inline` waits for each run to end, as a study under a set clock needs.
 
-    A step that finds the store or an endpoint away is tried again for an hour, unless `inline`. A run whose progress
+    A step that finds the store or an endpoint away is tried again for a quarter of an hour, unless `inline`. A run whose progress
     DBOS could not write down (the disk is full) is let go and taken up again by the next `start` under its id.
 
     Raises Conflict when this process already holds another one: DBOS allows one.
