@@ -119,6 +119,10 @@ class Database(Protocol):
         """Be told, outside of transactions, up to when events come in, so that tables split by time can be made."""
         ...
 
+    def require_room(self) -> None:
+        """Raise `Unavailable` where a row would still find a place in a page that is there, and a batch none."""
+        ...
+
     def close(self) -> None:
         """Finish what is under way and close every connection."""
         ...

@@ -58,6 +58,7 @@ SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction
     set_config('timezone', 'UTC', false), set_config('tcp_keepalives_idle', '30', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
+_ROOM = "CREATE TEMP TABLE IF NOT EXISTS trimtab_room (filler text STORAGE PLAIN) ON COMMIT DELETE ROWS"
 
 
 def open_postgres(url: str, *, connections: int = 10, alone: bool = False) -> HotStore:
@@ -162,6 +163,13 @@ class PostgresDatabase:
                 self._room_refused = until
             else:
                 self._room_until = monday + (_WEEKS_AHEAD + 1) * WEEK
+
+    def require_room(self) -> None:
+        """Write a table of the session's own, which is emptied at the commit, so that every time it takes new pages."""
+        with self._in_use(), self._explained(), self._engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL client_min_messages = warning")  # that it is there already is no news
+            connection.exec_driver_sql(_ROOM)
+            connection.exec_driver_sql("INSERT INTO trimtab_room SELECT repeat('x', 1900) FROM generate_series(1, 64)")
 
     def _make_week(self, table: str, monday: datetime) -> None:
         with self._in_use(), self._engine.begin() as connection:

@@ -110,6 +110,9 @@ class SqliteDatabase:
     def make_room(self, until: datetime) -> None:
         """Do nothing: no table is split by time."""
 
+    def require_room(self) -> None:
+        """Do nothing: every commit goes to the end of the WAL."""
+
     @contextmanager
     def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
         """Open the write; leaving it commits and syncs, an error undoes all of it."""

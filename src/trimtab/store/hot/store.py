@@ -29,6 +29,7 @@ class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions):
 
     def check(self) -> None:
         """Write and read one row, or raise `Unavailable` saying what is wrong."""
+        self._database.require_room()
         with self._database.transaction() as write:
             write.many(self._first_check, [(1, 0)])
             write.many(self._count_check, [(1,)])
