@@ -57,8 +57,8 @@ class Runs(Protocol):
 class DbosRuns:
     """Runs on DBOS over SQLite. `inline` waits for each run to end, as a study under a set clock needs.
 
-    A step that finds the store or an endpoint away is tried again for a quarter of an hour, unless `inline`. A run whose progress
-    DBOS could not write down (the disk is full) is let go and taken up again by the next `start` under its id.
+    A step that finds the store or an endpoint away is tried again for 15 minutes, unless `inline`. A run whose
+    progress DBOS could not write down (the disk is full) is let go, and taken up by the next `start` under its id.
 
     Raises Conflict when this process already holds another one: DBOS allows one.
     """
@@ -166,7 +166,7 @@ class DbosRuns:
 
         try:
             DBOS.run_step({"name": name}, work, order)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever stops a step, the run must say so
             if self._stopping:
                 raise _CutOff from None
             if _is_database(error):

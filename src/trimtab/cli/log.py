@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
@@ -32,12 +32,10 @@ def configure_log(settings: Logging) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  write and flush are all it needs
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),  # write and flush are all it needs
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        stream=stream, level=max(level, logging.WARNING), format="%(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(stream=stream, level=max(level, logging.WARNING), format="%(levelname)s %(name)s %(message)s")
 
 
 class Unbroken:

@@ -317,4 +317,5 @@ def _write_key(folder: Path, file: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> str:
-    return f"expected a directory that can be written at {str(folder)!r}: {error.strerror}; check its disk, owner and mount"
+    told = f"expected a directory that can be written at {str(folder)!r}: {error.strerror}"
+    return f"{told}; check its disk, owner and mount"

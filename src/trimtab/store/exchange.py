@@ -33,15 +33,19 @@ from trimtab.records import (
 
 __all__ = [
     "Arrival",
+    "Aside",
+    "AsideKind",
     "Backfill",
     "Exposure",
     "Page",
+    "Place",
     "Query",
     "Rescan",
     "RescanKind",
     "Session",
     "Stale",
     "Stored",
+    "StreamKind",
     "Switch",
     "Target",
     "Turn",
@@ -159,6 +163,33 @@ class Stale(NamedTuple):
     reached: int
 
 
+AsideKind = Literal["inference", "feedback", "outcome", "session", "version", "case", "feature", "user"]
+StreamKind = Literal["inference", "feedback", "outcome"]
+
+
+class Aside(NamedTuple):
+    """A row that a stage could not handle and went on without: which one, why and since when.
+
+    `error` names a class and places in the code, never what a row says. `again`: the stage is to try it once more.
+    """
+
+    project_id: str
+    stage: str
+    kind: AsideKind
+    record_id: str
+    error: str
+    at: datetime
+    again: bool = False
+
+
+class Place(NamedTuple):
+    """Where a row of a stream stands, whose it is and its id (an outcome's: that of its inference)."""
+
+    seq: int
+    project_id: str
+    record_id: str
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
@@ -257,3 +288,5 @@ class Writes(Struct, kw_only=True):
     redactions: list[Redacted[RedactionSettings]] = []
     rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
     rescans: list[Rescan] = []
+    aside: list[Aside] = []  # by stage, kind and record: the latest stays
+    taken_up: list[Aside] = []  # set aside no more

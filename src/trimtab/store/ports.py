@@ -38,15 +38,19 @@ from trimtab.records import (
 )
 from trimtab.store.exchange import (
     Arrival,
+    Aside,
+    AsideKind,
     Backfill,
     Exposure,
     Page,
+    Place,
     Query,
     Rescan,
     RescanKind,
     Session,
     Stale,
     Stored,
+    StreamKind,
     Switch,
     Target,
     Turn,
@@ -58,6 +62,9 @@ from trimtab.store.exchange import (
 
 __all__ = [
     "Arrival",
+    "Aside",
+    "AsideKind",
+    "AsideStore",
     "Backfill",
     "CatalogStore",
     "EventStore",
@@ -66,6 +73,7 @@ __all__ = [
     "JudgementStore",
     "LoopStore",
     "Page",
+    "Place",
     "Query",
     "RedactionStore",
     "Rescan",
@@ -73,6 +81,7 @@ __all__ = [
     "Session",
     "Stale",
     "Stored",
+    "StreamKind",
     "Switch",
     "Target",
     "Turn",
@@ -361,7 +370,25 @@ class RedactionStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class AsideStore(Protocol):
+    """Which rows a stage could not handle and went on without. `commit` writes them."""
+
+    def asides(
+        self, project_id: str | None = None, *, stage: str | None = None, again: bool | None = None, limit: int = 1000
+    ) -> list[Aside]:
+        """Return at most `limit` rows that are set aside, the oldest first; of all projects where none is named."""
+        ...
+
+    def count_asides(self) -> dict[tuple[str, str], int]:
+        """Return how many rows of all projects are set aside, by stage and kind."""
+        ...
+
+    def place_after(self, kind: StreamKind, seq: int) -> Place | None:
+        """Return where the first row of a stream after `seq` stands, without reading what is in it."""
+        ...
+
+
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, AsideStore, Protocol):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

@@ -84,6 +84,7 @@ __all__ = [
     "rescans",
     "segments",
     "sessions",
+    "set_aside",
     "targets",
     "turns",
     "votes",
@@ -294,6 +295,16 @@ rescans = _derived(
     Column("rules", Text(), nullable=False),
     Column("seq", BigInteger(), nullable=False),
     Column("rewritten", BigInteger(), nullable=False),
+)
+set_aside = _derived(
+    "set_aside",
+    _part("project_id"),
+    _part("stage"),
+    _part("kind"),
+    _part("record_id"),
+    Column("error", Text(), nullable=False),
+    Column("at", BigInteger(), nullable=False),
+    Column("again", Boolean(), nullable=False),
 )
 orphans = _derived(
     "orphans",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, literal_column, select, update
 
 from trimtab.errors import Unavailable
+from trimtab.store.hot.aside import Asides
 from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.database import Database, holes, prepare
@@ -17,7 +18,7 @@ from trimtab.store.schema import probe
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions):
+class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions, Asides):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

@@ -23,6 +23,7 @@ from trimtab.clock import to_micros
 from trimtab.errors import Conflict, WallBreach
 from trimtab.records import Opinion, Redacted
 from trimtab.store.codec import id_bytes
+from trimtab.store.hot.aside import AsideStatements
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.redaction import RedactionStatements
@@ -71,6 +72,7 @@ class Committer:
         self._opinion_gone = self._opinion_statement()
         self._enriching = EnrichingStatements(database)
         self._redaction = RedactionStatements(database)
+        self._asides = AsideStatements(database)
         self._join, self._found = self._join_statements()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
@@ -127,6 +129,7 @@ class Committer:
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))
         found.append(self._enriching.replaced(project_id, writes))
         found += self._redaction.jobs(project_id, writes)
+        found += self._asides.jobs(project_id, writes)
         opinions = _latest(project_id, writes.opinions)
         found.append((self._opinion_gone, opinions))
         found.append((self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in opinions.values())))
