@@ -189,7 +189,9 @@ def test_the_sdk_spools_while_the_disk_takes_nothing_and_delivers_when_it_does(t
             with FAULTS["no growth"](server):
                 fill_up(sender)
                 before = sender.stored()
-                recorded = {client.record(FEATURE, input=f"spooled {number}", output="x" * 5000) for number in range(50)}
+                recorded = {
+                    client.record(FEATURE, input=f"spooled {number}", output="x" * 5000) for number in range(50)
+                }
                 assert not client.flush(2)
                 until(lambda: client.stats().spooled_bytes > 50 * 5000, "the events are in the spool")
                 assert sender.stored() == before

@@ -98,7 +98,7 @@ def test_a_database_that_takes_nothing_loses_nothing_and_the_server_goes_on_by_i
                 if fault is not away:
                     assert sender.stored() == sender.acknowledged
                     assert sender.get("/v1/features").status_code == 200
-                assert sender.get("/healthz").status_code == 200
+                assert sender.get("/healthz").status_code == sender.get("/metrics").status_code == 200
                 sender.require_refused(sender.get("/readyz"))
             until(lambda: sender.send(sender.refused[0]).status_code == 200, "events are taken again")
             for events in sender.refused:

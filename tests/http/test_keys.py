@@ -60,6 +60,8 @@ DECIDED = {
     "GET /v1/settings/redaction/revisions": "admin",
     "GET /v1/settings/redaction/rows": "admin",
     "POST /v1/settings/redaction/try": "admin",
+    "GET /v1/set-aside": "read admin",
+    "POST /v1/set-aside/retry": "admin",
     "PUT /v1/clock": "admin",
     "POST /v1/tick": "admin",
     "GET /healthz": "",

@@ -122,12 +122,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
         try:
             store.check()
             keys = [key for project in store.projects() for key in store.keys(project.id)]
+            aside = store.count_asides()
         finally:
             store.close()
     except TrimtabError as error:
         yield _failure("database", error.message, "if it is damaged, restore the directory from a backup")
         return
     yield _ok("database", "opens, and a row written was read back")
+    if aside:
+        told = ", ".join(f"{count} of {stage} ({kind})" for (stage, kind), count in sorted(aside.items()))
+        mend = "GET /v1/set-aside names them; once mended, POST /v1/set-aside/retry"
+        yield _warning("set aside", f"rows that stages went on without: {told}", mend)
     yield from _keys(settings, found=sum(key.revoked_at is None for key in keys))
 
 
@@ -179,6 +184,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         if _answers(host, port):
             yield _ok("port", f"a Trimtab server listens on {host}:{port}")
+            yield from _running(host, port)
         else:
             told = f"cannot listen on {host}:{port}: {error.strerror}"
             yield _failure("port", told, "stop what uses it, or set server.host and server.port")
@@ -201,6 +207,26 @@ def _runner(settings: Settings) -> Iterator[Finding]:
         yield _warning("runner", told, "set it, unless the endpoint needs no key")
     else:
         yield _ok("runner", f"{runner.model} at {runner.base_url}")
+
+
+def _running(host: str, port: int) -> Iterator[Finding]:
+    """Ask the server that runs how it is."""
+    import httpx  # noqa: PLC0415  only where something is listening already
+
+    try:
+        answer = httpx.get(f"http://{host}:{port}/readyz", timeout=10, trust_env=False)
+        told = answer.json()
+        if answer.status_code != httpx.codes.OK:
+            yield _failure("server", told["error"]["message"], "events are refused meanwhile; senders keep them")
+            return
+        stages = told.get("stages", [])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        yield _failure("server", "does not say how it is", "see its log")
+        return
+    for stage in stages:
+        yield _warning(f"stage {stage['stage']}", stage["error"], "it is tried again; its place is kept")
+    if not stages:
+        yield _ok("server", "takes events, and every stage runs")
 
 
 def _answers(host: str, port: int) -> bool:

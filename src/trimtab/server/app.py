@@ -19,7 +19,19 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    events,
+    features,
+    keys,
+    loop,
+    operations,
+    outcomes,
+    redaction,
+    search,
+    set_aside,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -37,6 +49,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *users.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,
+    *set_aside.ROUTES,
     *operations.ROUTES,
 ]
 
@@ -54,7 +67,7 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
 
     The application neither starts nor closes either of them. Raises ConfigError for a proxy that is no address.
     """
-    metrics = Metrics(engine)
+    metrics = Metrics(engine, workers)
     keyring = Keyring(engine.store)
     state = {
         "engine": engine,

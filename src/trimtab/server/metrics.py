@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from trimtab.enrich.rescan import KINDS
 from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
+from trimtab.runtime.workers import Workers
 from trimtab.store.ports import Page, Query
 
 __all__ = ["Metrics"]
@@ -28,9 +29,11 @@ _CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
 class Metrics:
     """Counts requests, and reads the engine's own counts whenever it is asked for all of them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, workers: Workers | None = None) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCounts(engine))
+        if workers is not None:
+            self._registry.register(_StageFailures(workers))
         self._reasons: set[str] = set()
         labels = ("method", "route")
         self._seconds = Histogram(
@@ -100,6 +103,20 @@ class _EngineCounts(Collector):
             "Texts replaced whole, not cleaned, and events stored without their words",
             self._engine.redactor.failures + tally.withheld,
         )
+        try:
+            of_store = [*self._of_store()]
+        except Unavailable:  # what is known without the store is worth the more while it is away
+            of_store = []
+        yield GaugeMetricFamily("trimtab_store_readable", "Whether the store could be read for this", bool(of_store))
+        yield from of_store
+
+    def _of_store(self) -> Iterator[Metric]:
+        aside = GaugeMetricFamily(
+            "trimtab_set_aside_rows", "Rows that a stage could not handle and went on without", labels=["stage", "kind"]
+        )
+        for (stage, kind), count in sorted(self._engine.store.count_asides().items()):
+            aside.add_metric([stage, kind], count)
+        yield aside
         yield from self._rescan()
         yield self._lag()
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
@@ -147,6 +164,30 @@ class _EngineCounts(Collector):
         for cursor in _CURSORS:
             lag.add_metric([cursor], max(0, last[cursor] - store.cursor(cursor)))
         return lag
+
+
+class _StageFailures(Collector):
+    """What the stages' thread knows; asks no store, so that it can be read while the store is away."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def describe(self) -> list[Metric]:
+        """Say nothing beforehand, as `_EngineCounts`."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the counts as they are now."""
+        failed = CounterMetricFamily("trimtab_stage_failures", "Ticks of a stage that raised", labels=["stage"])
+        failing = GaugeMetricFamily(
+            "trimtab_stage_failing", "Whether something keeps a stage from its work now", labels=["stage"]
+        )
+        troubled = {trouble.stage for trouble in self._workers.troubles}
+        for stage, count in self._workers.failures.items():
+            failed.add_metric([stage], count)
+            failing.add_metric([stage], stage in troubled)
+        yield failed
+        yield failing
 
 
 def _newest(page: Page[Any]) -> int:
