@@ -80,12 +80,14 @@ class DetectStage:
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of outcomes and return how many rows that was."""
-        seq = self._store.cursor(CURSOR)
+        seq, lost = self._store.cursor(CURSOR), 0
 
         def lose(error: str) -> bool:
+            nonlocal lost
             place = self._store.place_after("outcome", seq)
             if place is not None:
                 self._put_aside(place.project_id, place.record_id, error, now, place.seq)
+                lost += 1
             return place is not None
 
         rows = self._sieve.read(lambda limit: self._store.outcomes_after(seq, limit), self._batch_rows, lose)
@@ -96,7 +98,7 @@ class DetectStage:
                 lambda row, error: self._put_aside(row.project_id, row.record.inference_id, error, now, row.seq),
             )
         if len(rows) < self._batch_rows:
-            return len(rows) + self._try_again(now)
+            return len(rows) + lost + self._try_again(now)
         return len(rows)
 
     def _put_aside(self, project_id: str, inference_id: str, error: str, now: datetime, seq: int) -> None:

@@ -77,17 +77,19 @@ class EnrichStage:
         self._timeout = timedelta(minutes=self._settings.sessions.timeout_minutes)
         self._sieve: Sieve[Any] = Sieve()
         self._missing: set[tuple[str, str]] | None = None
+        self._lost = 0  # rows of this tick that could not be read
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each stream and return how many rows that was."""
         self._recent.turn(now)
         self._recent.without = self._set_aside()
+        self._lost = 0
         inferences = self._read("inference", self._store.inferences_after, now)
         feedback = self._read("feedback", self._store.feedback_after, now)
         events = [_Event("inference", row) for row in inferences] + [_Event("feedback", row) for row in feedback]
         if events:
             self._sieve.run(events, partial(self._handle, now), partial(self._pass_over, now))
-        handled = len(events)
+        handled = len(events) + self._lost
         if max(len(inferences), len(feedback)) < self._batch_rows:  # what has piled up goes first
             handled += self._close(now) + self._redo(now) + self._try_again(now)
         return handled
@@ -103,6 +105,7 @@ class EnrichStage:
             if place is None:
                 return False
             self._put_aside(place.project_id, kind, place.record_id, error, now, cursors={_CURSORS[kind]: place.seq})
+            self._lost += 1
             return True
 
         return self._sieve.read(lambda limit: after(seq, limit), self._batch_rows, lose)
