@@ -152,14 +152,12 @@ class _EngineCounts(Collector):
     def _lag(self) -> Metric:
         """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""
         store = self._engine.store
-        last = dict.fromkeys(_CURSORS, 0)
-        for project in store.projects():
-            newest = Query(limit=1)
-            inferences = _newest(store.list_inferences(project.id, newest))
-            feedback = _newest(store.list_feedback(project.id, newest))
-            outcomes = _newest(store.list_outcomes(project.id, newest))
-            for cursor, seq in zip(_CURSORS, (inferences, feedback, outcomes, outcomes), strict=True):
-                last[cursor] = max(last[cursor], seq)
+        # Places alone: a row that is damaged must not keep the metrics from being read.
+        newest = Query(limit=1)
+        outcomes = max((_newest(store.list_outcomes(project.id, newest)) for project in store.projects()), default=0)
+        last = dict(
+            zip(_CURSORS, (store.last_seq("inferences"), store.last_seq("feedback"), outcomes, outcomes), strict=True)
+        )
         lag = GaugeMetricFamily("trimtab_stage_lag_rows", "Rows a stage has not read yet", labels=["cursor"])
         for cursor in _CURSORS:
             lag.add_metric([cursor], max(0, last[cursor] - store.cursor(cursor)))
