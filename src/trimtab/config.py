@@ -260,7 +260,7 @@ class Lake(_Section, frozen=True):
     Without a `uri` it is the directory `lake` under `storage.path`.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     uri: str = ""
     endpoint: str = ""
     region: str = ""
@@ -270,6 +270,20 @@ class Lake(_Section, frozen=True):
     vacuum_hours: Some = 48
     query_bytes: Annotated[int, Meta(ge=64 << 20)] = 1 << 30
     query_seconds: Positive = 600.0
+
+
+class Retention(_Section, frozen=True):
+    """How long rows stay in the hot store once they are in the lake (docs: retention). 0 days: for ever.
+
+    A kind without days of its own has `hot_days`.
+    """
+
+    hot_days: Count = 30
+    inferences_days: Count | None = None
+    feedback_days: Count | None = None
+    outcomes_days: Count | None = None
+    late_events: Literal["reject", "accept"] = "reject"
+    without_lake: bool = False
 
 
 class Logging(_Section, frozen=True):
@@ -308,6 +322,7 @@ class Settings(_Section, frozen=True):
     embedding: Embedding = Embedding()
     engine: Engine = Engine()
     lake: Lake = Lake()
+    retention: Retention = Retention()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
 

@@ -29,17 +29,21 @@ class ArchiveStage:
 
     A tick hands the work to a thread of the stage's own and returns at once: writing releases Python's lock, but a
     commit to a slow object store or a compaction must not hold up the other stages. `inline` does the work within the
-    tick, for tests and studies. A failure is logged and tried again with growing pauses; nothing is lost by it, since
+    tick, for tests and studies. `patient` lets rows gather once before the first round, so that a process that ends
+    soon never opens the lake. A failure is logged and tried again with growing pauses; nothing is lost by it, since
     the lake's cursor moves with the rows alone. `failures` counts them, `last_error` is the latest until one succeeds.
     """
 
     name = "archive"
 
-    def __init__(self, hot: HotRows, lake: LakeStore, settings: Lake, *, inline: bool = False) -> None:
+    def __init__(
+        self, hot: HotRows, lake: LakeStore, settings: Lake, *, inline: bool = False, patient: bool = False
+    ) -> None:
         self._hot = hot
         self._lake = lake
         self._settings = settings
         self._inline = inline
+        self._patient = patient
         self._thread: threading.Thread | None = None
         self._shipped_at: datetime | None = None
         self._looked_at: datetime | None = None
@@ -59,6 +63,8 @@ class ArchiveStage:
         if self._thread is not None and self._thread.is_alive():
             return 0
         done, self._rows = self._rows, 0
+        if self._patient and self._shipped_at is None:
+            self._shipped_at = now
         if not self._due(now):
             return done
         if self._inline:
@@ -67,6 +73,10 @@ class ArchiveStage:
         self._thread = threading.Thread(target=self._guarded, args=(now,), name="trimtab-archive", daemon=True)
         self._thread.start()
         return done
+
+    def reached(self, table: LakeTable) -> int:
+        """Return where the lake stood when it was last looked at, 0 before the first look. Asks nobody."""
+        return self._reached.get(table, 0)
 
     def close(self) -> None:
         """Wait for the round under way. A second call does nothing."""
