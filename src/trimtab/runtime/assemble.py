@@ -186,14 +186,7 @@ def assemble(
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=Intake(
-                store,
-                redactor,
-                clock,
-                settings.ingest,
-                body_bytes=settings.server.body_bytes,
-                late=settings.retention.late_events,
-            ),
+            intake=_intake(settings, store, redactor, clock),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
@@ -210,6 +203,11 @@ def assemble(
             ],
             closing=undo.pop_all(),
         )
+
+
+def _intake(settings: Settings, store: HotStore, redactor: Redactors, clock: Clock) -> Intake:
+    most, late = settings.server.body_bytes, settings.retention.late_events
+    return Intake(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
 
 
 def _open_vectors(settings: Settings) -> VectorStore:

@@ -256,7 +256,7 @@ class Purges(Port):
         alive: set[tuple[str, str]] = set()
         for project_id in dict.fromkeys(row.project_id for row in rows):
             for lot in chunks([row.session_id for row in rows if row.project_id == project_id]):
-                found = select(turns.c.session_id.distinct())
+                found = select(turns.c.session_id).distinct()
                 found = found.where(turns.c.project_id == project_id, turns.c.session_id.in_(lot))
                 alive.update((project_id, row[0]) for row in self._database.rows(found))
         quiet = [row for row in rows if (row.project_id, row.session_id) not in alive]
