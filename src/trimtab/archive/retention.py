@@ -36,7 +36,6 @@ __all__ = ["RetentionStage", "windows"]
 
 _LOOK = timedelta(hours=1)
 _DUE_LASTS = timedelta(minutes=1)
-_SAFE = timedelta(days=1)
 _MARGIN = timedelta(days=1)
 _TICK_ROWS = 2000
 _TICK_S = 0.02
@@ -81,8 +80,9 @@ class RetentionStage:
     shrink by how long the last one took. Where it is, is kept in memory alone: a walk that dies begins anew, and what
     has gone is not there any more. Vectors go before their rows, so that a kill in between leaves no vector behind.
 
-    `readers` are the cursors that must have passed a row of a kind. `shipped` says where the lake stands; rows go when
-    they have been there for a day. Without it they go unshipped, which `retention.without_lake` must allow.
+    `readers` are the cursors that must have passed a row of a kind. `shipped` says where the lake stands now; rows go
+    when they have been found in it a day after they came there, which the archive stage marks. Without a lake they go
+    unshipped, which `retention.without_lake` must allow.
     """
 
     name = "retention"
@@ -138,8 +138,6 @@ class RetentionStage:
         if self._looked_at is not None and now - self._looked_at < _LOOK:
             return False
         self._looked_at, self._due_at, self._after = now, None, 0
-        if self._shipped is not None:
-            self._note(self._shipped, now)
         self._walks.extend(_WALKS)
         return True
 
@@ -183,20 +181,6 @@ class RetentionStage:
         if self._shipped is not None:
             places += [mark.safe, self._shipped(kind)]
         return min(places, default=0)
-
-    def _note(self, shipped: Callable[[LakeTable], int], now: datetime) -> None:
-        """Remember once a day where the lake stands: a day later everything up to there is in it for good."""
-        marks = self._store.purge_marks()
-        for kind in _KINDS:
-            mark, place = marks.get(kind, PurgeMark()), shipped(kind)
-            if mark.noted_at is None or place < mark.noted:  # the first look, or another lake
-                safe = min(mark.safe, place)
-            elif now - mark.noted_at >= _SAFE:
-                safe = mark.noted
-            else:
-                continue
-            if place:
-                self._store.mark_safe(kind, safe=safe, noted=place, at=now)
 
     def _keep(self, project_id: str) -> Keep:
         """Return what the project's open business needs, and what was made of people's words."""

@@ -14,11 +14,14 @@ from trimtab.config import Lake
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.store.lake.history import after_of
 from trimtab.store.lake.port import LAKE_TABLES, HotRows, LakeStore, LakeTable
+from trimtab.store.ports import PurgeMark
 
 __all__ = ["ArchiveStage"]
 
 _VACUUM_EVERY = timedelta(days=1)
 _FIRST_VACUUM = timedelta(hours=1)
+_MARK_EVERY = timedelta(hours=1)
+_SAFE_AFTER = timedelta(days=1)
 _PROBE_EVERY = timedelta(seconds=1)
 _BACKOFF = timedelta(seconds=5)
 _MAX_BACKOFF = timedelta(minutes=10)
@@ -48,6 +51,7 @@ class ArchiveStage:
         self._shipped_at: datetime | None = None
         self._looked_at: datetime | None = None
         self._vacuumed_at: datetime | None = None
+        self._marked_at: datetime | None = None
         self._retry_at: datetime | None = None
         # After a start nobody knows how many commits came before, so the first one is followed by a look.
         self._commits: dict[LakeTable, int] = dict.fromkeys(LAKE_TABLES, settings.compact_commits - 1)
@@ -120,6 +124,7 @@ class ArchiveStage:
             if any(full):  # as many may wait again: look at the next tick, not in a second
                 self._looked_at = None
             self._maintain(now)
+            self._mark(now)
         except Conflict:  # maintenance by hand or another process has the turn: the rows wait a little
             self._retry_at = now + _BACKOFF
             return
@@ -137,6 +142,29 @@ class ArchiveStage:
         self._rows += len(rows)
         self._commits[table] += 1
         return len(rows) >= self._settings.commit_rows
+
+    def _mark(self, now: datetime) -> None:
+        """Once a day, note where the lake stands, and that what stood there a day ago is in it for good.
+
+        Every row is looked for before it may leave the hot store: a database restored from a backup counts its places
+        anew, and the lake's cursor then promises rows that it never saw.
+        """
+        if self._marked_at is not None and now - self._marked_at < _MARK_EVERY:
+            return
+        self._marked_at = now
+        marks = self._hot.purge_marks()
+        for table in LAKE_TABLES:
+            mark, place = marks.get(table, PurgeMark()), self._reached[table]
+            if mark.noted_at is not None and now - mark.noted_at < _SAFE_AFTER and place >= mark.noted:
+                continue
+            safe = min(mark.safe, place)
+            if mark.noted_at is not None and safe < mark.noted <= place and now - mark.noted_at >= _SAFE_AFTER:
+                if self._lake.holds(table, self._hot, after=safe, upto=mark.noted):
+                    safe = mark.noted
+                else:
+                    told = f"rows of {table} are missing in the lake, so none leave the database: trimtab lake verify"
+                    self._log.error(told)
+            self._hot.mark_safe(table, safe=safe, noted=place, at=now)
 
     def _maintain(self, now: datetime) -> None:
         for table in LAKE_TABLES:

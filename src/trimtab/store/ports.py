@@ -413,6 +413,10 @@ class RetentionStore(Protocol):
         """Return when the last of the purged rows of that kind had arrived, from memory; None where none has gone."""
         ...
 
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[int]:
+        """Return at most `limit` places of the kind's rows in (after, upto], rising."""
+        ...
+
     def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:
         """Remember where the lake stood at that moment, and up to where rows are in it for good."""
         ...

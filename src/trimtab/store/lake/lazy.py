@@ -56,6 +56,10 @@ class LazyLake:
         """Compare rows, files and the log."""
         return self.opened.verify(table, hot, progress=progress)
 
+    def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
+        """Say whether the table holds every row that the hot store holds in (after, upto]."""
+        return self.opened.holds(table, hot, after=after, upto=upto)
+
     def stats(self, table: LakeTable) -> TableStats:
         """Return counts from the table's log."""
         return self.opened.stats(table)
