@@ -28,6 +28,7 @@ _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(gt=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Days = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
@@ -278,10 +279,10 @@ class Retention(_Section, frozen=True):
     A kind without days of its own has `hot_days`.
     """
 
-    hot_days: Count = 30
-    inferences_days: Count | None = None
-    feedback_days: Count | None = None
-    outcomes_days: Count | None = None
+    hot_days: Days = 30.0
+    inferences_days: Days | None = None
+    feedback_days: Days | None = None
+    outcomes_days: Days | None = None
     late_events: Literal["reject", "accept"] = "reject"
     without_lake: bool = False
 

@@ -66,10 +66,10 @@ def windows(settings: Settings) -> dict[PurgedKind, timedelta]:
     }
     found: dict[PurgedKind, timedelta] = {}
     for kind in _KINDS:
-        own = cast("int | None", getattr(retention, f"{kind}_days"))
+        own = cast("float | None", getattr(retention, f"{kind}_days"))
         days = retention.hot_days if own is None else own
         if days:
-            found[kind] = timedelta(days=max(float(days), least[kind]))
+            found[kind] = timedelta(days=max(days, least[kind]))
     return found
 
 

@@ -152,7 +152,7 @@ def _history(settings: Settings) -> Iterator[Finding]:
             yield _failure("history", "lake.enabled is set, and the package deltalake is not installed", mend)
             return
         days = windows(settings)
-        stays = ", ".join(f"{kind} {window.days} days" for kind, window in days.items())
+        stays = ", ".join(f"{kind} {window / timedelta(days=1):g} days" for kind, window in days.items())
         told = f"stays in the database for {stays}" if days else "stays in the database for ever"
         yield _ok("history", f"is kept in the lake; {told}")
     elif retention.without_lake and windows(settings):

@@ -57,16 +57,17 @@ def status(*, json: JsonOption = False, config: ConfigOption = None, data: DataO
         beside = {table: msgspec.to_builtins(one._asdict()) for table, one in held.items()}
         typer.echo(json_.dumps([{**stats._asdict(), **beside.get(stats.table, {})} for stats in found], indent=2))
         return
-    titles = ("table", "rows", "files", "MB", "version", "up to seq")
-    table = Table(*titles, *(("hot rows", "since", "gone from hot") if held else ()), title=store.place.uri)
+    table = Table("table", "rows", "files", "MB", "version", "up to seq", title=store.place.uri)
     for stats in found:
         size = f"{stats.size_bytes / 1e6:.1f}"
-        row = [stats.table, f"{stats.rows:,}", f"{stats.files:,}", size, str(stats.version), f"{stats.cursor:,}"]
-        if stats.table in held:
-            one = held[stats.table]
-            row += [f"{one.hot_rows:,}", f"{one.hot_oldest:%Y-%m-%d}" if one.hot_oldest else "", f"{one.purged_rows:,}"]
-        table.add_row(*row)
+        table.add_row(stats.table, f"{stats.rows:,}", f"{stats.files:,}", size, str(stats.version), f"{stats.cursor:,}")
     Console().print(table)
+    if held:
+        near = Table("table", "rows held", "oldest came in", "rows gone", title="the hot store beside it")
+        for name, one in held.items():
+            oldest = f"{one.hot_oldest:%Y-%m-%d %H:%M}" if one.hot_oldest else ""
+            near.add_row(name, f"{one.hot_rows:,}", oldest, f"{one.purged_rows:,}")
+        Console().print(near)
 
 
 def _hot(settings: Settings, stack: ExitStack) -> HotStore | None:

@@ -413,8 +413,8 @@ class RetentionStore(Protocol):
         """Return when the last of the purged rows of that kind had arrived, from memory; None where none has gone."""
         ...
 
-    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[int]:
-        """Return at most `limit` places of the kind's rows in (after, upto], rising."""
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Return at most `limit` of the kind's rows in (after, upto], rising: place and (its inference's) id."""
         ...
 
     def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:

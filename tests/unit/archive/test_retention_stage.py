@@ -21,7 +21,7 @@ from trimtab.records import Exemplar, Feedback, Inference, Project
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.query import SpawnedQuery
-from trimtab.store.ports import Arrival, Backfill, HotStore, PurgedKind, Query, Switch, Writes
+from trimtab.store.ports import Arrival, Backfill, HotStore, PurgedKind, Query, Stored, Switch, Writes
 from trimtab.store.vectors.port import Item
 from trimtab.store.vectors.sqlite import open_sqlite_vectors
 
@@ -137,6 +137,15 @@ def test_another_lake_must_have_had_the_rows_for_a_day_too(world: World, tmp_pat
     world.live(5)
     assert world.served() == []
     assert world.lake.stats("inferences").rows == 3
+
+
+def test_nothing_leaves_a_database_that_was_restored_from_before_the_lake(world: World, tmp_path: Path) -> None:
+    ahead = [Stored(place, P, a.inference()) for place in range(1, 6)]  # as the lake had it before the accident
+    world.lake.append("inferences", ahead, after=0)
+    world.take(*[a.inference() for _ in range(3)])  # counted from 1 again: the lake's cursor is past them
+    world.live(20)
+    assert len(world.served()) == 3
+    assert world.lake.stats("inferences").rows == 5
 
 
 def test_nothing_leaves_unread(world: World) -> None:

@@ -203,8 +203,8 @@ def test_doctor_finds_a_fresh_place_well() -> None:
     answer = RUN.invoke(app, ["doctor", "--json"])
     found = {item["name"]: item["verdict"] for item in json.loads(answer.stdout)["findings"]}
     assert answer.exit_code == 0
-    assert {"settings", "python", "packages", "storage", "disk", "clock", "database", "keys", "redaction key", "port",
-            "runner"} == set(found)  # fmt: skip
+    assert {"settings", "python", "packages", "storage", "disk", "clock", "database", "keys", "history",
+            "redaction key", "port", "runner"} == set(found)  # fmt: skip
     assert "failure" not in found.values()
     assert not Path("trimtab-data").exists()
 

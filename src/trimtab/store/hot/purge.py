@@ -165,11 +165,12 @@ class Purges(Port):
         """Return when the last of the purged rows of that kind had arrived, from memory."""
         return self._until.get(kind)
 
-    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[int]:
-        """Return at most `limit` places of the kind's rows in (after, upto], rising."""
-        place = _NOUNS[kind].table.c.seq
-        found = select(place).where(place > after, place <= upto).order_by(place).limit(limit)
-        return [int(row[0]) for row in self._database.rows(found)]
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Return at most `limit` of the kind's rows in (after, upto], rising: place and id."""
+        columns = _NOUNS[kind].table.c
+        key = columns.inference_id if kind == "outcomes" else columns.id
+        found = select(columns.seq, key).where(columns.seq > after, columns.seq <= upto)
+        return [(int(seq), id_text(raw)) for seq, raw in self._database.rows(found.order_by(columns.seq).limit(limit))]
 
     def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:
         """Remember where the lake stood at that moment, and up to where rows are in it for good."""

@@ -155,18 +155,19 @@ def holds(tables: Tables, tombstones: Tombstones, name: LakeTable, hot: HotRows,
     handle = tables.pinned(name)
     read = after_of(hot, name)
     while places := hot.places(name, after=after, upto=upto, limit=_PLACES):
-        held: set[int] = set()
+        held: dict[int, str] = {}
+        key = "inference_id" if name == "outcomes" else "id"
         if handle is not None:
-            between = f"seq > {after} AND seq <= {places[-1]}"
+            between = f"seq > {after} AND seq <= {places[-1][0]}"
             with explained(f"read table {name!r}"):
-                for batch in handle.scan(columns=["seq"], predicate=between):
-                    held.update(int(seq) for seq in batch.column("seq").to_pylist())
-        for place in places:
-            if place not in held:
+                for batch in handle.scan(columns=["seq", key], predicate=between):
+                    held.update(zip(batch.column("seq").to_pylist(), batch.column(key).to_pylist(), strict=True))
+        for place, own in places:
+            if held.get(place) != own:
                 rows = [row for row in read(place - 1, 1) if row.seq == place]  # an outcome may have moved on
                 if tombstones.spared(rows):
                     return False
-        after = places[-1]
+        after = places[-1][0]
     return True
 
 

@@ -147,7 +147,7 @@ class LakeStore(Protocol):
     def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
         """Say whether the table holds every row that the hot store holds in (after, upto], but for erased people's.
 
-        Reads places alone. It asks what the cursor promises, before rows leave the hot store for good.
+        Compares places and ids. It proves what the cursor promises, before rows leave the hot store for good.
         """
         ...
 
