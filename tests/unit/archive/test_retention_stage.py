@@ -248,7 +248,12 @@ def test_a_tick_ends_when_its_time_is_up_and_the_walk_goes_on(world: World) -> N
     world.archive.tick(world.now)
     ticks = iter(range(10_000))
     world.stage = RetentionStage(
-        world.hot, SETTINGS, READERS, shipped=world.archive.reached, stopwatch=lambda: float(next(ticks))
+        world.hot,
+        SETTINGS,
+        READERS,
+        shipped=world.archive.reached,
+        stopwatch=lambda: float(next(ticks)),
+        effort=lambda: float(next(ticks)),
     )
     seen = [world.stage.tick(world.now) for _ in range(6)]
     assert all(0 < each <= 100 for each in seen)  # one lot a tick on a clock that runs a second each time
