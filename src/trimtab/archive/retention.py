@@ -38,8 +38,8 @@ _LOOK = timedelta(hours=1)
 _DUE_LASTS = timedelta(minutes=1)
 _MARGIN = timedelta(days=1)
 _TICK_ROWS = 2000
-_TICK_S = 0.05
-_LOT_S = 0.006  # of work in one transaction, which keeps writers waiting
+_TICK_S = 0.02
+_LOT_S = 0.004  # of work in one transaction, which keeps writers waiting
 _LEAST_LOT = 25
 _OPEN_ROWS = 1000
 _VOTE_ROWS = 1000
@@ -76,7 +76,7 @@ def windows(settings: Settings) -> dict[PurgedKind, timedelta]:
 class RetentionStage:
     """Looks once an hour for what may go and lets it go in small lots, so that nobody waits for it.
 
-    A tick takes 50 ms or 2,000 rows, whichever is less, and a lot 6 ms of work in its transaction: lots grow and
+    A tick takes 20 ms or 2,000 rows, whichever is less, and a lot 4 ms of work in its transaction: lots grow and
     shrink by what the last one took. Where it is, is kept in memory alone: a walk that dies begins anew, and what
     has gone is not there any more. Vectors go before their rows, so that a kill in between leaves no vector behind.
 
