@@ -175,6 +175,12 @@ def main() -> None:
             ticks += ticker.ticks
             seen += ticker.seen
         left = hot.purge_marks()
+        ticker = Ticker(hot)
+        ticker.start()
+        time.sleep(options.seconds)
+        ticker.ended.set()
+        ticker.join()
+        quiet = sum(mark.rows for mark in hot.purge_marks().values())
         size = (Path(name) / "hot.db").stat().st_size / 1e6
         hot.close()
     gone = sum(mark.rows for mark in left.values())
@@ -186,6 +192,7 @@ def main() -> None:
         "share_of_rate": told(beside)["events_per_s"] / told(alone)["events_per_s"],
         "rows_gone": gone,
         "gone_per_s": gone / (options.seconds * options.rounds),
+        "gone_alone_per_s": (quiet - gone) / options.seconds,
         "rows_seen": seen,
         "tick_p50_ms": quantile(ticks, 0.5) * 1e3,
         "tick_max_ms": quantile(ticks, 1.0) * 1e3,
@@ -196,7 +203,8 @@ def main() -> None:
             key.ljust(8) + "".join(f"{name} {value:10.1f}   " for name, value in found[key].items()) + "\n"
         )
     sys.stdout.write(
-        f"rate beside / alone {found['share_of_rate']:.2f}; {found['gone_per_s']:.0f} rows a second left; "
+        f"rate beside / alone {found['share_of_rate']:.2f}; {found['gone_per_s']:.0f} rows a second left, "
+        f"{found['gone_alone_per_s']:.0f} with nothing else to do; "
         f"tick {found['tick_p50_ms']:.0f} ms, at most {found['tick_max_ms']:.0f} ms\n"
     )
     options.out.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
