@@ -73,6 +73,18 @@ def windows(settings: Settings) -> dict[PurgedKind, timedelta]:
     return found
 
 
+class _Wanted(dict[str, Keep]):
+    """What each project wants kept, looked up when its first row comes by."""
+
+    def __init__(self, look_up: Callable[[str], Keep]) -> None:
+        super().__init__()
+        self._look_up = look_up
+
+    def __missing__(self, project_id: str) -> Keep:
+        self[project_id] = found = self._look_up(project_id)
+        return found
+
+
 class RetentionStage:
     """Looks once an hour for what may go and lets it go in small lots, so that nobody waits for it.
 
@@ -161,7 +173,7 @@ class RetentionStage:
         """End a round: forget who was counted long ago, and give back room."""
         memory = self._windows.get("outcomes")
         if memory is not None:
-            busy = [project for project, keep in self._due.keep.items() if keep.since]
+            busy = [project.id for project in self._store.projects() if self._due.keep[project.id].since]
             place: tuple[str, str] | None = ("", "")
             while place is not None:
                 place = self._store.purge_votes(now - memory - _MARGIN, busy, after=place, limit=_VOTE_ROWS)
@@ -175,7 +187,7 @@ class RetentionStage:
         return Due(
             before={kind: now - window for kind, window in self._windows.items()},
             upto={kind: self._upto(kind, marks.get(kind, PurgeMark())) for kind in self._windows},
-            keep={project.id: self._keep(project.id) for project in self._store.projects()},
+            keep=_Wanted(self._keep),
         )
 
     def _upto(self, kind: PurgedKind, mark: PurgeMark) -> int:

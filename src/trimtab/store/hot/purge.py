@@ -199,7 +199,7 @@ class Purges(Port):
         busy = self._unread(rows, due) | self._unjudged(rows)
         answers, words = [], []
         for row in rows:
-            keep = due.keep.get(row.project_id, Keep())
+            keep = _keep(due, row.project_id)
             mine = said.get((row.project_id, row.id), [])
             if (row.project_id, row.id) in busy or _kept(keep, row.feature, row.created_at):
                 continue
@@ -224,7 +224,7 @@ class Purges(Port):
         words = [
             row
             for row in rows
-            if (row.project_id, row.id) not in taken and _is_due(row, due.keep.get(row.project_id, Keep()), due)
+            if (row.project_id, row.id) not in taken and _is_due(row, _keep(due, row.project_id), due)
         ]
         return PurgeLot("feedback", rows[-1].seq if rows else after, ended, len(rows), words, _vectors([], words))
 
@@ -240,13 +240,9 @@ class Purges(Port):
             held |= self._there(INFERENCES.table, _inference.id, project_id, lot)
             if walk == "opinions":
                 held |= self._there(OUTCOMES.table, _outcome.inference_id, project_id, lot)
-        kept = {key: frozenset(map(id_bytes, keep.inferences)) for key, keep in due.keep.items()}
-        gone = [
-            row
-            for row in rows
-            if (row.project_id, row.inference_id) not in held
-            and row.inference_id not in kept.get(row.project_id, frozenset())
-        ]
+        for project_id in dict.fromkeys(row.project_id for row in rows):
+            held.update((project_id, id_bytes(each)) for each in _keep(due, project_id).inferences)
+        gone = [row for row in rows if (row.project_id, row.inference_id) not in held]
         return PurgeLot(walk, rows[-1].seq if rows else after, ended, len(rows), gone, {})
 
     def _sessions(self, due: Due, after: int, limit: int) -> PurgeLot:
@@ -403,6 +399,13 @@ def _named(row: _Answer | _Word) -> Iterable[tuple[str, str]]:
             yield "span", f"{row.trace_id}/{row.span_id}"
     if row.session_id:
         yield "session", row.session_id
+
+
+def _keep(due: Due, project_id: str) -> Keep:
+    try:
+        return due.keep[project_id]
+    except KeyError:
+        return Keep()
 
 
 def _is_due(word: _Word, keep: Keep, due: Due) -> bool:
