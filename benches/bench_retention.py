@@ -134,6 +134,16 @@ def appended(hot: HotStore, fresh: Iterator[Inference], seconds: float) -> list[
     return times
 
 
+def unhurried(hot: HotStore, seconds: float) -> int:
+    """Let rows leave while nothing else goes on; return how many have left in all."""
+    ticker = Ticker(hot)
+    ticker.start()
+    time.sleep(seconds)
+    ticker.ended.set()
+    ticker.join()
+    return sum(mark.rows for mark in hot.purge_marks().values())
+
+
 def quantile(values: list[float], share: float) -> float:
     """Return the value that this share of the values does not exceed."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
@@ -175,12 +185,7 @@ def main() -> None:
             ticks += ticker.ticks
             seen += ticker.seen
         left = hot.purge_marks()
-        ticker = Ticker(hot)
-        ticker.start()
-        time.sleep(options.seconds)
-        ticker.ended.set()
-        ticker.join()
-        quiet = sum(mark.rows for mark in hot.purge_marks().values())
+        quiet = unhurried(hot, options.seconds)
         size = (Path(name) / "hot.db").stat().st_size / 1e6
         hot.close()
     gone = sum(mark.rows for mark in left.values())
