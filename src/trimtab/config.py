@@ -28,6 +28,7 @@ _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(gt=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Days = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
@@ -260,7 +261,7 @@ class Lake(_Section, frozen=True):
     Without a `uri` it is the directory `lake` under `storage.path`.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     uri: str = ""
     endpoint: str = ""
     region: str = ""
@@ -270,6 +271,20 @@ class Lake(_Section, frozen=True):
     vacuum_hours: Some = 48
     query_bytes: Annotated[int, Meta(ge=64 << 20)] = 1 << 30
     query_seconds: Positive = 600.0
+
+
+class Retention(_Section, frozen=True):
+    """How long rows stay in the hot store once they are in the lake (docs: retention). 0 days: for ever.
+
+    A kind without days of its own has `hot_days`.
+    """
+
+    hot_days: Days = 30.0
+    inferences_days: Days | None = None
+    feedback_days: Days | None = None
+    outcomes_days: Days | None = None
+    late_events: Literal["reject", "accept"] = "reject"
+    without_lake: bool = False
 
 
 class Logging(_Section, frozen=True):
@@ -308,6 +323,7 @@ class Settings(_Section, frozen=True):
     embedding: Embedding = Embedding()
     engine: Engine = Engine()
     lake: Lake = Lake()
+    retention: Retention = Retention()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -35,8 +36,15 @@ __all__ = [
     "Arrival",
     "Backfill",
     "Count",
+    "Due",
     "Exposure",
+    "HotSpan",
+    "Keep",
     "Page",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "Rescan",
     "RescanKind",
@@ -178,6 +186,71 @@ class Count(NamedTuple):
     metric: str
     count: int  # type: ignore[assignment]  # the name says it better than tuple.count would be missed
     total: float
+
+
+PurgedKind = Literal["inferences", "feedback", "outcomes"]
+"""What goes from the hot store by age; the rows that were derived from them go with them."""
+
+PurgeWalk = Literal["inferences", "feedback", "outcomes", "opinions", "sessions"]
+"""A walk over one table in search of what may go, in the order in which the walks are made."""
+
+
+class Keep(NamedTuple):
+    """What of one project has to stay, however old.
+
+    `since`: answers of a feature that were created from then on, with all that was said about them; and rows by id.
+    """
+
+    since: Mapping[str, datetime] = {}
+    inferences: frozenset[str] = frozenset()
+    feedback: frozenset[str] = frozenset()
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """What may go: rows that arrived before `before` and lie at or below the place `upto`, but for what is to be kept.
+
+    A kind that is missing in `before` stays for ever. `keep` is by project.
+    """
+
+    before: Mapping[PurgedKind, datetime]
+    upto: Mapping[PurgedKind, int]
+    keep: Mapping[str, Keep] = {}
+
+
+class PurgeLot(NamedTuple):
+    """Rows found by one walk that may go together; `reached` is the place from which the walk goes on.
+
+    `ended`: nothing further is old enough. `vectors` names, by project and kind, what search may know of them.
+    `rows` is the store's own.
+    """
+
+    walk: PurgeWalk
+    reached: int
+    ended: bool
+    looked: int
+    rows: Sequence[Any]
+    vectors: Mapping[tuple[str, Literal["feedback", "inference"]], list[str]]
+
+
+class PurgeMark(NamedTuple):
+    """How far one kind of rows has gone: `rows` of them, of which the last arrived at `until`.
+
+    At or below `safe` rows had been in the lake for a day when that was looked at; `noted` is where the lake stood at
+    `noted_at`, which becomes `safe` a day later.
+    """
+
+    rows: int = 0
+    until: datetime | None = None
+    safe: int = 0
+    noted: int = 0
+    noted_at: datetime | None = None
+
+
+class HotSpan(NamedTuple):
+    """What the hot store holds of one kind: how many rows, and when the oldest of them arrived."""
+
+    rows: int
+    oldest: datetime | None
 
 
 class VersionScores(NamedTuple):

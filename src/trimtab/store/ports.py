@@ -40,8 +40,15 @@ from trimtab.store.exchange import (
     Arrival,
     Backfill,
     Count,
+    Due,
     Exposure,
+    HotSpan,
+    Keep,
     Page,
+    PurgedKind,
+    PurgeLot,
+    PurgeMark,
+    PurgeWalk,
     Query,
     Rescan,
     RescanKind,
@@ -63,16 +70,24 @@ __all__ = [
     "Backfill",
     "CatalogStore",
     "Count",
+    "Due",
     "EventStore",
     "Exposure",
+    "HotSpan",
     "HotStore",
     "JudgementStore",
+    "Keep",
     "LoopStore",
     "Page",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "RedactionStore",
     "Rescan",
     "RescanKind",
+    "RetentionStore",
     "Session",
     "Stale",
     "Step",
@@ -402,7 +417,64 @@ class RedactionStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class RetentionStore(Protocol):
+    """What leaves by age, and how far that has gone."""
+
+    def purgeable(self, walk: PurgeWalk, due: Due, *, after: int, limit: int) -> PurgeLot:
+        """Look at no more than `limit` rows after `after` and return those that may go; nothing is changed.
+
+        An answer goes together with all feedback that is joined to it, when all of them are due, its outcome is at or
+        below `upto`, and no audit waits for a reviewer's word on it. Feedback goes by itself once no answer here has
+        it; outcomes and opinions once their answer is gone; closed sessions once none of their answers is left, by
+        `before` of inferences.
+        """
+        ...
+
+    def purge(self, lot: PurgeLot) -> dict[PurgedKind, int]:
+        """Remove the lot in one transaction with what was derived from it, and count it; return the rows by kind.
+
+        Counters stay. A lot that was removed before changes nothing.
+        """
+        ...
+
+    def purge_votes(
+        self, before: datetime, busy: Sequence[str], *, after: tuple[str, str], limit: int
+    ) -> tuple[str, str] | None:
+        """Remove at most `limit` memories of who was counted before `before`, but for those of the `busy` projects.
+
+        Returns the place from which to go on, None at the end. Give ("", "") first.
+        """
+        ...
+
+    def purge_marks(self) -> dict[PurgedKind, PurgeMark]:
+        """Return how far each kind has gone."""
+        ...
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return when the last of the purged rows of that kind had arrived, from memory; None where none has gone."""
+        ...
+
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Return at most `limit` of the kind's rows in (after, upto], rising: place and (its inference's) id."""
+        ...
+
+    def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:
+        """Remember where the lake stood at that moment, and up to where rows are in it for good."""
+        ...
+
+    def hot_span(self, kind: PurgedKind, *, count: bool = True) -> HotSpan:
+        """Return what is held of that kind. Counting reads an index whole; without `count` the number is 0."""
+        ...
+
+    def tidy(self, before: datetime) -> int:
+        """Give back what room can be given back without holding up writers, of times before `before`.
+
+        Returns how many partitions went. PostgreSQL drops weeks that are empty; SQLite uses free pages again.
+        """
+        ...
+
+
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, RetentionStore, Protocol):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

@@ -82,6 +82,7 @@ __all__ = [
     "metadata",
     "orphans",
     "probe",
+    "purges",
     "rescans",
     "segments",
     "sessions",
@@ -349,4 +350,13 @@ counters = _derived(
     Column("total", Float(), nullable=False),
 )
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
+purges = _derived(
+    "purges",
+    _part("kind"),
+    Column("purged", BigInteger(), nullable=False),
+    Column("until", BigInteger(), nullable=False),
+    Column("safe", BigInteger(), nullable=False),
+    Column("noted", BigInteger(), nullable=False),
+    Column("noted_at", BigInteger(), nullable=False),
+)
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

@@ -41,7 +41,7 @@ from trimtab.store.hot.postgres_alone import Alone
 from trimtab.store.hot.postgres_counters import COUNT
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
-from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
+from trimtab.store.hot.postgres_weeks import WEEK, drop_week, empty_weeks, made_until, make_week, week_of
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import Noun
@@ -169,6 +169,25 @@ class PostgresDatabase:
         with self._in_use(), self._engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")  # who waits here holds others back
             make_week(connection, table, monday)
+
+    def give_back(self, before: datetime) -> int:
+        """Drop the empty weeks of the event tables that ended before `before`; one that is being read waits."""
+        dropped = 0
+        try:
+            for table in EVENTS:
+                with self._in_use(), self._reading.connect() as connection:
+                    found = empty_weeks(connection, table, before)
+                for monday in found:
+                    with self._in_use(), self._engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            "SET LOCAL lock_timeout = '200ms'"
+                        )  # who waits here holds others back
+                        drop_week(connection, table, monday, keep="true")
+                    dropped += 1
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise explained(error, self._place) from error
+        return dropped
 
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""

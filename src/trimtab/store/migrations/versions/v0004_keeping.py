@@ -17,6 +17,7 @@ down_revision = "0003"
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
     _counters()
+    _purges()
 
 
 def _counters() -> None:
@@ -44,3 +45,16 @@ def _counters() -> None:
         key=("project_id", "group_key", "width", "start", "metric", "feature", "version_id", "group_value"),
     )
     count_all()
+
+
+def _purges() -> None:
+    derived(
+        "purges",
+        text("kind"),
+        number("purged"),
+        number("until"),
+        number("safe"),
+        number("noted"),
+        number("noted_at"),
+        key=("kind",),
+    )
