@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from trimtab.act.decisions import Decisions
 from trimtab.act.memory import FittedMemory
-from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import CURSOR as ACT_CURSOR
@@ -24,6 +24,8 @@ from trimtab.archive.retention import RetentionStage
 from trimtab.archive.stage import ArchiveStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
+from trimtab.detect.propensity import PropensityStage
+from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
@@ -101,6 +103,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         runner: Runner,
+        playbook: IncidentPlaybook,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -115,6 +118,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.runner = runner
+        self.playbook = playbook
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -174,7 +178,7 @@ def assemble(
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
-        playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
+        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
@@ -189,13 +193,16 @@ def assemble(
             intake=_intake(settings, store, redactor, clock),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
+            playbook=playbook,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
+                PropensityStage(store, settings.monitoring),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
+                RulesStage(store, settings),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,

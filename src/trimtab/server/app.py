@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from importlib.metadata import PackageNotFoundError, version
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
@@ -19,7 +19,19 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    events,
+    features,
+    keys,
+    loop,
+    monitors,
+    operations,
+    outcomes,
+    redaction,
+    search,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -32,6 +44,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *features.ROUTES,
     *read_side.ROUTES,
     *outcomes.ROUTES,
+    *monitors.ROUTES,
     *search.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
@@ -66,8 +79,9 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(
-        # A handler remembers the limits of the first application it joins: each application gets its own.
-        route_handlers=[copy(route) for route in ROUTES],
+        # A handler remembers the limits of the first application it joins: each application gets its own. The router
+        # takes those of one path in one go: one by one, Litestar would hand the first to a thread once for each other.
+        route_handlers=[Router(path="/", route_handlers=[copy(route) for route in ROUTES])],
         guards=[guard],
         exception_handlers=HANDLERS,
         state=State(state),

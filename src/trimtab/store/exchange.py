@@ -20,6 +20,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -28,6 +29,7 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
     User,
     Version,
 )
@@ -329,6 +331,9 @@ class Writes(Struct, kw_only=True):
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
     monitors: list[Monitor] = []
+    rules: list[MonitorRule] = []
+    unruled: list[str] = []  # names of rules that are gone
+    silences: list[Redacted[Silence]] = []  # one whose `until` has passed counts no more
     incidents: list[Incident] = []
     changes: list[Change] = []
     runs: list[Run] = []  # without their steps

@@ -27,12 +27,14 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
     RedactionSettings,
     Rollout,
     Run,
+    Silence,
     User,
     Version,
 )
@@ -351,8 +353,16 @@ class LoopStore(Protocol):
         """Return when each of these users was last counted by this consumer."""
         ...
 
-    def monitors(self, project_id: str, feature: str) -> list[Monitor]:
-        """Return the feature's monitors, oldest first."""
+    def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
+        """Return the monitors of a rule, of one feature or of all, oldest first."""
+        ...
+
+    def rules(self, project_id: str) -> list[MonitorRule]:
+        """Return the watches declared through the API, by name."""
+        ...
+
+    def silences(self, project_id: str, now: datetime) -> list[Silence]:
+        """Return the silences that last beyond `now`, oldest first."""
         ...
 
     def incident(self, project_id: str, incident_id: str) -> Incident | None:

@@ -37,6 +37,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -44,6 +45,7 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
     User,
     Version,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "INCIDENTS",
     "INFERENCES",
     "MONITORS",
+    "MONITOR_RULES",
     "NOUNS",
     "OPINIONS",
     "OUTCOMES",
@@ -70,6 +73,7 @@ __all__ = [
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
+    "SILENCES",
     "USERS",
     "VERSIONS",
     "Noun",
@@ -93,7 +97,7 @@ __all__ = [
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of the newest migration in `trimtab.store.migrations`; a database carries the number of its own."""
 
 metadata = MetaData()
@@ -185,6 +189,8 @@ FEEDBACK = Noun("feedback", Feedback, key=("project_id", "id"), extra=_received(
 OPINIONS = Noun("opinions", Opinion, key=("project_id", "inference_id", "kind", "source", "user_id"))
 OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
+MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
+SILENCES = Noun("silences", Silence, key=("project_id", "id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -210,6 +216,8 @@ NOUNS: tuple[Noun[Any], ...] = (
     OPINIONS,
     OUTCOMES,
     MONITORS,
+    MONITOR_RULES,
+    SILENCES,
     INCIDENTS,
     CHANGES,
     RUNS,

@@ -35,6 +35,7 @@ from trimtab.store.schema import (
     FEATURES,
     INCIDENTS,
     INFERENCES,
+    MONITOR_RULES,
     MONITORS,
     OPINIONS,
     OUTCOMES,
@@ -42,6 +43,7 @@ from trimtab.store.schema import (
     ROLLOUTS,
     RUN_STEPS,
     RUNS,
+    SILENCES,
     USERS,
     VERSIONS,
     Noun,
@@ -65,7 +67,9 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = {noun: self._upsert_of(noun) for noun in (MONITORS, INCIDENTS, CHANGES, RUNS)}
+        self._upsert = {
+            noun: self._upsert_of(noun) for noun in (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS)
+        }
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
@@ -79,6 +83,7 @@ class Committer:
         self._vote = self._vote_statement()
         self._cursor = self._cursor_statement()
         self._revision = self._revision_statement()
+        self._unruled = self._unruled_statement()
 
     def commit(self, writes: Mapping[str, Writes], positions: Mapping[str, int]) -> None:
         """Write all or nothing."""
@@ -134,6 +139,9 @@ class Committer:
             (self._target, _target_rows(project_id, writes)),
             (self._vote, _vote_rows(project_id, writes)),
             (self._upsert[MONITORS], (MONITORS.row(project_id, monitor) for monitor in writes.monitors)),
+            (self._upsert[MONITOR_RULES], (MONITOR_RULES.row(project_id, rule) for rule in writes.rules)),
+            (self._unruled, ((project_id, name) for name in writes.unruled)),
+            (self._upsert[SILENCES], _sealed(SILENCES, project_id, writes.silences)),
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
@@ -176,6 +184,13 @@ class Committer:
         revoked = func.coalesce(API_KEYS.table.c.revoked_at, new.excluded.revoked_at)
         statement = new.on_conflict_do_update(index_elements=API_KEYS.key, set_={"revoked_at": revoked})
         return prepare(statement, self._database.dialect, API_KEYS.inserted)
+
+    def _unruled_statement(self) -> Prepared:
+        columns = MONITOR_RULES.table.c
+        gone = delete(MONITOR_RULES.table).where(
+            columns.project_id == bindparam("project_id"), columns.name == bindparam("name")
+        )
+        return prepare(gone, self._database.dialect, ("project_id", "name"))
 
     def _outcome_statement(self) -> Prepared:
         columns = OUTCOMES.table.c
