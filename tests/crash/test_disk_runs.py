@@ -11,7 +11,8 @@ import pytest
 
 from tests.crash.disk import filled, small_disk
 from tests.crash.test_disk import until
-from trimtab.act.playbook import ExemplarPlaybook, Order
+from trimtab.act.order import Order
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runs import DbosRuns
 from trimtab.errors import Unavailable
 
@@ -28,8 +29,7 @@ class TwoSteps:
         self.did: list[str] = []
         self.failed: list[str] = []
 
-    @property
-    def steps(self) -> Any:
+    def steps(self, _: Order) -> Any:
         return [("first", self._first), ("second", self._second)]
 
     def _first(self, order: Order) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def order(name: str) -> Order:
 def test_a_step_that_finds_the_store_away_is_done_when_it_is_back(tmp_path: Path) -> None:
     playbook = TwoSteps()
     playbook.away = 2
-    runs = DbosRuns(cast("ExemplarPlaybook", playbook), tmp_path / "workflows.db")
+    runs = DbosRuns(cast("IncidentPlaybook", playbook), tmp_path / "workflows.db")
     try:
         runs.start(order("a"))
         until(lambda: runs.state("a") == "done", "the run ends")
@@ -67,7 +67,7 @@ def test_a_step_that_finds_the_store_away_is_done_when_it_is_back(tmp_path: Path
 def test_a_run_whose_progress_cannot_be_written_down_is_taken_up_again(tmp_path: Path) -> None:
     playbook = TwoSteps()
     with small_disk(tmp_path / "disk", megabytes=2) as disk:
-        runs = DbosRuns(cast("ExemplarPlaybook", playbook), disk / "workflows.db")
+        runs = DbosRuns(cast("IncidentPlaybook", playbook), disk / "workflows.db")
         try:
             runs.start(order("a"))
             until(lambda: runs.state("a") == "done", "the run ends")

@@ -28,11 +28,11 @@ from tests.property.test_enrich_order import (
 )
 from trimtab.config import Monitoring
 from trimtab.detect.stage import DetectStage
-from trimtab.detect.watch import Watch
+from trimtab.detect.watch import Sample, Watch
 from trimtab.enrich.hearing import Hearing
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Unavailable
-from trimtab.records import Inference, Opinion, Outcome, text_of
+from trimtab.records import Inference, Opinion, text_of
 from trimtab.store.ports import HotStore, Writes
 
 POISON = "\N{SKULL AND CROSSBONES}"
@@ -165,10 +165,10 @@ def test_a_vote_that_a_monitor_stumbles_over_is_set_aside_and_counted_when_it_is
         stage = DetectStage(store, Monitoring())
         take = Watch.take
 
-        def careful(watch: Watch, outcome: Outcome, now: datetime) -> Any:
-            if outcome.voter_id == "user-2":
+        def careful(watch: Watch, sample: Sample, now: datetime) -> Any:
+            if sample.who == "user-2":
                 raise ZeroDivisionError
-            return take(watch, outcome, now)
+            return take(watch, sample, now)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Watch, "take", careful)

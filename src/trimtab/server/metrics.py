@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,7 +14,7 @@ from trimtab.enrich.rescan import KINDS
 from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
-from trimtab.store.ports import Page, Query
+from trimtab.store.ports import Page, PurgedKind, Query
 
 __all__ = ["Metrics"]
 
@@ -122,6 +122,24 @@ class _EngineCounts(Collector):
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
         waiting.add_metric([], len(self._engine.store.backfills(_MOST_BACKFILLS)))
         yield waiting
+        yield from self._retention()
+
+    def _retention(self) -> Iterator[Metric]:
+        """Count what has left the hot store by age, and say how old the oldest row is that it holds."""
+        store, now = self._engine.store, self._engine.clock.now()
+        gone = CounterMetricFamily(
+            "trimtab_retention_purged_rows", "Rows that left the hot store by age", labels=["kind"]
+        )
+        oldest = GaugeMetricFamily(
+            "trimtab_hot_oldest_row_seconds", "Time since the oldest row in the hot store came in", labels=["kind"]
+        )
+        marks = store.purge_marks()
+        for kind in get_args(PurgedKind):
+            gone.add_metric([kind], marks[kind].rows if kind in marks else 0)
+            since = store.hot_span(kind, count=False).oldest
+            oldest.add_metric([kind], max(0.0, (now - since).total_seconds()) if since else 0)
+        yield gone
+        yield oldest
 
     def _rescan(self) -> Iterator[Metric]:
         """How far rows have been cleaned again since the rules of their project changed."""
