@@ -29,6 +29,7 @@ from trimtab.server.routes import (
     outcomes,
     redaction,
     search,
+    topics,
     traces,
     users,
 )
@@ -46,6 +47,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *outcomes.ROUTES,
     *monitors.ROUTES,
     *search.ROUTES,
+    *topics.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,

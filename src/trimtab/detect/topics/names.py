@@ -103,7 +103,5 @@ def as_name(answer: str) -> str:
     """
     name = unicodedata.normalize("NFKC", answer).strip().strip("\"'“”„«»`*.").strip()
     fits = 0 < len(name) <= _NAME_CHARS and len(name.split()) <= _NAME_WORDS and re.search(r"[^\W\d_]", name)
-    plain = all(
-        char.isalpha() or char.isdigit() or unicodedata.category(char) == "Mn" or char in _SIGNS for char in name
-    )
+    plain = all(char in _SIGNS or unicodedata.category(char)[0] in "LM" or char.isdigit() for char in name)
     return " ".join(name.split()) if fits and plain else ""

@@ -32,14 +32,14 @@ def published(found: Found, old: Mapping[str, Topic], gathered: Gathered, *, sin
     """Compare what was found with the topics known before, whose texts were looked at from `since` on.
 
     A topic found again keeps its name, when it was first seen and its days before `since`. One that was not found is
-    gone, stays as it was last found, and is forgotten once that lies before `since`.
+    gone and stays as it was last found; a later run forgets it once that lies before `since`.
     """
     topics = [_continued(topic, old.get(topic.id), since) for topic in found.topics]
     here = {topic.id for topic in topics}
     missed = [topic for topic in old.values() if topic.id not in here]
-    forgotten = [topic.id for topic in missed if topic.found_at < since]
+    forgotten = [topic.id for topic in missed if topic.state == "gone" and topic.found_at < since]
     lost = [topic for topic in missed if topic.state == "live"]
-    gone = [msgspec.structs.replace(topic, state="gone", emerging=False) for topic in lost if topic.found_at >= since]
+    gone = [msgspec.structs.replace(topic, state="gone", emerging=False) for topic in lost]
     outliers = found.members.count(OUTLIER)
     survey = TopicSurvey(
         feature=found.feature,
