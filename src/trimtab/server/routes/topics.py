@@ -93,7 +93,7 @@ def list_topics(request: Call) -> Topics:
         query=("feature", "since", "until", "after", "limit", "order", "state"),
     ),
 )
-def list_runs(request: Call) -> Listing[TopicRun]:
+def list_topic_runs(request: Call) -> Listing[TopicRun]:
     """List the runs that looked for topics; `feature`: those that were asked for this feature alone."""
     told = asked(request)
     _check(told.state, _RUN_STATES)
@@ -106,7 +106,7 @@ def list_runs(request: Call) -> Listing[TopicRun]:
     opt=contract("admin", body=RunAsked, answer=TopicRun, status=202, body_required=False),
     status_code=202,
 )
-def start_run(request: Call, body: RawBody) -> TopicRun:
+def start_topic_run(request: Call, body: RawBody) -> TopicRun:
     """Look for topics now. Returns at once with the run: `GET /v1/topics/runs/{run_id}` says when it is done.
 
     Where such a run waits or goes on already, that one is returned.
@@ -120,7 +120,7 @@ def start_run(request: Call, body: RawBody) -> TopicRun:
 
 
 @get("/v1/topics/runs/{run_id:str}", sync_to_thread=True, opt=contract("read", "admin", answer=TopicRun))
-def get_run(request: Call, run_id: FromPath[str]) -> TopicRun:
+def get_topic_run(request: Call, run_id: FromPath[str]) -> TopicRun:
     """Return one run: its state and what it found, by feature."""
     run = engine_of(request).store.topic_run(request.auth.project_id, id_in_path(run_id, "run"))
     if run is None:
@@ -144,7 +144,7 @@ def get_topic(request: Call, topic_id: FromPath[str]) -> TopicFound:
     sync_to_thread=True,
     opt=contract("read", "admin", answer=Listing[TopicWord], query=("kind", "after", "limit")),
 )
-def list_words(request: Call, topic_id: FromPath[str]) -> Listing[TopicWord]:
+def list_topic_words(request: Call, topic_id: FromPath[str]) -> Listing[TopicWord]:
     """List the texts of a topic as its last run found them: feedback, then inputs of bad answers, newest first each.
 
     What was erased since is left out, so that a page may have fewer items than `limit`; follow `next` to the end. A run
@@ -198,4 +198,4 @@ def _words(engine: Engine, project_id: str, keys: list[tuple[str, str]]) -> list
     return found
 
 
-ROUTES = [list_topics, list_runs, start_run, get_run, get_topic, list_words]
+ROUTES = [list_topics, list_topic_runs, start_topic_run, get_topic_run, get_topic, list_topic_words]
