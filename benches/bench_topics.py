@@ -1,12 +1,12 @@
 """Topics against what people really asked: how well they agree, how long it takes, and what is called news.
 
-Run: `PYTHONPATH=src python benches/bench_topics.py`. Needs CLINC150 (`$TRIMTAB_DATA`): utterances of 150 intents, 150
-each. Each row takes so many intents at random, embeds their utterances in a space fitted on them, and compares the topics
-found with the intents: purity is the share of texts in topics that are of their topic's commonest intent; the adjusted
-Rand index is 1 for the same grouping and 0 for one by chance; covered is the share of texts that belong to a topic, and
-"ARI" is over those, "ARI, all" and "NMI" (normalised mutual information) over all with the outliers as one more group.
-Medians over seeds. Beside them stands k-means on the same vectors, which is told the number of intents, as nobody could
-tell it in life. The last row is all 150 intents, 22,500 texts: how long a nightly run takes, and where this method ends.
+Run: `PYTHONPATH=src python benches/bench_topics.py`. Needs CLINC150 (`$TRIMTAB_DATA`): utterances of 150 intents. Each
+row takes so many intents at random, embeds their utterances in a space fitted on them, and compares the topics found
+with the intents. Purity is the share of texts in topics that are of their topic's commonest intent; the adjusted Rand
+index is 1 for the same grouping and 0 for one by chance; covered is the share of texts that belong to a topic. "ARI" is
+over those, "ARI, all" and "NMI" (normalised mutual information) over all, with the outliers as one more group. Medians
+over seeds. Beside them stands k-means on the same vectors, told the number of intents, as nobody could tell it in life.
+The last row is all 150 intents, 22,500 texts: how long a nightly run takes, and where this method ends.
 
 Then worlds of four weeks whose truth is known: people say utterances of ten intents, some people often and most once,
 and nothing changes; in how many worlds is any topic called emerging? By a chance draw of each person's texts, as it is

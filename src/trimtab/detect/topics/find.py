@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -122,24 +122,30 @@ def find_topics(
     topics = []
     for each in range(count):
         texts = [said[place] for place in places[each]]
-        near = np.argsort(-(vectors[places[each]] @ centroids[each]), kind="stable").tolist()
-        topics.append(
-            Topic(
-                id=kept.get(each) or derived_id("topic", feature or "", now.isoformat(), texts[0].id),
-                feature=feature,
-                found_at=now,
-                space=space,
-                words=words[each],
-                size=len(texts),
-                users=len({_person(item) for item in texts}),
-                first_seen_at=texts[0].created_at,
-                last_seen_at=texts[-1].created_at,
-                days=_days(texts),
-                p_value=odds[each],
-                examples=[texts[place].id for place in near[: rules.examples]],
-            )
+        near = np.argsort(-(vectors[places[each]] @ centroids[each]), kind="stable")[: rules.examples].tolist()
+        fresh = Topic(
+            id=kept.get(each) or derived_id("topic", feature or "", now.isoformat(), texts[0].id),
+            feature=feature,
+            found_at=now,
+            space=space,
+            words=words[each],
+            p_value=odds[each],
+            examples=[texts[place].id for place in near],
+            **_counts(texts),
         )
+        topics.append(fresh)
     return Survey(adjusted([topics], rules.false_alarm_rate)[0], centroids, back)
+
+
+def _counts(texts: Sequence[Said]) -> dict[str, Any]:
+    """Return the fields of a topic that count its texts, which come in order of time."""
+    return {
+        "size": len(texts),
+        "users": len({_person(item) for item in texts}),
+        "first_seen_at": texts[0].created_at,
+        "last_seen_at": texts[-1].created_at,
+        "days": _days(texts),
+    }
 
 
 def adjusted(surveys: Sequence[Sequence[Topic]], false_alarm_rate: float) -> list[list[Topic]]:
