@@ -290,6 +290,22 @@ class Embedding(_Section, frozen=True):
     retry_s: Annotated[float, Meta(ge=0)] = 60.0
 
 
+class Topics(_Section, frozen=True):
+    """What people keep saying: when it is looked for, in which texts, and what counts (docs: topics).
+
+    With `every_hours` 0 only when asked. `name_model` is asked for names at the endpoint of `[runner]`; empty: words.
+    """
+
+    every_hours: Annotated[float, Meta(ge=0)] = 24.0
+    window_days: Positive = 28.0
+    recent_days: Positive = 7.0
+    min_size: Annotated[int, Meta(ge=2)] = 10
+    min_users: Some = 3
+    max_texts: Annotated[int, Meta(ge=100)] = 20_000
+    false_alarm_rate: Rate = 0.05
+    name_model: str = ""
+
+
 class FeatureOverride(_Section, frozen=True):
     """What one feature does differently."""
 
@@ -373,6 +389,7 @@ class Settings(_Section, frozen=True):
     verification: Verification = Verification()
     runner: Runner = Runner()
     embedding: Embedding = Embedding()
+    topics: Topics = Topics()
     engine: Engine = Engine()
     lake: Lake = Lake()
     retention: Retention = Retention()

@@ -29,6 +29,7 @@ SAMPLE = {
     "run_id": "x",
     "monitor": "no-such",
     "silence_id": "x",
+    "topic_id": "x",
     "user_id": "nobody",
     "session_id": "none",
 }

@@ -49,8 +49,6 @@ from trimtab.records.judgement import (
     Evidence,
     Opinion,
     Outcome,
-    Topic,
-    TopicDay,
     User,
 )
 from trimtab.records.loop import (
@@ -69,6 +67,7 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
+from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
     "ApiKey",
@@ -129,6 +128,9 @@ __all__ = [
     "Tokens",
     "Topic",
     "TopicDay",
+    "TopicRun",
+    "TopicState",
+    "TopicSurvey",
     "User",
     "Uuid",
     "Version",

@@ -28,6 +28,8 @@ from trimtab.detect.propensity import PropensityStage
 from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.stage import DetectStage
+from trimtab.detect.topics.names import Namer
+from trimtab.detect.topics.stage import TopicStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.space import SpaceStage
@@ -206,6 +208,7 @@ def assemble(
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
+                _topics(settings, store, vectors, redactor, undo, inline=inline_runs),
                 *_keeping(settings, store, vectors, undo, inline=inline_runs),
             ],
             closing=undo.pop_all(),
@@ -257,6 +260,28 @@ def _keeping(
     if settings.lake.enabled or settings.retention.without_lake:
         stages.append(RetentionStage(store, settings, _READERS, shipped=shipped, vectors=vectors))
     return stages
+
+
+def _topics(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    redactor: Redactors,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> TopicStage:
+    """Return the stage that finds what people keep saying; it goes without vectors where none are made."""
+    stage = TopicStage(
+        store,
+        vectors if settings.embedding.kind != "none" else None,
+        redactor,
+        settings.topics,
+        namer=Namer(settings.runner, settings.topics.name_model) if settings.topics.name_model else None,
+        inline=inline,
+    )
+    undo.callback(stage.close)
+    return stage
 
 
 def _lake_opener(settings: Settings) -> Callable[[], LakeStore]:

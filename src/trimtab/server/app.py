@@ -30,6 +30,7 @@ from trimtab.server.routes import (
     redaction,
     search,
     set_aside,
+    topics,
     traces,
     users,
 )
@@ -47,6 +48,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *outcomes.ROUTES,
     *monitors.ROUTES,
     *search.ROUTES,
+    *topics.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,

@@ -30,6 +30,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     ),
     "kind": (Literal["feedback", "inference"], "only of this kind"),
     "negative": (Literal["true", "false"], "only about answers judged bad, or only about others"),
+    "emerging": (Literal["true", "false"], "true: only what more people began to say, false: only the rest"),
     "state": (str, "only in one of these states, separated by commas"),
     "after": (str, "the `next` of the page before"),
     "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
@@ -57,6 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     mode: Literal["semantic", "exact", "hybrid"] = "hybrid"
     kind: Literal["feedback", "inference"] | None = None
     negative: bool | None = None
+    emerging: bool | None = None
 
 
 def asked(request: Call) -> Asked:
@@ -87,6 +89,7 @@ def asked(request: Call) -> Asked:
         mode=_one_of(found, "mode") or "hybrid",
         kind=_one_of(found, "kind"),
         negative=None if (bad := _one_of(found, "negative")) is None else bad == "true",
+        emerging=None if (news := _one_of(found, "emerging")) is None else news == "true",
     )
 
 

@@ -30,6 +30,8 @@ from trimtab.records import (
     Run,
     RunStep,
     Silence,
+    Topic,
+    TopicRun,
     User,
     Version,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "StreamKind",
     "Switch",
     "Target",
+    "TopicPlace",
     "Turn",
     "VersionScores",
     "VersionSummary",
@@ -286,6 +289,20 @@ class HotSpan(NamedTuple):
     oldest: datetime | None
 
 
+class TopicPlace(NamedTuple):
+    """Where a topic lies and which texts belong to it, newest first; `topic_id` None: those that belong to none.
+
+    `centroid` is packed little-endian float32, comparable within `space`. `feature` None: of the whole project.
+    """
+
+    topic_id: str | None
+    feature: str | None
+    space: str
+    centroid: bytes
+    feedback_ids: list[str]
+    inference_ids: list[str]
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
@@ -386,3 +403,7 @@ class Writes(Struct, kw_only=True):
     rescans: list[Rescan] = []
     aside: list[Aside] = []  # by stage, kind and record: the latest stays
     taken_up: list[Aside] = []  # set aside no more
+    topics: list[Redacted[Topic]] = []
+    topic_runs: list[TopicRun] = []
+    topic_places: list[TopicPlace] = []  # by feature and topic
+    topics_forgotten: list[str] = []  # topic ids: they and their places go

@@ -35,6 +35,9 @@ from trimtab.records import (
     Rollout,
     Run,
     Silence,
+    Topic,
+    TopicRun,
+    TopicState,
     User,
     Version,
 )
@@ -64,6 +67,7 @@ from trimtab.store.exchange import (
     StreamKind,
     Switch,
     Target,
+    TopicPlace,
     Turn,
     VersionScores,
     VersionSummary,
@@ -105,6 +109,8 @@ __all__ = [
     "StreamKind",
     "Switch",
     "Target",
+    "TopicPlace",
+    "TopicStore",
     "Turn",
     "VersionScores",
     "VersionSummary",
@@ -511,8 +517,55 @@ class RetentionStore(Protocol):
         ...
 
 
+class TopicStore(Protocol):
+    """What people keep saying, as the last run found it. `feature` None means the whole project, not any feature."""
+
+    def topic(self, project_id: str, topic_id: str) -> Topic | None:
+        """Return one topic."""
+        ...
+
+    def topics(self, project_id: str, feature: str | None, states: Sequence[TopicState] = ()) -> list[Topic]:
+        """Return the topics of the feature, of these states if any are given, the largest first."""
+        ...
+
+    def topic_features(self, project_id: str) -> list[str | None]:
+        """Return the features that have topics, None first where the whole project has."""
+        ...
+
+    def topic_place(self, project_id: str, topic: Topic) -> TopicPlace | None:
+        """Return where the topic lies and which texts belong to it."""
+        ...
+
+    def topic_places(self, project_id: str, feature: str | None) -> list[TopicPlace]:
+        """Return the places of all topics of the feature, and of the texts that belong to none."""
+        ...
+
+    def topic_run(self, project_id: str, run_id: str) -> TopicRun | None:
+        """Return one run."""
+        ...
+
+    def topic_runs(self, project_id: str, query: Query, states: Sequence[str] = ()) -> Page[TopicRun]:
+        """Return one page of runs, of these states if any are given; times are compared with `asked_at`.
+
+        `query.feature` matches runs that looked into this feature alone.
+        """
+        ...
+
+    def open_topic_runs(self, limit: int) -> list[Stored[TopicRun]]:
+        """Return at most `limit` runs of all projects that are asked for or running, the one asked for first ahead."""
+        ...
+
+
 class HotStore(
-    EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, RetentionStore, AsideStore, Protocol
+    EventStore,
+    JudgementStore,
+    CatalogStore,
+    LoopStore,
+    RedactionStore,
+    RetentionStore,
+    AsideStore,
+    TopicStore,
+    Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 

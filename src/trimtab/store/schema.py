@@ -46,6 +46,8 @@ from trimtab.records import (
     Run,
     RunStep,
     Silence,
+    Topic,
+    TopicRun,
     User,
     Version,
 )
@@ -74,6 +76,8 @@ __all__ = [
     "RUN_STEPS",
     "SCHEMA_VERSION",
     "SILENCES",
+    "TOPICS",
+    "TOPIC_RUNS",
     "USERS",
     "VERSIONS",
     "Noun",
@@ -92,6 +96,7 @@ __all__ = [
     "sessions",
     "set_aside",
     "targets",
+    "topic_places",
     "turns",
     "votes",
 ]
@@ -211,6 +216,8 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
+TOPICS = Noun("topics", Topic, key=("project_id", "id"))
+TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
@@ -233,6 +240,8 @@ NOUNS: tuple[Noun[Any], ...] = (
     CALIBRATIONS,
     REDACTIONS,
     AUDITS,
+    TOPICS,
+    TOPIC_RUNS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -254,6 +263,8 @@ Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
 Index("opinions_kind", OPINIONS.table.c.project_id, OPINIONS.table.c.kind)
 Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.feature)
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
+Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
+Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 
@@ -367,6 +378,16 @@ counters = _derived(
     _part("group_value"),
     Column("count", BigInteger(), nullable=False),
     Column("total", Float(), nullable=False),
+)
+topic_places = _derived(
+    "topic_places",
+    _part("project_id"),
+    _part("scope"),
+    _part("topic_id", LargeBinary(16)),
+    Column("space", Text(), nullable=False),
+    Column("centroid", LargeBinary(), nullable=False),
+    Column("feedback", LargeBinary(), nullable=False),
+    Column("inferences", LargeBinary(), nullable=False),
 )
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
 purges = _derived(

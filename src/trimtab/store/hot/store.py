@@ -15,12 +15,13 @@ from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
+from trimtab.store.hot.topics import Topics
 from trimtab.store.schema import probe
 
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides):
+class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

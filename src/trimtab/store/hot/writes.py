@@ -28,6 +28,7 @@ from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.redaction import RedactionStatements
+from trimtab.store.hot.topics import TopicStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
@@ -45,6 +46,7 @@ from trimtab.store.schema import (
     RUN_STEPS,
     RUNS,
     SILENCES,
+    TOPICS,
     USERS,
     VERSIONS,
     Noun,
@@ -79,6 +81,7 @@ class Committer:
         self._enriching = EnrichingStatements(database)
         self._redaction = RedactionStatements(database)
         self._asides = AsideStatements(database)
+        self._topics = TopicStatements(database)
         self._join, self._found = self._join_statements()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
@@ -153,6 +156,7 @@ class Committer:
         found.append(self._enriching.replaced(project_id, writes))
         found += self._redaction.jobs(project_id, writes)
         found += self._asides.jobs(project_id, writes)
+        found += self._topics.jobs(project_id, writes, _sealed(TOPICS, project_id, writes.topics))
         opinions = _latest(project_id, writes.opinions)
         # Each row must be written after its old self is gone.
         found.append((self._opinion_gone, opinions))
