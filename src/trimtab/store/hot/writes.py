@@ -25,6 +25,7 @@ from trimtab.records import Opinion, Redacted
 from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
+from trimtab.store.hot.joining import join_statement
 from trimtab.store.hot.redaction import RedactionStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
@@ -182,16 +183,10 @@ class Committer:
         return prepare(gone, self._database.dialect, (*_OPINION_KEY, "created_at", "feedback_id"))
 
     def _join_statements(self) -> tuple[Prepared, Prepared]:
-        names = ("project_id", "feedback_id", "inference_id")
-        new = self._database.insert(joins).values(holes(names))
-        statement = new.on_conflict_do_update(
-            index_elements=list(joins.primary_key.columns), set_={"inference_id": new.excluded.inference_id}
-        )
         gone = delete(orphans).where(
             orphans.c.project_id == bindparam("project_id"), orphans.c.feedback_id == bindparam("feedback_id")
         )
-        dialect = self._database.dialect
-        return prepare(statement, dialect, names), prepare(gone, dialect, ("project_id", "feedback_id"))
+        return join_statement(self._database), prepare(gone, self._database.dialect, ("project_id", "feedback_id"))
 
     def _orphan_statement(self) -> Prepared:
         names = ("project_id", "target_kind", "target_key", "feedback_id")
