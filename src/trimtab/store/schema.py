@@ -230,6 +230,12 @@ Index(
     *(INFERENCES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id")),
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
+Index(
+    "feedback_feature",  # most feedback names its answer and leaves the feature to it
+    *(FEEDBACK.table.c[name] for name in ("project_id", "feature", "created_at")),
+    sqlite_where=FEEDBACK.table.c.feature.is_not(None),
+    postgresql_where=FEEDBACK.table.c.feature.is_not(None),
+)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
 Index("outcomes_user", OUTCOMES.table.c.project_id, OUTCOMES.table.c.user_id)
 Index("calibrations_feature", CALIBRATIONS.table.c.project_id, CALIBRATIONS.table.c.feature)

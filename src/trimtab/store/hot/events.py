@@ -1,4 +1,4 @@
-"""Events: what people and models said, appended in bulk and read in order of arrival, by id and by page."""
+"""Events: what people and models said, appended in bulk and read in order of arrival and by id."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import exists, func, select
 
 from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.database import Database, holes, prepare
-from trimtab.store.hot.page import Port, after, chunks, paged, within
-from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
-from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
+from trimtab.store.hot.page import Port, after, chunks, within
+from trimtab.store.ports import Arrival, Exposure, Stored
+from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
 __all__ = ["Events"]
 
@@ -85,27 +85,6 @@ class Events(Port):
     def feedback(self, project_id: str, feedback_ids: Sequence[str]) -> dict[str, Feedback]:
         """Return those of the feedback events that are stored, by id."""
         return {record.id: record for record in self._by_ids(FEEDBACK, project_id, feedback_ids)}
-
-    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
-        columns = INFERENCES.table.c
-        conditions = []
-        if query.feature is not None:
-            conditions.append(columns.feature == query.feature)
-        if query.version_id is not None:
-            conditions.append(columns.version_id == query.version_id)
-        return paged(self._database, INFERENCES, project_id, query, *conditions)
-
-    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback."""
-        columns = FEEDBACK.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if query.feature is not None:
-            joined = _joined(INFERENCES.table.c.feature == query.feature)
-            conditions.append(or_(columns.feature == query.feature, joined))
-        if query.version_id is not None:
-            conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
-        return paged(self._database, FEEDBACK, project_id, query, *conditions)
 
     def sample(
         self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
@@ -186,11 +165,3 @@ def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[A
         if fresh
     )
     return sorted((*key, count) for key, count in counts.items())  # in one order: writers must not wait crosswise
-
-
-def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return whether the feedback of the outer query is joined to an inference of which the condition holds."""
-    outer, inner = FEEDBACK.table.c, INFERENCES.table.c
-    own = and_(joins.c.project_id == outer.project_id, joins.c.feedback_id == outer.id)
-    target = and_(inner.project_id == joins.c.project_id, inner.id == joins.c.inference_id)
-    return exists().where(own, target, condition)

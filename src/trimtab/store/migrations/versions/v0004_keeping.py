@@ -44,6 +44,14 @@ def _listed() -> None:
         f"WHERE EXISTS (SELECT 1 FROM feedback WHERE {said})"
     )
     shown_only = sql("readable IS 1" if op.get_context().dialect.name == "sqlite" else "readable IS true")
+    named = sql("feature IS NOT NULL")
+    op.create_index(
+        "feedback_feature",
+        "feedback",
+        ["project_id", "feature", "created_at"],
+        sqlite_where=named,
+        postgresql_where=named,
+    )
     listed = ["created_at", "place"]
     for name, owner in (("feature", ["feature"]), ("version", ["feature", "version_id"])):
         op.create_index(f"joins_{name}", "joins", ["project_id", *owner, *listed])
