@@ -1,4 +1,4 @@
-"""The overview: how each feature fares now and what it was before, from counters, so as fast after years as at first."""
+"""The overview: how each feature fares now and what it was before, from counters: as fast after years as at first."""
 
 from __future__ import annotations
 

@@ -109,20 +109,19 @@ def series(
         for (start, group), found in sorted(sums.items(), key=lambda item: (item[0][0], item[0][1] or ""))
         if (point := _point(metric, start, group, found)) is not None
     ]
-    return Series(
-        feature=feature, metric=metric, step=step, group_by=group_by, since=since, until=until, points=points
-    )
+    return Series(feature=feature, metric=metric, step=step, group_by=group_by, since=since, until=until, points=points)
 
 
 def _require_grouping(store: SeriesStore, project_id: str, feature: str, metric: Metric, key: str) -> None:
     known = store.segments(project_id, feature)
     if key not in known:
         raise InvalidField(
-            f"group_by: expected 'version' or one of the groupings {sorted(known)!r}, got {key[:60]!r}", param="group_by"
+            f"group_by: expected 'version' or one of the groupings {sorted(known)!r}, got {key[:60]!r}",
+            param="group_by",
         )
     if metric != "negative_rate":
         raise InvalidField(
-            f"group_by: {metric!r} is counted by version, not by {key!r}; ask for 'negative_rate' or group by 'version'",
+            f"group_by: {metric!r} is counted by version, not by {key!r}; take 'negative_rate', or group by 'version'",
             param="group_by",
         )
 
@@ -133,8 +132,7 @@ def _point(metric: Metric, start: datetime, group: str | None, found: dict[str, 
         if not whole:
             return None
         rate = wilson(min(part, whole), whole)
-        assert rate.value is not None
-        return Point(start=start, group=group, n=whole, value=rate.value, low=rate.low, high=rate.high)
+        return Point(start=start, group=group, n=whole, value=rate.bad / whole, low=rate.low, high=rate.high)
     count, total = found[metric]
     if not count:
         return None

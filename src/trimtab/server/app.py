@@ -19,7 +19,20 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    events,
+    features,
+    inbox,
+    keys,
+    loop,
+    operations,
+    outcomes,
+    overview,
+    redaction,
+    search,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -30,7 +43,9 @@ ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
     *traces.ROUTES,
     *features.ROUTES,
+    *overview.ROUTES,
     *read_side.ROUTES,
+    *inbox.ROUTES,
     *outcomes.ROUTES,
     *search.ROUTES,
     *loop.ROUTES,

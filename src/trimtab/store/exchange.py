@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from trimtab.clock import to_micros
 from trimtab.records import (
     ApiKey,
     Arm,
@@ -34,6 +35,7 @@ from trimtab.records import (
 __all__ = [
     "Arrival",
     "Backfill",
+    "Count",
     "Exposure",
     "Page",
     "Query",
@@ -41,6 +43,7 @@ __all__ = [
     "RescanKind",
     "Session",
     "Stale",
+    "Step",
     "Stored",
     "Switch",
     "Target",
@@ -49,10 +52,15 @@ __all__ = [
     "VersionSummary",
     "Vote",
     "Writes",
+    "cursor_behind",
+    "cut_cursor",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_SEQ_BITS = 63
+_BEFORE_ALL = 1 << 62  # added to a time, which may lie before 1970: a cursor is never negative
 
 
 class Stored(NamedTuple, Generic[T]):
@@ -159,11 +167,30 @@ class Stale(NamedTuple):
     reached: int
 
 
+Step = Literal["minute", "hour", "day", "all"]
+"""How finely counters are told: one count for each minute, hour or day (UTC), or one for the whole span."""
+
+
+class Count(NamedTuple):
+    """One counter: of a feature ("" where none is named), version and group ("" without grouping), from `start` on.
+
+    `count` is how many there were, `total` the sum of their values (the count itself where there is none).
+    """
+
+    start: datetime
+    feature: str
+    version_id: str | None
+    group_value: str
+    metric: str
+    count: int  # type: ignore[assignment]  # the name says it better than tuple.count would be missed
+    total: float
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
     `estimates` and `squares` are the sums of `estimate` and of its square over `judged` outcomes that have one, `votes`
-    and `negatives` count users' votes (their mean per answer) and add them up, `voters` the distinct people.
+    and `negatives` count users' votes (their mean per answer) and add them up.
     """
 
     version_id: str | None
@@ -173,17 +200,15 @@ class VersionScores(NamedTuple):
     squares: float
     votes: int
     negatives: float
-    voters: int
 
 
 class VersionSummary(NamedTuple):
-    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
+    """Counts of one version in a span of time: answers, judged ones, and those of them with p_bad > 0.5."""
 
     version_id: str | None
     inferences: int
     judged: int
     negatives: int
-    voters: int
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -234,7 +259,6 @@ class Writes(Struct, kw_only=True):
     closed: list[Session] = []
     replaced: list[str] = []  # inference ids
     opinions: list[Opinion] = []
-    unjudged: list[str] = []  # inference ids that no signal speaks of any more: their outcomes go
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
     monitors: list[Monitor] = []
@@ -257,3 +281,13 @@ class Writes(Struct, kw_only=True):
     redactions: list[Redacted[RedactionSettings]] = []
     rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
     rescans: list[Rescan] = []
+
+
+def cursor_behind(created_at: datetime, seq: int) -> int:
+    """Return the cursor behind a row of a list that is in the order of (`created_at`, arrival)."""
+    return ((to_micros(created_at) + _BEFORE_ALL) << _SEQ_BITS) | seq
+
+
+def cut_cursor(cursor: int) -> tuple[int, int]:
+    """Return the time, in microseconds, and the `seq` that a cursor of `cursor_behind` was made of."""
+    return (cursor >> _SEQ_BITS) - _BEFORE_ALL, cursor & ((1 << _SEQ_BITS) - 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
+from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences, count_statement
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, within
 from trimtab.store.ports import Arrival, Exposure, Stored
@@ -25,7 +26,6 @@ __all__ = ["Events"]
 
 T = TypeVar("T", bound=Struct)
 
-_MINUTE = 60_000_000
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
 _INPUT = INFERENCES.codec.names.index("input")
 
@@ -40,7 +40,8 @@ class Events(Port):
             index_elements=list(exposures.primary_key.columns),
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
-        self._count = prepare(counted, database.dialect, _EXPOSED)
+        self._expose = prepare(counted, database.dialect, _EXPOSED)
+        self._count = count_statement(database)
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Make the events durable in one transaction and say by position which were new."""
@@ -63,11 +64,15 @@ class Events(Port):
         with self._database.transaction() as write:
             if inferences:
                 new_inferences.extend(write.insert_new(INFERENCES, inferences))
-                counts = _exposed(inferences, new_inferences)
-                if counts:
-                    write.many(self._count, counts)
             if feedback:
                 new_feedback.extend(write.insert_new(FEEDBACK, feedback))
+            # Counters come last: on a server other writers of the same counters wait from here to the commit.
+            tally = Tally()
+            exposed = count_inferences(tally, compress(inferences, new_inferences))
+            count_feedback(tally, compress(feedback, new_feedback))
+            for statement, counts in ((self._expose, exposed), (self._count, tally.rows())):
+                if counts:
+                    write.many(statement, counts)
         return [flags[place] for flags, place in slots]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
@@ -116,8 +121,8 @@ class Events(Port):
             .where(
                 columns.project_id == project_id,
                 columns.feature == feature,
-                columns.minute >= to_micros(since) // _MINUTE,
-                columns.minute < -(-to_micros(until) // _MINUTE),
+                columns.minute >= to_micros(since) // MINUTE,
+                columns.minute < -(-to_micros(until) // MINUTE),
             )
             .group_by(columns.version_id, columns.arm)
             .order_by(columns.version_id, columns.arm)
@@ -154,14 +159,3 @@ def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
     row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
     row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
     return row
-
-
-def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[Any, ...]]:
-    names = INFERENCES.inserted
-    feature, created, version, arm = (names.index(name) for name in ("feature", "created_at", "version_id", "arm"))
-    counts = Counter(
-        (row[0], row[feature], row[created] // _MINUTE, row[version] or "", row[arm] or "")
-        for row, fresh in zip(rows, new, strict=True)
-        if fresh
-    )
-    return sorted((*key, count) for key, count in counts.items())  # in one order: writers must not wait crosswise

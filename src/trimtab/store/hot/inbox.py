@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, select
 
 from trimtab.records import Feedback, FeedbackKind
-from trimtab.store.hot.lists import Lists, Spot, after_spot, by_time, cut_spots
+from trimtab.store.hot.lists import Lists, Spot, after_spot, by_time
 from trimtab.store.hot.page import within
 from trimtab.store.ports import Page, Query
 from trimtab.store.schema import FEEDBACK, joins
@@ -36,7 +37,7 @@ class Inbox(Lists):
             if kind is None and negative is None:
                 found += self._spots(by_time(shown.with_only_columns(*columns), *columns[:2], query))
                 continue
-            own, end = self._sought(shown, query, kind, negative)
+            own, end = self._sought(shown, query, kind=kind, negative=negative)
             found += own
             if end is not None and len(own) <= query.limit:
                 looked.append(end)
@@ -49,23 +50,24 @@ class Inbox(Lists):
         return self._page(FEEDBACK, project_id, query, found)
 
     def _sought(
-        self, shown: Select[Any], query: Query, kind: FeedbackKind | None, negative: bool | None
+        self, shown: Select[Any], query: Query, *, kind: FeedbackKind | None, negative: bool | None
     ) -> tuple[list[Spot], Spot | None]:
         """Return what passes the filter among the next entries, and where looking ended if it did not reach the end."""
         times = (joins.c.created_at, joins.c.place)
         near = shown.where(*within(times[0], query.since, query.until), *after_spot(*times, query))
-        order = [column.desc() for column in times] if query.newest else list(times)
-        window = near.order_by(*order).limit(_LOOK).subquery("near")
+        window = near.order_by(*_ordered(times, query)).limit(_LOOK).subquery("near")
         passing = select(window.c.created_at, window.c.place, window.c.feedback_id)
         if kind is not None:
             passing = passing.where(window.c.kind == kind)
         if negative is not None:
             passing = passing.where(window.c.negative.is_(negative))
         ends = (window.c.created_at, window.c.place)
-        order = [column.desc() for column in ends] if query.newest else list(ends)
-        found = self._spots(passing.order_by(*order).limit(query.limit + 1))
+        found = self._spots(passing.order_by(*_ordered(ends, query)).limit(query.limit + 1))
         if len(found) > query.limit:
             return found, None
         last = near.with_only_columns(*times, joins.c.feedback_id)
-        order = [column.desc() for column in times] if query.newest else list(times)
-        return found, next(iter(self._spots(last.order_by(*order).offset(_LOOK - 1).limit(1))), None)
+        return found, next(iter(self._spots(last.order_by(*_ordered(times, query)).offset(_LOOK - 1).limit(1))), None)
+
+
+def _ordered(columns: Sequence[Any], query: Query) -> list[Any]:
+    return [column.desc() for column in columns] if query.newest else list(columns)

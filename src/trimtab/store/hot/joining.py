@@ -49,7 +49,7 @@ def join_statement(database: Database) -> Prepared:
 
 def _negative() -> ColumnElement[bool]:
     """Return whether the feedback says outright that the answer was bad: the same as a vote above 0.5."""
-    half, two, one = (literal_column(text) for text in ("0.5", "2", "1"))
+    half, two, one = _literal("0.5"), _literal("2"), _literal("1")
     bad = or_(
         _said.kind.in_([_word("reject"), _word("correction")]),
         and_(_said.kind.in_([_word("thumb"), _word("outcome")]), _said.value < half),
@@ -60,7 +60,7 @@ def _negative() -> ColumnElement[bool]:
 
 def _readable() -> ColumnElement[bool]:
     """Return whether a person should read the feedback: people's words, and their bad votes; not the text of edits."""
-    empty = literal_column("''")
+    empty = _literal("''")
     words = or_(
         and_(_said.kind != _word("edit"), func.coalesce(_said.text, empty) != empty),
         func.coalesce(_said.label, empty) != empty,
@@ -69,4 +69,8 @@ def _readable() -> ColumnElement[bool]:
 
 
 def _word(text: str) -> ColumnElement[Any]:
-    return literal_column(f"'{text}'")
+    return _literal(f"'{text}'")
+
+
+def _literal(sql: str) -> ColumnElement[Any]:
+    return literal_column(sql)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import Struct
 from sqlalchemy import Column, ColumnElement, Select, and_, func, literal_column, or_, select
 
-from trimtab.clock import to_micros
+from trimtab.clock import from_micros, to_micros
 from trimtab.records import Feedback, Inference
+from trimtab.store.exchange import cursor_behind, cut_cursor
 from trimtab.store.hot.page import Port, chunks, paged, within
 from trimtab.store.ports import Page, Query, Stored
 from trimtab.store.schema import FEEDBACK, INFERENCES, Noun, counters, joins
@@ -25,10 +26,12 @@ T = TypeVar("T", bound=Struct)
 
 _DAY_S = 86_400
 _DAY = _DAY_S * 1_000_000
-_SEQ_BITS = 63
-_BEFORE_ALL = 1 << 62  # added to a time, which may lie before 1970: a cursor is never negative
+_EARLIEST = -(1 << 62)
 _inference = INFERENCES.table.c
 _feedback = FEEDBACK.table.c
+_SPOT_OF_INFERENCE = (_inference.created_at, _inference.seq, _inference.id)
+_SPOT_OF_FEEDBACK = (_feedback.created_at, _feedback.seq, _feedback.id)
+_SPOT_OF_JOIN = (joins.c.created_at, joins.c.place, joins.c.feedback_id)
 
 
 class Spot(NamedTuple):
@@ -41,7 +44,7 @@ class Spot(NamedTuple):
     @property
     def cursor(self) -> int:
         """Return what a page's `next` says, so that the next one begins behind this row."""
-        return ((self.created_at + _BEFORE_ALL) << _SEQ_BITS) | self.seq
+        return cursor_behind(from_micros(self.created_at), self.seq)
 
 
 class _Range(NamedTuple):
@@ -59,15 +62,15 @@ class Lists(Port):
         """Return one page of inferences."""
         if not _narrowed(query):
             return paged(self._database, INFERENCES, project_id, query)
-        narrow = [_inference.version_id == query.version_id] if query.version_id is not None else []
-        statement = select(_inference.created_at, _inference.seq, _inference.id).where(_inference.project_id == project_id)
+        statement = select(*_SPOT_OF_INFERENCE).where(_inference.project_id == project_id)
         if query.version_id is not None:
+            statement = statement.where(_inference.version_id == query.version_id)
             ranges = self._served(project_id, query)
         else:
             ranges = [_Range(name, None, None) for name in self._features(_inference.feature, project_id, query)]
 
         def read(piece: _Range) -> Sequence[Spot]:
-            own = statement.where(_inference.feature == piece.feature, *narrow, *_between(_inference.created_at, piece))
+            own = statement.where(_inference.feature == piece.feature, *_between(_inference.created_at, piece))
             return self._spots(by_time(own, INFERENCES.table.c.created_at, INFERENCES.table.c.seq, query))
 
         return self._page(INFERENCES, project_id, query, _first(ranges, read, query))
@@ -76,12 +79,14 @@ class Lists(Port):
         """Return one page of feedback."""
         if not _narrowed(query):
             return paged(self._database, FEEDBACK, project_id, query)
-        own = select(_feedback.created_at, _feedback.seq, _feedback.id).where(_feedback.project_id == project_id)
+        own = select(*_SPOT_OF_FEEDBACK).where(_feedback.project_id == project_id)
         found: list[Spot] = []
         if query.feature is None and query.version_id is None:
             found += self._spots(by_time(own, FEEDBACK.table.c.created_at, FEEDBACK.table.c.seq, query))
         else:
-            joined = select(joins.c.created_at, joins.c.place, joins.c.feedback_id).where(joins.c.project_id == project_id)
+            joined = select(joins.c.created_at, joins.c.place, joins.c.feedback_id).where(
+                joins.c.project_id == project_id
+            )
             if query.version_id is not None:
                 joined = joined.where(joins.c.version_id == query.version_id)
             for feature in self._features(joins.c.feature, project_id, query):
@@ -124,7 +129,7 @@ class Lists(Port):
                 ranges.append(_Range(feature, start, start + _DAY))
         oldest = self._features(_inference.feature, project_id, query)
         ranges += [_Range(feature, None, None if first is None else int(first)) for feature in oldest]
-        return sorted(ranges, key=lambda each: each.low or -_BEFORE_ALL, reverse=query.newest)
+        return sorted(ranges, key=lambda each: _EARLIEST if each.low is None else each.low, reverse=query.newest)
 
     def _features(self, column: Any, project_id: str, query: Query) -> list[str]:
         """Return the features there are rows of: the one asked for, or all, found by leaps through the index."""
@@ -164,7 +169,7 @@ def after_spot(time: Column[Any], seq: Column[Any], query: Query) -> list[Column
     """Return what must hold of a row behind the query's cursor."""
     if query.after is None:
         return []
-    at, place = (query.after >> _SEQ_BITS) - _BEFORE_ALL, query.after & ((1 << _SEQ_BITS) - 1)
+    at, place = cut_cursor(query.after)
     if query.newest:
         return [time <= at, or_(time < at, seq < place)]
     return [time >= at, or_(time > at, seq > place)]

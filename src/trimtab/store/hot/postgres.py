@@ -229,6 +229,17 @@ class _Write:
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.sql.encode(), statement.arranged(rows))
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement for each row of values and return all that it returned."""
+        found: list[Sequence[Any]] = []
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement.sql.encode(), statement.arranged(rows), returning=True)
+            more = bool(rows)
+            while more:
+                found += cursor.fetchall()
+                more = bool(cursor.nextset())
+        return found
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         found: Sequence[Any] | None = self._connection.execute(

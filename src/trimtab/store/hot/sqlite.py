@@ -286,6 +286,13 @@ class _Write:
         """Run the statement for each row of values."""
         self._connection.executemany(statement.sql, statement.arranged(rows))
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement for each row of values and return all that it returned."""
+        found: list[Sequence[Any]] = []
+        for values in statement.arranged(rows):
+            found += self._connection.execute(statement.sql, values)
+        return found
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         found: Sequence[Any] | None = self._connection.execute(
