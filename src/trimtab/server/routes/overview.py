@@ -43,7 +43,7 @@ def show_series(request: Call, feature: FromPath[str]) -> Series:
     """Show one number of a feature over time, by version or by group where asked; at most 1,500 points a line.
 
     `negative_rate` is of the answers that users voted on, `errors` and `judged` (by words or by hints) of all answers;
-    `inferences` counts, `latency_ms` is the mean, `cost_usd` the sum. The last 2 hours, 24 hours or 30 days unless told.
+    `inferences` counts, `latency_ms` is the mean, `cost_usd` the sum. The last 2 hours, day or 30 days unless told.
     """
     told, engine, project_id = asked(request), engine_of(request), request.auth.project_id
     if told.metric is None:
