@@ -5,7 +5,7 @@ Run: `python benches/bench_queries.py [--rows 5000000] [--postgres] [--keep DIR]
 Thirty days of invented time, in the order in which they would have come: six features of very different size, each with
 a new version every week and a canary before it, people who vote, correct, comment and copy minutes to days later. All
 of it goes through the store's append and the enrich stage, in lots; only redaction is left out, since nothing here
-measures it. Then a real server is started over it and asked over HTTP, one request at a time, in an order that is drawn.
+measures it. Then a real server is started over it and asked over HTTP, one at a time, in an order that is drawn.
 
 Building takes its time (progress is shown); with `--keep DIR` what was built stays there and is used again.
 """
@@ -305,8 +305,8 @@ def page(before: dict[str, Any], runs: list[dict[str, Any]], backend: str) -> st
     lines = [
         f"# Queries over HTTP, {backend}",
         "",
-        "Made by `python benches/bench_queries.py`; milliseconds, one request at a time. The head counts answers; a fifth",
-        f"as much feedback comes on top. {', '.join(f'{key} {value}' for key, value in before.items())}.",
+        "Made by `python benches/bench_queries.py`; milliseconds, one request at a time. The head counts answers; a",
+        f"fifth as much feedback comes on top. {', '.join(f'{key} {value}' for key, value in before.items())}.",
         "",
         "| what | " + " | ".join(heads) + " | p95 <= 50 ms |",
         "|---|" + "---:|" * (3 * len(runs)) + "---|",
