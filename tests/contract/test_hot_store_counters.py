@@ -5,15 +5,21 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import P
 from tests.contract.recount import METRICS, differences, recount
 from trimtab.ids import derived_id
 from trimtab.records import Feedback, Inference, Outcome
+from trimtab.store.migrations import counting
 from trimtab.store.ports import Count, HotStore, Step, VersionSummary, Writes
 
 MINUTE = timedelta(minutes=1)
@@ -52,7 +58,7 @@ def some_feedback(dice: random.Random, number: int) -> Feedback:
     )
 
 
-def some_outcome(dice: random.Random, about: Inference) -> Outcome:
+def some_outcome(dice: random.Random, about: Inference, *, withdrawn: float = 0.2) -> Outcome:
     groups = {"plan": dice.choice(["free", "pro"]), "locale": "de"} if dice.random() < 0.7 else {}
     return a.outcome(
         about,
@@ -60,11 +66,11 @@ def some_outcome(dice: random.Random, about: Inference) -> Outcome:
         vote=dice.choice([None, 0.0, 0.5, 2 / 3, 1.0]),
         estimate=dice.choice([None, dice.random()]),
         segments=groups,
-        withdrawn=dice.random() < 0.2,
+        withdrawn=dice.random() < withdrawn,
     )
 
 
-def filled(store: HotStore, dice: random.Random) -> list[Inference | Feedback | Outcome]:
+def filled(store: HotStore, dice: random.Random, *, withdrawn: float = 0.2) -> list[Inference | Feedback | Outcome]:
     """Write a history with duplicates and rewrites, and return the rows that there are in the end."""
     served = [some_inference(dice, number) for number in range(120)]
     said = [some_feedback(dice, number) for number in range(80)]
@@ -75,7 +81,7 @@ def filled(store: HotStore, dice: random.Random) -> list[Inference | Feedback | 
         store.append([a.arrival(each, "q") for each in lot[:3]])
     outcomes: dict[str, Outcome] = {}
     for _ in range(6):
-        written = [some_outcome(dice, about) for about in dice.choices(served, k=60)]
+        written = [some_outcome(dice, about, withdrawn=withdrawn) for about in dice.choices(served, k=60)]
         for _ in range(dice.choice([1, 2])):
             store.commit({P: Writes(outcomes=written), "q": Writes(outcomes=written[:2])})
         outcomes.update((each.inference_id, each) for each in written)
@@ -168,3 +174,36 @@ def test_writers_at_once_count_each_row_once(store: HotStore) -> None:
     for group_by in (None, "plan"):
         expected = recount([*rows, *outcomes], **span, group_by=group_by)
         assert not differences(store, P, expected, **span, group_by=group_by)
+
+
+def recounted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty the counters and fill them as an upgrade does, in several lots."""
+    monkeypatch.setattr(counting, "_LOT", 50)
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        connection.exec_driver_sql("DELETE FROM counters")
+        counting.count_all()
+
+
+def test_an_upgrade_counts_what_was_there_before(
+    store: HotStore,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dice = random.Random(3)
+    rows = filled(store, dice, withdrawn=0.0)
+    odd = a.outcome(a.inference(), segments={"plan": "a \x00 'quote'"})
+    store.commit({P: Writes(outcomes=[odd])})
+    span: dict[str, Any] = {"since": NOON - DAY, "until": NOON + 9 * DAY}
+    before = store.counts(P, step="all", metrics=METRICS, group_by="plan", **span)
+    if (tmp_path / "data" / "hot.db").exists():
+        recounted(f"sqlite:///{tmp_path / 'data' / 'hot.db'}", monkeypatch)
+    else:
+        recounted(request.getfixturevalue("postgres_url").replace("postgresql:", "postgresql+psycopg:"), monkeypatch)
+    for step in ("minute", "hour", "day", "all"):
+        assert not differences(store, P, recount([*rows, odd], step=step, **span), step=step, **span)
+    after = store.counts(P, step="all", metrics=METRICS, group_by="plan", **span)
+    assert [each[:6] for each in after] == [each[:6] for each in before]
+    assert "upgrading the database: counted 100 rows of inferences" in caplog.text

@@ -7,11 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.pool import NullPool
 
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import P, ids
 from trimtab.records import Feedback, Inference
+from trimtab.store.migrations.listing import fill
 from trimtab.store.ports import HotStore, Page, Query, Writes
+from trimtab.store.schema import joins
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -31,7 +37,7 @@ def followed(read: Callable[[int | None], Page[Any]]) -> list[str]:
     raise AssertionError("the pages have no end")
 
 
-def joined(store: HotStore, about: Inference, *words: Feedback) -> None:
+def join(store: HotStore, about: Inference, *words: Feedback) -> None:
     store.append([a.arrival(word) for word in words])
     store.commit({P: Writes(joined=[(word.id, about.id) for word in words])})
 
@@ -97,12 +103,12 @@ def test_pages_of_feedback_are_all_that_was_said_of_a_version_or_feature(store: 
     first, second = a.inference(version_id="v1"), a.inference(version_id="v2", feature="search")
     store.append([a.arrival(each) for each in (first, second)])
     words = [a.feedback(created_at=a.NOW + ((5 * place) % 9) * HOUR) for place in range(9)]
-    joined(store, first, *words[:5])
-    joined(store, second, *words[5:])
+    join(store, first, *words[:5])
+    join(store, second, *words[5:])
     named = a.feedback(feature="search", created_at=a.NOW + 3 * HOUR)
     both = a.feedback(feature="answer", created_at=a.NOW + 4 * HOUR)
     store.append([a.arrival(named)])
-    joined(store, first, both)
+    join(store, first, both)
 
     def of(**narrow: Any) -> list[str]:
         return followed(lambda after: store.list_feedback(P, Query(after=after, limit=2, newest=False, **narrow)))
@@ -124,7 +130,7 @@ def test_a_word_that_moves_to_another_answer_is_listed_under_that_one(store: Hot
     first, second = a.inference(version_id="v1"), a.inference(version_id="v2")
     store.append([a.arrival(each) for each in (first, second)])
     word = a.feedback(kind="comment", value=None, text="wrong")
-    joined(store, first, word)
+    join(store, first, word)
     store.commit({P: Writes(joined=[(word.id, second.id)])})
     assert ids(store.list_feedback(P, Query(version_id="v1"))) == []
     assert ids(store.list_feedback(P, Query(version_id="v2"))) == [word.id]
@@ -157,7 +163,7 @@ def test_the_inbox_holds_words_and_bad_votes_of_people(store: HotStore, told: di
     served = a.inference()
     store.append([a.arrival(served)])
     word = a.feedback(**told)
-    joined(store, served, word)
+    join(store, served, word)
     assert ids(store.inbox(P, Query())) == ([word.id] if told in SHOWN else [])
     bad = told in SHOWN and told["kind"] not in ("comment", "label") and told["value"] != 1.0
     assert ids(store.inbox(P, Query(), negative=True)) == ([word.id] if bad else [])
@@ -176,7 +182,7 @@ def test_pages_of_the_inbox_have_no_gap_however_few_rows_one_looks_at(
     for place in range(40):
         told: dict[str, Any] = {"kind": "comment", "value": None, "text": "words"} if place % 7 else {}
         words.append(a.feedback(created_at=a.NOW + (place % 20) * HOUR, **told))
-        joined(store, served[place % 3 == 0], words[-1])
+        join(store, served[place % 3 == 0], words[-1])
 
     def of(feature: str | None = None, **narrow: Any) -> list[str]:
         def read(after: int | None) -> Page[Feedback]:
@@ -201,3 +207,26 @@ def test_a_feedback_that_waits_for_its_answer_is_not_in_the_inbox(store: HotStor
     store.append([a.arrival(word)])
     store.commit({P: Writes(orphans=[(word.id, a.SESSION)])})
     assert store.inbox(P, Query()).rows == []
+
+
+def test_an_upgrade_copies_into_joins_what_a_commit_copies(store: HotStore) -> None:
+    served = a.inference(version_id="v1")
+    store.append([a.arrival(served)])
+    words = [a.feedback(**told) for told in [*SHOWN, *NOT_SHOWN]]
+    join(store, served, *words)
+    database: Any = store._database  # type: ignore[attr-defined]
+
+    def copied() -> list[tuple[Any, ...]]:
+        return sorted(tuple(row) for row in database.rows(select(joins)))
+
+    before = copied()
+    assert len(before) == len(words)
+    engine = database._engine
+    with engine.connect() as reading:
+        url = reading.engine.url if reading.dialect.name == "postgresql" else f"sqlite:///{database._path}"
+    writer = create_engine(url, poolclass=NullPool)
+    with writer.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        blank = dict.fromkeys(("feature", "version_id", "created_at", "place", "kind"))
+        connection.execute(update(joins).values(**blank, negative=False, readable=False))
+        fill()
+    assert copied() == before

@@ -6,47 +6,42 @@ a recount of the rows at any time. All three widths are kept, so that a long spa
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import case, func, literal_column, select
+from sqlalchemy import func, literal_column, select
 
 from trimtab.clock import from_micros, to_micros
-from trimtab.store.hot.database import Database, Prepared, Snapshot, holes, prepare
+from trimtab.store.hot.database import Snapshot
 from trimtab.store.hot.page import Port, chunks, within
 from trimtab.store.ports import Count, Step, VersionScores, VersionSummary
-from trimtab.store.schema import FEEDBACK, INFERENCES, OUTCOMES, counters
+from trimtab.store.schema import FEEDBACK, INFERENCES, OUTCOMES, Noun, counters
 
-__all__ = [
-    "COUNTED",
-    "MINUTE",
-    "Counters",
-    "Tally",
-    "count_feedback",
-    "count_inferences",
-    "count_outcome",
-    "count_statement",
-]
+__all__ = ["COUNTED", "MINUTE", "WIDTHS", "Counters", "Tally", "count_feedback", "count_inferences", "count_outcome"]
 
+_Block = dict[tuple[str, str, str, str], tuple[int, float]]  # metric, feature, version, group value: count and total
 _SECOND = 1_000_000
 MINUTE = 60 * _SECOND
-_WIDTHS = (60, 3_600, 86_400)
+WIDTHS = (60, 3_600, 86_400)
 _WIDEST: dict[Step, int] = {"minute": 60, "hour": 3_600, "day": 86_400, "all": 86_400}
-_NAMES = ("project_id", "group_key", "width", "start", "metric", "feature", "version_id", "group_value")
-_INSERTED = (*_NAMES, "count", "total")
 _ALL = ("", "")
 _MEASURES = ("latency_ms", "input_tokens", "output_tokens", "cost_usd")
 COUNTED = ("feature", "version_id", "created_at", "p_bad", "vote", "estimate", "segments", "withdrawn")
 """The columns of an outcome that its counters come from."""
-_INFERENCE = [
-    INFERENCES.inserted.index(name) for name in ("project_id", "feature", "version_id", "arm", "created_at", "error")
-]
-_MEASURED = [(name, INFERENCES.inserted.index(name)) for name in _MEASURES]
-_FEEDBACK = [
-    FEEDBACK.inserted.index(name) for name in ("project_id", "feature", "created_at", "kind", "value", "retracted")
-]
+
+
+def _places(noun: Noun[Any], *names: str) -> itemgetter[tuple[Any, ...]]:
+    return itemgetter(*(noun.inserted.index(name) for name in names))
+
+
+_SERVED = _places(INFERENCES, "project_id", "feature", "version_id", "arm")
+_CREATED = itemgetter(INFERENCES.inserted.index("created_at"))
+_MEASURED = _places(INFERENCES, *_MEASURES, "error")
+_SAID = _places(FEEDBACK, "project_id", "feature", "created_at", "kind", "value", "retracted")
 _SEGMENTS = msgspec.json.Decoder(dict[str, str])
 _column = counters.c
 _count, _total = counters.c["count"], counters.c["total"]
@@ -57,7 +52,7 @@ class Tally:
     """What the rows of one transaction add to the counters, or take away."""
 
     def __init__(self) -> None:
-        self._minutes: dict[tuple[str, str, int, str, str, str, str], tuple[int, float]] = {}
+        self._minutes: dict[tuple[str, str, int], _Block] = {}
 
     def add(
         self,
@@ -71,61 +66,79 @@ class Tally:
     ) -> None:
         """Add the count and total of each metric, of what happened `at` (microseconds), over all and in each group."""
         start, version = at - at % MINUTE, version_id or ""
-        for group_key, group_value in (_ALL, *(groups or {}).items()):
-            for metric, (count, total) in metrics.items():
-                key = (project_id, group_key, start, metric, feature, version, group_value)
-                had = self._minutes.get(key)
-                self._minutes[key] = (count, total) if had is None else (had[0] + count, had[1] + total)
+        for group_key, group_value in (_ALL, *groups.items()) if groups else (_ALL,):
+            block = self._minutes.setdefault((project_id, group_key, start), {})
+            for metric, added in metrics.items():
+                _put(block, (metric, feature, version, group_value), added)
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return the rows for `count_statement`, in one order for all writers, so that none wait crosswise."""
-        sums: dict[tuple[Any, ...], tuple[int, float]] = {}
-        for (project_id, group_key, start, *rest), (count, total) in self._minutes.items():
-            if count or total:
-                for width in _WIDTHS:
-                    key = (project_id, group_key, width, start - start % (width * _SECOND), *rest)
-                    had = sums.get(key)
-                    sums[key] = (count, total) if had is None else (had[0] + count, had[1] + total)
-        return sorted((*key, *added) for key, added in sums.items() if any(added))
+        """Return the rows for `Transaction.count`, in one order for all writers, so that none wait crosswise."""
+        pieces: dict[tuple[str, str, int, int], list[_Block]] = {}
+        for (project_id, group_key, start), block in self._minutes.items():
+            for width in WIDTHS:
+                place = (project_id, group_key, width, start - start % (width * _SECOND))
+                pieces.setdefault(place, []).append(block)
+        found: list[tuple[Any, ...]] = []
+        for place, blocks in sorted(pieces.items(), key=itemgetter(0)):
+            summed = blocks[0] if len(blocks) == 1 else _merged(blocks)
+            found += [(*place, *key, *added) for key, added in sorted(summed.items()) if any(added)]
+        return found
 
 
-def count_statement(database: Database) -> Prepared:
-    """Return the statement that adds the rows of a `Tally` to the counters."""
-    new = database.insert(counters).values(holes(_INSERTED))
-    left = _count + new.excluded["count"]
-    # What is left where nothing is left would be what rounding left.
-    total = case((left == literal_column("0"), literal_column("0.0")), else_=_total + new.excluded["total"])
-    statement = new.on_conflict_do_update(
-        index_elements=list(counters.primary_key.columns), set_={"count": left, "total": total}
-    )
-    return prepare(statement, database.dialect, _INSERTED)
+def _put(block: _Block, key: tuple[str, str, str, str], added: tuple[int, float]) -> None:
+    had = block.get(key)
+    block[key] = added if had is None else (had[0] + added[0], had[1] + added[1])
+
+
+def _merged(blocks: Sequence[_Block]) -> _Block:
+    summed: _Block = {}
+    for block in blocks:
+        for key, added in block.items():
+            _put(summed, key, added)
+    return summed
 
 
 def count_inferences(tally: Tally, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Count rows of `INFERENCES.inserted`, and return the rows of `exposures` that they add."""
-    alike: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
-    project, feature, version, arm, created, error = _INFERENCE
+    alike: defaultdict[tuple[Any, ...], list[Sequence[Any]]] = defaultdict(list)
     for row in rows:
-        key = (row[project], row[feature], row[created] // MINUTE, row[version] or "", row[arm] or "")
-        alike.setdefault(key, []).append(row)
-    for (project_id, name, minute, version_id, _), found in alike.items():
-        metrics = {"inferences": (len(found), float(len(found)))}
-        if failed := sum(row[error] is not None for row in found):
-            metrics["errors"] = (failed, float(failed))
-        for metric, place in _MEASURED:
-            if told := [row[place] for row in found if row[place] is not None]:
-                metrics[metric] = (len(told), float(sum(told)))
-        tally.add(project_id, name, version_id, minute * MINUTE, metrics)
-    return sorted((*key, len(found)) for key, found in alike.items())
+        alike[_SERVED(row)].append(row)
+    exposed = []
+    for (project_id, feature, version_id, arm), served in alike.items():
+        for minute, found in _by_minute(served).items():
+            tally.add(project_id, feature, version_id, minute * MINUTE, _measured(found))
+            exposed.append((project_id, feature, minute, version_id or "", arm or "", len(found)))
+    return sorted(exposed)
+
+
+def _by_minute(rows: list[Sequence[Any]]) -> dict[int, list[Sequence[Any]]]:
+    created = [_CREATED(row) // MINUTE for row in rows]
+    if min(created) == max(created):  # what comes in now, nearly always
+        return {created[0]: rows}
+    found: dict[int, list[Sequence[Any]]] = {}
+    for minute, row in zip(created, rows, strict=True):
+        found.setdefault(minute, []).append(row)
+    return found
+
+
+def _measured(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[int, float]]:
+    metrics = {"inferences": (len(rows), float(len(rows)))}
+    *columns, errors = zip(*map(_MEASURED, rows), strict=True)
+    for metric, column in zip(_MEASURES, columns, strict=True):
+        lacking = column.count(None)
+        if lacking < len(rows):
+            total = sum(column) if not lacking else sum(value for value in column if value is not None)
+            metrics[metric] = (len(rows) - lacking, float(total))
+    if failed := len(rows) - errors.count(None):
+        metrics["errors"] = (failed, float(failed))
+    return metrics
 
 
 def count_feedback(tally: Tally, rows: Iterable[Sequence[Any]]) -> None:
     """Count rows of `FEEDBACK.inserted`."""
-    project, feature, created, kind, value, retracted = _FEEDBACK
-    for row in rows:
-        word, said = "retracted" if row[retracted] else "feedback", row[value]
-        metrics = {f"{word}.{row[kind]}": (1, 0.0 if said is None else float(said))}
-        tally.add(row[project], row[feature] or "", None, row[created], metrics)
+    for project_id, feature, created, kind, value, retracted in map(_SAID, rows):
+        metric = f"retracted.{kind}" if retracted else f"feedback.{kind}"
+        tally.add(project_id, feature or "", None, created, {metric: (1, float(value or 0))})
 
 
 def count_outcome(tally: Tally, project_id: str, row: Sequence[Any], *, sign: Literal[1, -1] = 1) -> None:
@@ -143,7 +156,9 @@ def count_outcome(tally: Tally, project_id: str, row: Sequence[Any], *, sign: Li
     if estimate is not None:
         metrics["estimate"] = (sign, sign * estimate)
         metrics["estimate_squared"] = (sign, sign * estimate * estimate)
-    tally.add(project_id, feature, version_id, at, metrics, groups=_SEGMENTS.decode(segments))
+    # JSON may hold a NUL, which PostgreSQL's text cannot: counters have the sign for what cannot be shown in its place.
+    groups = _SEGMENTS.decode(segments.replace(r"\u0000", r"\ufffd"))
+    tally.add(project_id, feature, version_id, at, metrics, groups=groups)
 
 
 class _Run(NamedTuple):
@@ -231,13 +246,13 @@ class Counters(Port):
         group_key: str,
     ) -> dict[tuple[int, str, str, str, str], tuple[int, float]]:
         here = (_column.project_id == project_id, _column.group_key == group_key)
-        days = select(_column.start).where(*here, _column.width == _WIDTHS[-1])
+        days = select(_column.start).where(*here, _column.width == WIDTHS[-1])
         first = view.rows(days.order_by(_column.start).limit(1))
         last = view.rows(days.order_by(_column.start.desc()).limit(1))
         if not first or not metrics or since >= until:
             return {}
         low = max(_minute_of(to_micros(since)), first[0][0])
-        high = min(-_minute_of(-to_micros(until)), last[0][0] + _WIDTHS[-1] * _SECOND)
+        high = min(-_minute_of(-to_micros(until)), last[0][0] + WIDTHS[-1] * _SECOND)
         bucket = _WIDEST[step] * _SECOND
         start = literal_column("0") if step == "all" else _column.start - _column.start % literal_column(str(bucket))
         keys = (_column.feature, _column.version_id, _column.group_value, _column.metric)
@@ -267,12 +282,12 @@ def _runs(low: int, high: int, widest: int) -> Iterator[_Run]:
         return
     size = widest * _SECOND
     inner_low, inner_high = -(-low // size) * size, high // size * size
-    if widest == _WIDTHS[0]:
+    if widest == WIDTHS[0]:
         yield _Run(widest, low, high)
     elif inner_low >= inner_high:
-        yield from _runs(low, high, _WIDTHS[_WIDTHS.index(widest) - 1])
+        yield from _runs(low, high, WIDTHS[WIDTHS.index(widest) - 1])
     else:
-        narrower = _WIDTHS[_WIDTHS.index(widest) - 1]
+        narrower = WIDTHS[WIDTHS.index(widest) - 1]
         yield from _runs(low, inner_low, narrower)
         yield _Run(widest, inner_low, inner_high)
         yield from _runs(inner_high, high, narrower)

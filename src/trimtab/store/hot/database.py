@@ -89,6 +89,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters: rows of all columns of `counters`, each key once, in the order in which to take them."""
+        ...
+
 
 class Database(Protocol):
     """One open database file or server."""

@@ -16,7 +16,7 @@ from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
-from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences, count_statement
+from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, within
 from trimtab.store.ports import Arrival, Exposure, Stored
@@ -41,7 +41,6 @@ class Events(Port):
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
         self._expose = prepare(counted, database.dialect, _EXPOSED)
-        self._count = count_statement(database)
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Make the events durable in one transaction and say by position which were new."""
@@ -70,9 +69,10 @@ class Events(Port):
             tally = Tally()
             exposed = count_inferences(tally, compress(inferences, new_inferences))
             count_feedback(tally, compress(feedback, new_feedback))
-            for statement, counts in ((self._expose, exposed), (self._count, tally.rows())):
-                if counts:
-                    write.many(statement, counts)
+            if exposed:
+                write.many(self._expose, exposed)
+            if counts := tally.rows():
+                write.count(counts)
         return [flags[place] for flags, place in slots]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:

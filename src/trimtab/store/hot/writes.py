@@ -23,7 +23,7 @@ from trimtab.clock import to_micros
 from trimtab.errors import Conflict, WallBreach
 from trimtab.records import Opinion, Outcome, Redacted
 from trimtab.store.codec import id_bytes
-from trimtab.store.hot.counters import COUNTED, Tally, count_outcome, count_statement
+from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.joining import join_statement
@@ -71,7 +71,6 @@ class Committer:
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
-        self._count = count_statement(database)
         self._opinion_gone = self._opinion_statement()
         self._enriching = EnrichingStatements(database)
         self._redaction = RedactionStatements(database)
@@ -108,7 +107,7 @@ class Committer:
             for project_id in judged:
                 self._judge(write, project_id, writes[project_id].outcomes, tally)
             if counts := tally.rows():
-                write.many(self._count, counts)
+                write.count(counts)
 
     def _judge(self, write: Transaction, project_id: str, outcomes: Sequence[Outcome], tally: Tally) -> None:
         """Write outcomes in the place of their old selves, and sum up by how much the counters differ then."""
