@@ -133,7 +133,7 @@ def build(store: HotStore, rows: int, *, progress: bool) -> dict[str, float]:
     began, done, lot, pending = time.monotonic(), 0, [], 0
     for event in History(rows).events():
         moment = event.created_at
-        lot.append(Arrival("default", Redacted(event, "bench"), moment))  # type: ignore[type-var]
+        lot.append(Arrival("default", Redacted(event, "bench"), moment))
         if len(lot) < APPENDED:
             continue
         at = time.monotonic()

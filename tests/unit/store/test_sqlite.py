@@ -208,11 +208,11 @@ def test_a_page_without_a_span_is_read_in_order_and_never_sorted(tmp_path: Path)
             verb("p", Query(feature="answer"))
             assert plans
             assert not [step for step in plans if "TEMP B-TREE" in step], (verb, plans)
-        for verb in (store.list_inferences, store.list_feedback):
+        for events in (store.list_inferences, store.list_feedback):
             plans.clear()
-            verb("p", Query())
+            events("p", Query())
             assert plans
-            assert not [step for step in plans if "TEMP B-TREE" in step], (verb, plans)
+            assert not [step for step in plans if "TEMP B-TREE" in step], (events, plans)
     store.close()
 
 
