@@ -170,12 +170,13 @@ def test_the_inbox_holds_words_and_bad_votes_of_people(store: HotStore, told: di
     assert ids(store.inbox("q", Query())) == []
 
 
-@pytest.mark.parametrize("look", [20_000, 3])
+@pytest.mark.parametrize("look", [20_000, 6, 1])
 @pytest.mark.parametrize("newest", [True, False])
 def test_pages_of_the_inbox_have_no_gap_however_few_rows_one_looks_at(
     store: HotStore, monkeypatch: pytest.MonkeyPatch, *, newest: bool, look: int
 ) -> None:
     monkeypatch.setattr("trimtab.store.hot.inbox._LOOK", look)
+    monkeypatch.setattr("trimtab.store.hot.inbox._AT_ONCE", 2)
     served = [a.inference(feature=name, version_id="v1") for name in ("answer", "search")]
     store.append([a.arrival(each) for each in served])
     words = []

@@ -79,7 +79,8 @@ def inbox(
             last = sought[room - 1]
             after = cursor_behind(last.record.created_at, last.seq)
         items += _shown(store, project_id, [row.record for row in sought[:room]])
-        if after is None or len(items) >= query.limit:
+        looked_enough = len(page.rows) < asked.limit  # the store itself ended there
+        if after is None or looked_enough or len(items) >= query.limit:
             break
     return InboxPage(items, None if after is None else str(after))
 

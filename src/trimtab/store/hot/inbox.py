@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, select
 
 from trimtab.records import Feedback, FeedbackKind
-from trimtab.store.hot.lists import Lists, Spot, after_spot, by_time
-from trimtab.store.hot.page import within
+from trimtab.store.hot.lists import Lists, Spot, by_time
 from trimtab.store.ports import Page, Query
 from trimtab.store.schema import FEEDBACK, joins
 
 __all__ = ["Inbox"]
 
-_LOOK = 20_000  # entries of the index looked at for one page; a filter that nothing passes ends it there
+_LOOK = 10_000  # entries of the index looked at for one page; a filter that nothing passes ends it there
+_AT_ONCE = 1_000
 
 
 class Inbox(Lists):
@@ -25,49 +25,47 @@ class Inbox(Lists):
         self, project_id: str, query: Query, *, kind: FeedbackKind | None = None, negative: bool | None = None
     ) -> Page[Feedback]:
         """Return one page of joined feedback that has words or says that the answer was bad."""
+        features = self._features(joins.c.feature, project_id, query)
         found: list[Spot] = []
-        looked: list[Spot] = []
-        columns = (joins.c.created_at, joins.c.place, joins.c.feedback_id)
-        for feature in self._features(joins.c.feature, project_id, query):
-            shown = select(*columns, joins.c.kind, joins.c.negative).where(
+        ends: list[Spot] = []
+        for feature in features:
+            shown = select(joins.c.created_at, joins.c.place).where(
                 joins.c.project_id == project_id, joins.c.feature == feature, joins.c.readable.is_(True)
             )
             if query.version_id is not None:
                 shown = shown.where(joins.c.version_id == query.version_id)
             if kind is None and negative is None:
-                found += self._spots(by_time(shown.with_only_columns(*columns), *columns[:2], query))
+                found += self._spots(by_time(shown, joins.c.created_at, joins.c.place, query))
                 continue
-            own, end = self._sought(shown, query, kind=kind, negative=negative)
-            found += own
-            if end is not None and len(own) <= query.limit:
-                looked.append(end)
-        if looked:  # what lies behind the nearest end of looking was not looked for in every feature
-            end = max(looked) if query.newest else min(looked)
-            within_reach = [spot for spot in found if (spot >= end if query.newest else spot <= end)]
-            if len(within_reach) <= query.limit:
-                page = self._page(FEEDBACK, project_id, query, within_reach)
-                return page._replace(next=end.cursor)
+            passing, end = self._sought(shown, query, max(1, _LOOK // len(features)), kind=kind, negative=negative)
+            found += passing
+            if end is not None:
+                ends.append(end)
+        if ends:  # what lies behind the nearest end of looking was not looked for in every feature
+            end = max(ends) if query.newest else min(ends)
+            reached = [spot for spot in found if (spot >= end if query.newest else spot <= end)]
+            if len(reached) <= query.limit:
+                return self._page(FEEDBACK, project_id, query, reached)._replace(next=end.cursor)
         return self._page(FEEDBACK, project_id, query, found)
 
     def _sought(
-        self, shown: Select[Any], query: Query, *, kind: FeedbackKind | None, negative: bool | None
+        self, shown: Select[Any], query: Query, look: int, *, kind: FeedbackKind | None, negative: bool | None
     ) -> tuple[list[Spot], Spot | None]:
-        """Return what passes the filter among the next entries, and where looking ended if it did not reach the end."""
-        times = (joins.c.created_at, joins.c.place)
-        near = shown.where(*within(times[0], query.since, query.until), *after_spot(*times, query))
-        window = near.order_by(*_ordered(times, query)).limit(_LOOK).subquery("near")
-        passing = select(window.c.created_at, window.c.place, window.c.feedback_id)
-        if kind is not None:
-            passing = passing.where(window.c.kind == kind)
-        if negative is not None:
-            passing = passing.where(window.c.negative.is_(negative))
-        ends = (window.c.created_at, window.c.place)
-        found = self._spots(passing.order_by(*_ordered(ends, query)).limit(query.limit + 1))
-        if len(found) > query.limit:
-            return found, None
-        last = near.with_only_columns(*times, joins.c.feedback_id)
-        return found, next(iter(self._spots(last.order_by(*_ordered(times, query)).offset(_LOOK - 1).limit(1))), None)
-
-
-def _ordered(columns: Sequence[Any], query: Query) -> list[Any]:
-    return [column.desc() for column in columns] if query.newest else list(columns)
+        """Return what passes among the next `look` entries, and the last of those when it ended the looking."""
+        told = shown.add_columns(joins.c.kind, joins.c.negative)
+        found: list[Spot] = []
+        end: Spot | None = None
+        looked = 0
+        while looked < look:
+            lot = min(_AT_ONCE, look - looked)
+            near = by_time(told, joins.c.created_at, joins.c.place, msgspec.structs.replace(query, limit=lot))
+            rows = self._database.rows(near)
+            for at, place, its_kind, its_negative in rows[:lot]:
+                if kind in (None, its_kind) and negative in (None, its_negative):
+                    found.append(Spot(int(at), int(place)))
+            if len(rows) <= lot or len(found) > query.limit:
+                return found, None
+            looked += lot
+            end = Spot(int(rows[lot - 1][0]), int(rows[lot - 1][1]))
+            query = msgspec.structs.replace(query, after=end.cursor)
+        return found, end

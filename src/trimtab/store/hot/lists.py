@@ -29,17 +29,16 @@ _DAY = _DAY_S * 1_000_000
 _EARLIEST = -(1 << 62)
 _inference = INFERENCES.table.c
 _feedback = FEEDBACK.table.c
-_SPOT_OF_INFERENCE = (_inference.created_at, _inference.seq, _inference.id)
-_SPOT_OF_FEEDBACK = (_feedback.created_at, _feedback.seq, _feedback.id)
-_SPOT_OF_JOIN = (joins.c.created_at, joins.c.place, joins.c.feedback_id)
+_SPOT_OF_INFERENCE = (_inference.created_at, _inference.seq)
+_SPOT_OF_FEEDBACK = (_feedback.created_at, _feedback.seq)
+_SPOT_OF_JOIN = (joins.c.created_at, joins.c.place)
 
 
 class Spot(NamedTuple):
-    """A row's place in a list: its own time in microseconds, its `seq`, and its id."""
+    """A row's place in a list: its own time in microseconds, and its `seq`. An index alone tells them."""
 
     created_at: int
     seq: int
-    id: bytes
 
     @property
     def cursor(self) -> int:
@@ -144,16 +143,18 @@ class Lists(Port):
         return [row[0] for row in rows]
 
     def _spots(self, statement: Select[Any]) -> list[Spot]:
-        return [Spot(int(row[0]), int(row[1]), bytes(row[2])) for row in self._database.rows(statement)]
+        return [Spot(int(row[0]), int(row[1])) for row in self._database.rows(statement)]
 
     def _page(self, noun: Noun[T], project_id: str, query: Query, found: Iterable[Spot]) -> Page[T]:
         kept, following = cut_spots(found, query)
-        rows: dict[bytes, Stored[T]] = {}
-        for lot in chunks([spot.id for spot in kept]):
-            place = noun.columns.index(noun.table.c.id)
-            statement = select(*noun.columns).where(noun.table.c.project_id == project_id, noun.table.c.id.in_(lot))
-            rows.update((bytes(row[place]), noun.stored(row)) for row in self._database.rows(statement))
-        return Page([rows[spot.id] for spot in kept if spot.id in rows], following)
+        columns = noun.table.c
+        rows: dict[int, Stored[T]] = {}
+        for lot in chunks([spot.seq for spot in kept]):
+            statement = select(*noun.columns).where(columns.project_id == project_id, columns.seq.in_(lot))
+            # The places are told, so no other way to find the rows is to be thought of.
+            statement = statement.with_hint(noun.table, "NOT INDEXED", dialect_name="sqlite")
+            rows.update((row[0], noun.stored(row)) for row in self._database.rows(statement))
+        return Page([rows[spot.seq] for spot in kept if spot.seq in rows], following)
 
 
 def by_time(statement: Select[Any], time: Column[Any], seq: Column[Any], query: Query) -> Select[Any]:
