@@ -176,7 +176,7 @@ def test_pages_of_the_inbox_have_no_gap_however_few_rows_one_looks_at(
     store: HotStore, monkeypatch: pytest.MonkeyPatch, *, newest: bool, look: int
 ) -> None:
     monkeypatch.setattr("trimtab.store.hot.inbox._LOOK", look)
-    monkeypatch.setattr("trimtab.store.hot.inbox._AT_ONCE", 2)
+    monkeypatch.setattr("trimtab.store.hot.inbox._LOTS", 1)
     served = [a.inference(feature=name, version_id="v1") for name in ("answer", "search")]
     store.append([a.arrival(each) for each in served])
     words = []

@@ -15,7 +15,7 @@ from trimtab.store.schema import FEEDBACK, joins
 __all__ = ["Inbox"]
 
 _LOOK = 10_000  # entries of the index looked at for one page; a filter that nothing passes ends it there
-_AT_ONCE = 1_000
+_LOTS = 4  # pages, in the first look; each look goes so many times as far as the one before
 
 
 class Inbox(Lists):
@@ -55,9 +55,9 @@ class Inbox(Lists):
         told = shown.add_columns(joins.c.kind, joins.c.negative)
         found: list[Spot] = []
         end: Spot | None = None
-        looked = 0
+        looked, lot = 0, _LOTS * query.limit
         while looked < look:
-            lot = min(_AT_ONCE, look - looked)
+            lot = min(lot, look - looked)
             near = by_time(told, joins.c.created_at, joins.c.place, msgspec.structs.replace(query, limit=lot))
             rows = self._database.rows(near)
             for at, place, its_kind, its_negative in rows[:lot]:
@@ -65,7 +65,7 @@ class Inbox(Lists):
                     found.append(Spot(int(at), int(place)))
             if len(rows) <= lot or len(found) > query.limit:
                 return found, None
-            looked += lot
             end = Spot(int(rows[lot - 1][0]), int(rows[lot - 1][1]))
+            looked, lot = looked + lot, lot * _LOTS
             query = msgspec.structs.replace(query, after=end.cursor)
         return found, end
