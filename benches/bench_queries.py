@@ -39,6 +39,7 @@ from trimtab.enrich.stage import EnrichStage  # noqa: E402
 from trimtab.ids import new_id  # noqa: E402
 from trimtab.records import Feature, Feedback, Inference, Profile, Redacted  # noqa: E402
 from trimtab.runtime.assemble import open_store  # noqa: E402
+from trimtab.server.auth import mint  # noqa: E402
 from trimtab.store.ports import Arrival, HotStore, Writes  # noqa: E402
 
 DAYS = 30
@@ -273,10 +274,8 @@ def figures(took: list[float]) -> dict[str, float]:
 
 def run(rows: int, requests: int, folder: Path, server: PostgresServer | None) -> dict[str, Any]:
     """Build what is not built yet, and measure."""
-    environ, storage = {}, Storage(path=str(folder))
-    if server is not None:
-        environ["TRIMTAB_STORAGE__URL"] = url = server.database()
-        storage = Storage(path=str(folder), url=url)
+    url = "" if server is None else server.database()
+    environ, storage = {"TRIMTAB_STORAGE__URL": url}, Storage(path=str(folder), url=url)
     built = folder / "built.json"
     folder.mkdir(parents=True, exist_ok=True)
     store = open_store(Settings(storage=storage))
@@ -284,18 +283,24 @@ def run(rows: int, requests: int, folder: Path, server: PostgresServer | None) -
         if server is not None or not built.exists():
             spent = build(store, rows, progress=True)
             built.write_text(json.dumps({"rows": rows, **spent}))
+        key = mint("read", "default", "bench", END, origins=[])
+        store.commit({"default": Writes(keys=[Redacted(key.key, "bench")])})
     finally:
         store.close()
     if server is not None:
-        server.execute("VACUUM ANALYZE", environ["TRIMTAB_STORAGE__URL"])
+        server.execute("VACUUM ANALYZE", url)
     serving = ServerProcess(folder, environ, now=END)
     serving.start()
     try:
-        with httpx.Client(base_url=serving.url, headers=serving.headers("read"), timeout=600) as client:
+        with httpx.Client(
+            base_url=serving.url, headers={"Authorization": f"Bearer {key.secret}"}, timeout=600
+        ) as client:
             measured = Asker(client).measure(requests)
     finally:
         serving.stop()
     size = sum(file.stat().st_size for file in folder.glob("trimtab.db*"))
+    if server is not None:
+        [(size,)] = server.execute("SELECT pg_database_size(current_database())", url)
     return {**json.loads(built.read_text()), "bytes": size, "queries": measured}
 
 

@@ -26,7 +26,7 @@ from trimtab.store.codec import id_bytes
 from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
-from trimtab.store.hot.joining import join_statement
+from trimtab.store.hot.joining import Joining
 from trimtab.store.hot.redaction import RedactionStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
@@ -74,7 +74,8 @@ class Committer:
         self._opinion_gone = self._opinion_statement()
         self._enriching = EnrichingStatements(database)
         self._redaction = RedactionStatements(database)
-        self._join, self._found = self._join_statements()
+        self._joining = Joining(database)
+        self._found = self._found_statement()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
         self._vote = self._vote_statement()
@@ -130,7 +131,7 @@ class Committer:
             (self._once[VERSIONS], _sealed(VERSIONS, project_id, writes.versions)),
             (self._once[CASES], _sealed(CASES, project_id, writes.cases)),
             (self._orphan, (_orphan_row(project_id, *orphan) for orphan in writes.orphans)),
-            (self._join, (_join_row(project_id, *joined) for joined in writes.joined)),
+            (self._joining.statement, self._joining.rows(project_id, writes.joined)),
             (self._found, ((project_id, id_bytes(feedback_id)) for feedback_id, _ in writes.joined)),
             (self._target, _target_rows(project_id, writes)),
             (self._vote, _vote_rows(project_id, writes)),
@@ -199,11 +200,11 @@ class Committer:
         gone = delete(OPINIONS.table).where(*same, later)
         return prepare(gone, self._database.dialect, (*_OPINION_KEY, "created_at", "feedback_id"))
 
-    def _join_statements(self) -> tuple[Prepared, Prepared]:
+    def _found_statement(self) -> Prepared:
         gone = delete(orphans).where(
             orphans.c.project_id == bindparam("project_id"), orphans.c.feedback_id == bindparam("feedback_id")
         )
-        return join_statement(self._database), prepare(gone, self._database.dialect, ("project_id", "feedback_id"))
+        return prepare(gone, self._database.dialect, ("project_id", "feedback_id"))
 
     def _orphan_statement(self) -> Prepared:
         names = ("project_id", "target_kind", "target_key", "feedback_id")
@@ -283,10 +284,6 @@ def _project_row(project_id: str, project: Any) -> list[Any]:
 
 def _orphan_row(project_id: str, feedback_id: str, target: Any) -> tuple[Any, ...]:
     return (project_id, target.kind, target.key, id_bytes(feedback_id))
-
-
-def _join_row(project_id: str, feedback_id: str, inference_id: str) -> tuple[Any, ...]:
-    return (project_id, id_bytes(feedback_id), id_bytes(inference_id))
 
 
 def _target_rows(project_id: str, writes: Writes) -> _Rows:
