@@ -83,9 +83,7 @@ class Lists(Port):
         if query.feature is None and query.version_id is None:
             found += self._spots(by_time(own, FEEDBACK.table.c.created_at, FEEDBACK.table.c.seq, query))
         else:
-            joined = select(joins.c.created_at, joins.c.place, joins.c.feedback_id).where(
-                joins.c.project_id == project_id
-            )
+            joined = select(*_SPOT_OF_JOIN).where(joins.c.project_id == project_id)
             if query.version_id is not None:
                 joined = joined.where(joins.c.version_id == query.version_id)
             for feature in self._features(joins.c.feature, project_id, query):
