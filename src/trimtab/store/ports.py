@@ -238,7 +238,8 @@ class JudgementStore(Protocol):
         The minutes in which `since` and `until` lie count whole. A count of step "all" starts at `since`, every other
         at its own whole minute, hour or day; what there is none of is left out. `group_by` splits by the value of one
         of the groupings in an outcome's `segments`; then only metrics of outcomes are counted, and outcomes without
-        that grouping are not.
+        that grouping are not. Groups are counted by the hour: the hours at both ends count whole, and step "minute"
+        raises `InvalidField`.
 
         Of inferences: `inferences`, `errors`, and `latency_ms`, `input_tokens`, `output_tokens`, `cost_usd` (those that
         have it, and its sum). Of outcomes, in the minute of their inference: `judged`, `negative` (p_bad > 0.5),
