@@ -181,6 +181,7 @@ def test_counts_sums_and_means_are_told_with_their_n(fresh: Live, client: httpx.
         ({"metric": "errors", "step": "hour", "since": "2025-01-01T00:00:00Z"}, "step", "'day'"),
         ({"metric": "negative_rate", "group_by": "shoe-size"}, "group_by", "plan"),
         ({"metric": "errors", "group_by": "plan"}, "group_by", "version"),
+        ({"metric": "negative_rate", "group_by": "plan", "step": "minute"}, "step", "'hour'"),
         ({"metric": "errors", "since": "2026-03-02T00:00:00Z"}, "since", "before"),
     ],
 )

@@ -85,6 +85,8 @@ def series(
     segment = None if group_by in (None, "version") else group_by
     if segment is not None:
         _require_grouping(store, project_id, feature, metric, segment)
+        if step == "minute":
+            raise InvalidField("step: groups are counted by the hour; ask for step 'hour' or 'day'", param="step")
     sums: dict[tuple[datetime, str | None], dict[str, tuple[int, float]]] = {}
     for each in store.counts(
         project_id,
