@@ -30,6 +30,7 @@ SAMPLE = {
     "monitor": "no-such",
     "silence_id": "x",
     "topic_id": "x",
+    "inference_id": "x",
     "user_id": "nobody",
     "session_id": "none",
 }

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from trimtab.clock import to_micros
 from trimtab.records import (
     ApiKey,
     Arm,
@@ -68,10 +69,15 @@ __all__ = [
     "VersionSummary",
     "Vote",
     "Writes",
+    "cursor_behind",
+    "cut_cursor",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_SEQ_BITS = 63
+_BEFORE_ALL = 1 << 62  # added to a time, which may lie before 1970: a cursor is never negative
 
 
 class Stored(NamedTuple, Generic[T]):
@@ -407,3 +413,13 @@ class Writes(Struct, kw_only=True):
     topic_runs: list[TopicRun] = []
     topic_places: list[TopicPlace] = []  # by feature and topic
     topics_forgotten: list[str] = []  # topic ids: they and their places go
+
+
+def cursor_behind(created_at: datetime, seq: int) -> int:
+    """Return the cursor behind a row of a list that is in the order of (`created_at`, arrival)."""
+    return ((to_micros(created_at) + _BEFORE_ALL) << _SEQ_BITS) | seq
+
+
+def cut_cursor(cursor: int) -> tuple[int, int]:
+    """Return the time, in microseconds, and the `seq` that a cursor of `cursor_behind` was made of."""
+    return (cursor >> _SEQ_BITS) - _BEFORE_ALL, cursor & ((1 << _SEQ_BITS) - 1)

@@ -24,6 +24,7 @@ from trimtab.records import (
     Correction,
     Feature,
     Feedback,
+    FeedbackKind,
     Incident,
     Inference,
     Monitor,
@@ -149,14 +150,28 @@ class EventStore(Protocol):
         ...
 
     def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
+        """Return one page of inferences.
+
+        In the order of arrival; where the query names a feature, version or time in that of (`created_at`, arrival).
+        """
         ...
 
     def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback.
+        """Return one page of feedback, in an order as that of inferences.
 
         `query.feature` matches the feedback's own or its joined inference's feature, `query.version_id` the joined
         inference's version.
+        """
+        ...
+
+    def inbox(
+        self, project_id: str, query: Query, *, kind: FeedbackKind | None = None, negative: bool | None = None
+    ) -> Page[Feedback]:
+        """Return one page of joined feedback that a person should read, in the order of (`created_at`, arrival).
+
+        That is what has words (but for edits, which are what somebody did) or calls the answer bad; nothing that takes
+        back, nothing of judges. Feature and version are the joined inference's. `negative` asks for what calls it bad,
+        or for the rest. With `kind` or `negative` a page may end early, with a `next`, where few of many rows match.
         """
         ...
 

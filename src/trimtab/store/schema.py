@@ -250,6 +250,12 @@ Index(
     *(INFERENCES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id")),
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
+Index(
+    "feedback_feature",  # most feedback names its answer and leaves the feature to it
+    *(FEEDBACK.table.c[name] for name in ("project_id", "feature", "created_at")),
+    sqlite_where=FEEDBACK.table.c.feature.is_not(None),
+    postgresql_where=FEEDBACK.table.c.feature.is_not(None),
+)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
 Index(
     "outcomes_voter",
@@ -281,8 +287,26 @@ joins = _derived(
     _part("project_id"),
     _part("feedback_id", LargeBinary(16)),
     Column("inference_id", LargeBinary(16), nullable=False),
+    # What lists look for, copied from both rows when they are joined: no list then reads what it does not show.
+    Column("feature", Text()),
+    Column("version_id", Text()),
+    Column("created_at", BigInteger()),
+    Column("place", BigInteger()),
+    Column("kind", Text()),
+    Column("negative", Boolean(), nullable=False),
+    Column("readable", Boolean(), nullable=False),
 )
 Index("joins_inference", joins.c.project_id, joins.c.inference_id)
+_LISTED = (joins.c.created_at, joins.c.place)
+_SHOWN: Any = {"sqlite_where": joins.c.readable.is_(True), "postgresql_where": joins.c.readable.is_(True)}
+Index("joins_feature", joins.c.project_id, joins.c.feature, *_LISTED)
+Index("joins_version", joins.c.project_id, joins.c.feature, joins.c.version_id, *_LISTED)
+Index("inbox_feature", joins.c.project_id, joins.c.feature, *_LISTED, joins.c.kind, joins.c.negative, **_SHOWN)
+Index(
+    "inbox_version",
+    *(joins.c[name] for name in ("project_id", "feature", "version_id", "created_at", "place", "kind", "negative")),
+    **_SHOWN,
+)
 aims = _derived(
     "aims",
     _part("project_id"),

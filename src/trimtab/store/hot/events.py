@@ -1,4 +1,4 @@
-"""Events: what people and models said, appended in bulk and read in order of arrival, by id and by page."""
+"""Events: what people and models said, appended in bulk and read in order of arrival and by id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import compress
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import exists, func, select
 
 from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
@@ -18,9 +18,9 @@ from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, holes, prepare
-from trimtab.store.hot.page import Port, after, chunks, paged, within
-from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
-from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
+from trimtab.store.hot.page import Port, after, chunks, within
+from trimtab.store.ports import Arrival, Exposure, Stored
+from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
 __all__ = ["Events"]
 
@@ -91,27 +91,6 @@ class Events(Port):
         """Return those of the feedback events that are stored, by id."""
         return {record.id: record for record in self._by_ids(FEEDBACK, project_id, feedback_ids)}
 
-    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
-        columns = INFERENCES.table.c
-        conditions = []
-        if query.feature is not None:
-            conditions.append(columns.feature == query.feature)
-        if query.version_id is not None:
-            conditions.append(columns.version_id == query.version_id)
-        return paged(self._database, INFERENCES, project_id, query, *conditions)
-
-    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback."""
-        columns = FEEDBACK.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if query.feature is not None:
-            joined = _joined(INFERENCES.table.c.feature == query.feature)
-            conditions.append(or_(columns.feature == query.feature, joined))
-        if query.version_id is not None:
-            conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
-        return paged(self._database, FEEDBACK, project_id, query, *conditions)
-
     def sample(
         self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
     ) -> list[Inference]:
@@ -180,11 +159,3 @@ def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
     row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
     row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
     return row
-
-
-def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return whether the feedback of the outer query is joined to an inference of which the condition holds."""
-    outer, inner = FEEDBACK.table.c, INFERENCES.table.c
-    own = and_(joins.c.project_id == outer.project_id, joins.c.feedback_id == outer.id)
-    target = and_(inner.project_id == joins.c.project_id, inner.id == joins.c.inference_id)
-    return exists().where(own, target, condition)

@@ -11,6 +11,7 @@ from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.events import Events
+from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.purge import Purges
@@ -21,7 +22,9 @@ from trimtab.store.schema import probe
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics):
+class SqlHotStore(
+    Events, Inbox, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics
+):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

@@ -27,6 +27,7 @@ from trimtab.store.hot.aside import AsideStatements
 from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
+from trimtab.store.hot.joining import Joining
 from trimtab.store.hot.redaction import RedactionStatements
 from trimtab.store.hot.topics import TopicStatements
 from trimtab.store.ports import Switch, Writes
@@ -82,7 +83,8 @@ class Committer:
         self._redaction = RedactionStatements(database)
         self._asides = AsideStatements(database)
         self._topics = TopicStatements(database)
-        self._join, self._found = self._join_statements()
+        self._joining = Joining(database)
+        self._found = self._found_statement()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
         self._vote = self._vote_statement()
@@ -139,7 +141,7 @@ class Committer:
             (self._once[VERSIONS], _sealed(VERSIONS, project_id, writes.versions)),
             (self._once[CASES], _sealed(CASES, project_id, writes.cases)),
             (self._orphan, (_orphan_row(project_id, *orphan) for orphan in writes.orphans)),
-            (self._join, (_join_row(project_id, *joined) for joined in writes.joined)),
+            (self._joining.statement, self._joining.rows(project_id, writes.joined)),
             (self._found, ((project_id, id_bytes(feedback_id)) for feedback_id, _ in writes.joined)),
             (self._target, _target_rows(project_id, writes)),
             (self._vote, _vote_rows(project_id, writes)),
@@ -220,17 +222,11 @@ class Committer:
         gone = delete(OPINIONS.table).where(*same, later)
         return prepare(gone, self._database.dialect, (*_OPINION_KEY, "created_at", "feedback_id"))
 
-    def _join_statements(self) -> tuple[Prepared, Prepared]:
-        names = ("project_id", "feedback_id", "inference_id")
-        new = self._database.insert(joins).values(holes(names))
-        statement = new.on_conflict_do_update(
-            index_elements=list(joins.primary_key.columns), set_={"inference_id": new.excluded.inference_id}
-        )
+    def _found_statement(self) -> Prepared:
         gone = delete(orphans).where(
             orphans.c.project_id == bindparam("project_id"), orphans.c.feedback_id == bindparam("feedback_id")
         )
-        dialect = self._database.dialect
-        return prepare(statement, dialect, names), prepare(gone, dialect, ("project_id", "feedback_id"))
+        return prepare(gone, self._database.dialect, ("project_id", "feedback_id"))
 
     def _orphan_statement(self) -> Prepared:
         names = ("project_id", "target_kind", "target_key", "feedback_id")
@@ -310,10 +306,6 @@ def _project_row(project_id: str, project: Any) -> list[Any]:
 
 def _orphan_row(project_id: str, feedback_id: str, target: Any) -> tuple[Any, ...]:
     return (project_id, target.kind, target.key, id_bytes(feedback_id))
-
-
-def _join_row(project_id: str, feedback_id: str, inference_id: str) -> tuple[Any, ...]:
-    return (project_id, id_bytes(feedback_id), id_bytes(inference_id))
 
 
 def _target_rows(project_id: str, writes: Writes) -> _Rows:

@@ -6,6 +6,7 @@ from alembic import op
 from sqlalchemy import text as sql
 
 from trimtab.store.migrations.counting import count_all
+from trimtab.store.migrations.listing import list_all
 from trimtab.store.migrations.parts import blob, derived, flag, number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
@@ -20,6 +21,7 @@ def upgrade() -> None:
     _purges()
     _set_aside()
     _topics()
+    list_all()
 
 
 def _set_aside() -> None:
