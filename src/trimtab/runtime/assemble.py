@@ -183,7 +183,7 @@ def assemble(
         playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
-        spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
+        spaces, meaning = _meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         return Engine(
@@ -208,7 +208,6 @@ def assemble(
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                _topics(settings, store, vectors, redactor, undo, inline=inline_runs),
                 *_keeping(settings, store, vectors, undo, inline=inline_runs),
             ],
             closing=undo.pop_all(),
@@ -232,16 +231,22 @@ def _open_vectors(settings: Settings) -> VectorStore:
 
 
 def _meaning(
-    settings: Settings, store: HotStore, vectors: VectorStore, undo: contextlib.ExitStack, *, inline: bool
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    redactor: Redactors,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
 ) -> tuple[SpaceStage | None, list[Stage]]:
-    """Return the stages that turn texts into vectors, where there are any."""
+    """Return the stages that turn texts into vectors, where there are any, and the one that finds topics."""
     if settings.embedding.kind == "none":
-        return None, []
+        return None, [_topics(settings, store, None, redactor, undo, inline=inline)]
     spaces = SpaceStage(store, settings.embedding, Path(settings.storage.path) / SPACES, inline=inline)
     undo.callback(spaces.close)
     vectorise = VectoriseStage(store, vectors, spaces, inline=inline)
     undo.callback(vectorise.close)
-    return spaces, [spaces, vectorise]
+    return spaces, [spaces, vectorise, _topics(settings, store, vectors, redactor, undo, inline=inline)]
 
 
 def _keeping(
@@ -265,7 +270,7 @@ def _keeping(
 def _topics(
     settings: Settings,
     store: HotStore,
-    vectors: VectorStore,
+    vectors: VectorStore | None,
     redactor: Redactors,
     undo: contextlib.ExitStack,
     *,
@@ -274,7 +279,7 @@ def _topics(
     """Return the stage that finds what people keep saying; it goes without vectors where none are made."""
     stage = TopicStage(
         store,
-        vectors if settings.embedding.kind != "none" else None,
+        vectors,
         redactor,
         settings.topics,
         namer=Namer(settings.runner, settings.topics.name_model) if settings.topics.name_model else None,
