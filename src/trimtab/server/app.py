@@ -19,7 +19,19 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    datasets,
+    events,
+    features,
+    keys,
+    loop,
+    operations,
+    outcomes,
+    redaction,
+    search,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -34,6 +46,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *outcomes.ROUTES,
     *search.ROUTES,
     *loop.ROUTES,
+    *datasets.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,

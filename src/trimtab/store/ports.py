@@ -22,6 +22,7 @@ from trimtab.records import (
     Change,
     ChangeState,
     Correction,
+    Dataset,
     Feature,
     Feedback,
     Incident,
@@ -60,6 +61,7 @@ __all__ = [
     "Arrival",
     "Backfill",
     "CatalogStore",
+    "DatasetStore",
     "EventStore",
     "Exposure",
     "HotStore",
@@ -331,6 +333,18 @@ class LoopStore(Protocol):
         ...
 
 
+class DatasetStore(Protocol):
+    """What training sets were made."""
+
+    def dataset(self, project_id: str, dataset_id: str) -> Dataset | None:
+        """Return one dataset, a deleted one too."""
+        ...
+
+    def datasets(self, project_id: str, query: Query) -> Page[Dataset]:
+        """Return one page of the datasets that are not deleted; feature and version of the query say nothing here."""
+        ...
+
+
 class RedactionStore(Protocol):
     """What projects want redacted, and which rows were cleaned by what."""
 
@@ -361,7 +375,7 @@ class RedactionStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, DatasetStore, RedactionStore, Protocol):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:
