@@ -21,7 +21,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 _MOST_NAMES = 100
 
-Names = Annotated[list[Name], Meta(max_length=_MOST_NAMES)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=_MOST_NAMES)]
 Share = Annotated[float, Meta(ge=0, le=0.5)]
 
 
@@ -35,13 +35,16 @@ class DatasetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     kind: DatasetKind
     format: DatasetFormat = "trl"
-    features: Names = []
-    version_ids: Names = []
+    features: Names = ()
+    version_ids: Names = ()
     since: Time | None = None
     until: Time | None = None
     min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
     segments: Annotated[dict[Name, Text], Meta(max_length=20)] = {}
-    sources: Annotated[list[Literal["user", "reviewer"]], Meta(min_length=1, max_length=2)] = ["user", "reviewer"]
+    sources: Annotated[tuple[Literal["user", "reviewer"], ...], Meta(min_length=1, max_length=2)] = (
+        "reviewer",
+        "user",
+    )
     validation_share: Share = 0.1
     test_share: Share = 0.1
     seed: Name = "trimtab"
@@ -68,8 +71,8 @@ def checked(request: DatasetRequest) -> DatasetRequest:
         raise InvalidField("until: expected a time after `since`, got one that is not", param="until")
     return msgspec.structs.replace(
         request,
-        features=sorted(set(request.features)),
-        version_ids=sorted(set(request.version_ids)),
-        sources=sorted(set(request.sources)),
+        features=tuple(sorted(set(request.features))),
+        version_ids=tuple(sorted(set(request.version_ids))),
+        sources=tuple(sorted(set(request.sources))),
         segments=dict(sorted(request.segments.items())),
     )
