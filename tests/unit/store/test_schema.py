@@ -38,6 +38,7 @@ NOT_STORED = {
     "CaseResult",
     "Chunk",
     "Correction",
+    "DatasetFile",
     "Evidence",
     "Exemplar",
     "GateReport",

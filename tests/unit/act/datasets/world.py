@@ -25,22 +25,8 @@ START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 NOW = START + timedelta(days=40)
 PROJECT = "default"
 THINGS = [
-    "lamp",
-    "kettle",
-    "rug",
-    "desk",
-    "clock",
-    "chair",
-    "shelf",
-    "mirror",
-    "sofa",
-    "bowl",
-    "plate",
-    "cup",
-    "spoon",
-    "fork",
-    "knife",
-    "towel",
+    *("lamp", "kettle", "rug", "desk", "clock", "chair", "shelf", "mirror"),
+    *("sofa", "bowl", "plate", "cup", "spoon", "fork", "knife", "towel"),
 ]
 
 
