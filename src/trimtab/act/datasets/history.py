@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from trimtab.act.datasets.order import newest_first
 from trimtab.act.datasets.request import DatasetRequest
 from trimtab.act.datasets.rule import Told, Word
 from trimtab.act.datasets.source import Look, is_within
@@ -40,7 +41,7 @@ class LakeSource:
             answer = running.wait()
         try:
             with answer.path.open("rb") as lines:
-                rows = map(msgspec.json.decode, lines)
+                rows = map(msgspec.json.decode, newest_first(lines, folder))
                 for _, group in groupby(rows, key=lambda row: row["inference_id"]):
                     told = _assembled(list(group))
                     if is_within(told, request):
@@ -85,6 +86,7 @@ def _assembled(rows: list[dict[str, Any]]) -> Told:
         )
         for row in rows
     ]
+    words.sort(key=lambda word: (word.said_us, word.feedback_id))
     return Told(
         inference_id=first["inference_id"],
         feature=first["feature"],

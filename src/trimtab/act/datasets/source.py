@@ -6,15 +6,13 @@ them in memory.
 
 from __future__ import annotations
 
-import heapq
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from trimtab.act.datasets.order import newest_first
 from trimtab.act.datasets.request import DatasetRequest
 from trimtab.act.datasets.rule import Told, Word
 from trimtab.clock import to_micros
@@ -24,7 +22,6 @@ from trimtab.store.ports import EventStore, JudgementStore
 __all__ = ["HotSource", "HotWords", "Look", "Source", "is_within"]
 
 _PAGE = 2000
-_RUN = 20_000
 
 Look = Callable[[str, int], None]
 """Told what is being done and how many rows of it are done so far; may raise to end it."""
@@ -65,21 +62,9 @@ class HotSource:
         self._reached = 0
 
     def told(self, project_id: str, request: DatasetRequest, folder: Path, look: Look) -> Iterator[Told]:
-        """Read all feedback, assemble each answer once, merge sorted runs."""
-        runs: list[Path] = []
-        held: list[Told] = []
-        for told in self._unsorted(project_id, request, look):
-            held.append(told)
-            if len(held) >= _RUN:
-                runs.append(_written(held, folder))
-                held = []
-        held.sort(key=_newest_first, reverse=True)
-        with ExitStack() as stack:
-            files = [stack.enter_context(path.open("rb")) for path in runs]
-            parts: list[Iterable[Told]] = [map(_told.decode, file) for file in files]
-            yield from heapq.merge(*parts, held, key=_newest_first, reverse=True)
-        for path in runs:
-            path.unlink()
+        """Read all feedback, assemble each answer once, sort."""
+        lines = (msgspec.json.encode(told) + b"\n" for told in self._unsorted(project_id, request, look))
+        yield from map(_told.decode, newest_first(lines, folder))
 
     def facts(self, project_id: str, request: DatasetRequest) -> dict[str, Any]:  # noqa: ARG002  as the lake's
         """Return the place up to which feedback was read."""
@@ -172,15 +157,3 @@ def is_within(told: Told, request: DatasetRequest) -> bool:
     if request.min_confidence > 0 and (told.confidence or 0.0) < request.min_confidence:
         return False
     return all(told.segments.get(key) == value for key, value in request.segments.items())
-
-
-def _newest_first(told: Told) -> tuple[int, str]:
-    return (told.created_us, told.inference_id)
-
-
-def _written(held: list[Told], folder: Path) -> Path:
-    held.sort(key=_newest_first, reverse=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".run", delete=False) as out:
-        for told in held:
-            out.write(msgspec.json.encode(told) + b"\n")
-    return Path(out.name)
