@@ -17,14 +17,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PERMUTATIONS", "THRESHOLD", "Sketcher", "like_any", "repeats"]
+__all__ = ["BANDS", "PERMUTATIONS", "THRESHOLD", "Sketcher", "banded", "like_any", "repeats"]
 
 PERMUTATIONS = 128
 THRESHOLD = 0.8
 """Two texts whose estimated likeness is at least this count as the same."""
 
-_BANDS = 16
-_PLACES = PERMUTATIONS // _BANDS
+BANDS = 16
+_PLACES = PERMUTATIONS // BANDS
 _SHINGLE = 3
 _WORD = re.compile(r"\w+")
 _LONG_WORD = 16  # more characters a word than this: a script without blanks
@@ -33,6 +33,7 @@ _LOT = 256
 _PAIRS = 1 << 16
 
 Sketches = NDArray[np.uint32]
+Bands = NDArray[np.uint64]
 _U64 = np.uint64
 
 
@@ -41,9 +42,9 @@ class Sketcher:
 
     def __init__(self) -> None:
         dice = np.random.Generator(np.random.PCG64(20260101))
-        self._factors = dice.integers(0, 2**63, PERMUTATIONS, dtype=np.uint64) * _U64(2) + _U64(1)
-        self._terms = dice.integers(0, 2**64, PERMUTATIONS, dtype=np.uint64)
-        self._known: dict[str, int] = {}
+        self._factors = dice.integers(0, 2**31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+        self._terms = dice.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)
+        self._known = _Words()
 
     def sketch(self, texts: Sequence[str]) -> Sketches:
         """Return one sketch a text, shape (texts, 128)."""
@@ -55,9 +56,13 @@ class Sketcher:
 
     def _reduce(self, lot: Sequence[NDArray[np.uint64]], into: Sketches) -> None:
         starts = np.cumsum([0, *(len(each) for each in lot[:-1])])
-        every = np.concatenate(lot)
-        for place in range(PERMUTATIONS):
-            hashed = (every * self._factors[place] + self._terms[place]) >> _U64(32)
+        every = (np.concatenate(lot) >> _U64(32)).astype(np.uint32)
+        hashed = np.empty_like(every)
+        for place in range(
+            PERMUTATIONS
+        ):  # an odd factor modulo 2^32 is a permutation; 32 bits are what machines do fast
+            np.multiply(every, self._factors[place], out=hashed)
+            np.add(hashed, self._terms[place], out=hashed)
             into[:, place] = np.minimum.reduceat(hashed, starts)
 
     def _shingles(self, text: str) -> NDArray[np.uint64]:
@@ -65,38 +70,51 @@ class Sketcher:
         words: Sequence[str] = _WORD.findall(folded)
         if len(words) * _LONG_WORD < len(folded):
             words = folded
-        hashes = np.fromiter(map(self._word, words), dtype=np.uint64, count=len(words))
+        hashes = np.fromiter(map(self._known.__getitem__, words), dtype=np.uint64, count=len(words))
         if len(hashes) < _SHINGLE:
             return _mixed(np.array([sum(int(each) * (place + 3) for place, each in enumerate(hashes))], np.uint64))
         runs = hashes[:-2] * _U64(0x9E3779B97F4A7C15) + hashes[1:-1] * _U64(0xC2B2AE3D27D4EB4F) + hashes[2:]
         return _mixed(runs)
 
-    def _word(self, word: str) -> int:
-        found = self._known.get(word)
-        if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[word] = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+
+class _Words(dict[str, int]):
+    """The hashes of words, each reckoned once while it is remembered."""
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        found = self[word] = zlib.crc32(word.encode("utf-8", "surrogatepass"))
         return found
 
 
-def repeats(sketches: Sketches, groups: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def banded(sketches: Sketches) -> Bands:
+    """Return one key for each band of each sketch, shape (sketches, 16): where two keys agree, the bands do."""
+    found = np.empty((len(sketches), BANDS), dtype=np.uint64)
+    for band in range(BANDS):
+        keys = np.zeros(len(sketches), dtype=np.uint64)
+        for place in range(band * _PLACES, (band + 1) * _PLACES):
+            keys = _mixed(keys + sketches[:, place].astype(np.uint64))
+        found[:, band] = keys
+    return found
+
+
+def repeats(sketches: Sketches, bands: Bands, groups: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return by row whether an earlier row of the same group says nearly the same.
 
-    Likeness is passed on: of a chain of near texts the first stays. `sketches` may lie on disk (a memory map).
+    Likeness is passed on: of a chain of near texts the first stays. `sketches` and `bands` may lie on disk (a memory
+    map); of the sketches only those are read whose bands agree.
     """
     found = np.zeros(len(sketches), dtype=np.bool_)
-    for band in range(_BANDS):
-        keys = _band(sketches, band) ^ (groups.astype(np.uint64) * _U64(0x165667B19E3779F9))
+    salt = groups.astype(np.uint64) * _U64(0x165667B19E3779F9)
+    for band in range(BANDS):
+        keys = bands[:, band] ^ salt
         order = np.argsort(keys, kind="stable")
         ranked = keys[order]
-        same = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
+        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+        same = np.flatnonzero(~is_first)
         if not len(same):
             continue
-        heads = np.zeros(len(ranked), dtype=np.int64)
-        firsts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-        heads[firsts] = firsts
-        heads = np.maximum.accumulate(heads)
+        heads = np.maximum.accumulate(np.where(is_first, np.arange(len(ranked)), 0))
         later = order[same]
         # Each is compared with the first of its kind and with the one just before it.
         for earlier in (order[heads[same]], order[same - 1]):
@@ -104,15 +122,15 @@ def repeats(sketches: Sketches, groups: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return found
 
 
-def like_any(sketches: Sketches, known: Sketches) -> NDArray[np.bool_]:
+def like_any(sketches: Sketches, bands: Bands, known: Sketches, known_bands: Bands) -> NDArray[np.bool_]:
     """Return by row whether it says nearly the same as one of `known`, a few thousand sketches at most."""
     found = np.zeros(len(sketches), dtype=np.bool_)
-    if not len(known) or not len(sketches):
+    if not len(known):
         return found
-    for band in range(_BANDS):
-        keys, others = _band(sketches, band), _band(known, band)
-        for row in np.flatnonzero(np.isin(keys, others) & ~found):
-            near = known[others == keys[row]]
+    for band in range(BANDS):
+        others = known_bands[:, band]
+        for row in np.flatnonzero(np.isin(bands[:, band], others) & ~found):
+            near = known[others == bands[row, band]]
             found[row] = bool(((near == sketches[row]).mean(axis=1) >= THRESHOLD).any())
     return found
 
@@ -123,14 +141,6 @@ def _alike(sketches: Sketches, left: NDArray[np.int64], right: NDArray[np.int64]
         for start in range(0, len(left), _PAIRS)
     ]
     return np.concatenate(parts)
-
-
-def _band(sketches: Sketches, band: int) -> NDArray[np.uint64]:
-    """Return one key a row for the places of a band."""
-    keys = np.zeros(len(sketches), dtype=np.uint64)
-    for place in range(band * _PLACES, (band + 1) * _PLACES):
-        keys = _mixed(keys + sketches[:, place].astype(np.uint64))
-    return keys
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ from trimtab.act.datasets.request import DatasetRequest
 from trimtab.act.datasets.rule import Row
 from trimtab.act.datasets.wording import prompt_of
 from trimtab.records import Case
-from trimtab.stats.minhash import PERMUTATIONS, Sketcher, like_any, repeats
+from trimtab.stats.minhash import BANDS, PERMUTATIONS, Sketcher, banded, like_any, repeats
 
 __all__ = ["SPLITS", "Sieve", "Split", "Verdict"]
 
@@ -47,9 +47,11 @@ class Sieve:
         self._sketcher = Sketcher()
         self._spool: BinaryIO = (folder / "rows.spool").open("w+b")
         self._signs: BinaryIO = (folder / "sketches.spool").open("w+b")
+        self._bands: BinaryIO = (folder / "bands.spool").open("w+b")
         prompts = [words for case in cases if (words := _words(prompt_of(case.input)))]
         self._case_prompts = {_digest(words) for words in prompts}
         self._case_sketches = self._sketcher.sketch(prompts)
+        self._case_bands = banded(self._case_sketches)
         self._waiting: list[Row] = []
         self._seen: set[bytes] = set()
         self._days = array("i")
@@ -63,6 +65,7 @@ class Sieve:
     def __exit__(self, *_: object) -> None:
         self._spool.close()
         self._signs.close()
+        self._bands.close()
 
     def add(self, row: Row) -> None:
         """Take one row, older than those before or of the same answer."""
@@ -87,8 +90,10 @@ class Sieve:
         if count == 0:
             return Verdict(splits, left_out, None)
         self._signs.flush()
+        self._bands.flush()
         sketches = np.memmap(self._signs.name, dtype=np.uint32, mode="r", shape=(count, PERMUTATIONS))
-        again = repeats(sketches, np.frombuffer(bytes(self._groups), dtype=np.uint8))
+        bands = np.memmap(self._bands.name, dtype=np.uint64, mode="r", shape=(count, BANDS))
+        again = repeats(sketches, bands, np.frombuffer(bytes(self._groups), dtype=np.uint8))
         left_out["near_duplicate"] += int(again.sum())
         days, people = np.array(self._days, dtype=np.int64), np.array(self._people, dtype=np.uint64)
         cut = _cut(days[~again], self._request.test_share)
@@ -106,16 +111,23 @@ class Sieve:
         if not lot:
             return
         prompts = [_words(row.prompt) for row in lot]
-        sketches = self._sketcher.sketch(prompts)
-        golden = like_any(sketches, self._case_sketches)
+        sketches = bands = None
+        golden = np.zeros(len(lot), dtype=np.bool_)
+        judged = self._request.kind == "kto"  # an answer is judged: the same question may have several
+        if len(self._case_sketches) or not judged:
+            sketches = self._sketcher.sketch(prompts)
+            bands = banded(sketches)
+            golden = like_any(sketches, bands, self._case_sketches, self._case_bands)
         fates = [self._fate(row, words, bool(near)) for row, words, near in zip(lot, prompts, golden, strict=True)]
         kept = [place for place, fate in enumerate(fates) if fate is None]
         self.left_out.update(fate for fate in fates if fate is not None)
-        if self._request.kind == "kto" and kept:  # an answer is judged: the same question may have several
-            said = [f"{prompts[place]}\n{lot[place].chosen}" for place in kept]
-            self._signs.write(self._sketcher.sketch(said).tobytes())
+        if judged or sketches is None or bands is None:
+            sketches = self._sketcher.sketch([f"{prompts[place]}\n{lot[place].chosen}" for place in kept])
+            bands = banded(sketches)
         else:
-            self._signs.write(sketches[kept].tobytes())
+            sketches, bands = sketches[kept], bands[kept]
+        self._signs.write(sketches.tobytes())
+        self._bands.write(bands.tobytes())
         for place in kept:
             row = lot[place]
             self._spool.write(msgspec.json.encode(row) + b"\n")

@@ -43,8 +43,8 @@ def write_parquet(path: Path, columns: Mapping[str, Kind], rows: Iterable[Sequen
             write_deltalake(place, _table(columns, []), mode="append")
         query = QueryBuilder({"datafusion.execution.target_partitions": "1"})
         query.register("told", DeltaTable(place))
-        _run(query, f"COPY (SELECT * FROM told) TO '{_quoted(f'{scratch}/whole')}' STORED AS PARQUET")
-        Path(f"{scratch}/whole").replace(path)
+        _run(query, f"COPY (SELECT * FROM told) TO '{_quoted(f'{scratch}/whole.parquet')}' STORED AS PARQUET")
+        Path(f"{scratch}/whole.parquet").replace(path)
     return count
 
 
@@ -58,12 +58,12 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
         query = QueryBuilder({"datafusion.execution.target_partitions": "1"})
         try:
             _run(query, f"CREATE EXTERNAL TABLE told STORED AS PARQUET LOCATION '{_quoted(str(path.absolute()))}'")
-            _run(query, f"COPY (SELECT * FROM told) TO '{_quoted(str(scratch / 'rows'))}' STORED AS JSON")
+            _run(query, f"COPY (SELECT * FROM told) TO '{_quoted(str(scratch / 'rows.json'))}' STORED AS JSON")
         except (DeltaError, OSError, ValueError) as error:
             raise UnreadableFile(
                 f"expected a Parquet file, got {str(path)!r}: {' '.join(str(error).split())[:200]}", param="file"
             ) from error
-        with (scratch / "rows").open("rb") as lines:
+        with (scratch / "rows.json").open("rb") as lines:
             yield from map(msgspec.json.decode, lines)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
