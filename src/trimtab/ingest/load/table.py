@@ -110,6 +110,8 @@ def _delimited(path: Path, file: io.BufferedReader, reached: Reached) -> Iterato
             f"expected cells separated by {delimiter!r} in {str(path)!r}, at line {reader.line_num}: {error}",
             param="file",
         ) from error
+    finally:
+        text.detach()  # who opened the file closes it
 
 
 def _size(file: io.BufferedReader) -> int:
