@@ -165,12 +165,24 @@ class DatasetDesk:
                 project_id, record, request = self._orders[0]
             done = self._built(project_id, record, request)
             with self._lock:
-                self._write(project_id, done)
-                if done.state == "done":
-                    for owner, gone in self._meanwhile:
-                        if owner == project_id:
-                            self._freed(project_id, self._found(project_id, done.id), gone)
+                try:
+                    self._write(project_id, self._without_erased(project_id, done))
+                except TrimtabError as error:  # the store fails: the next start gives the order up
+                    self._log.error("dataset not recorded", dataset=record.id, error=error.message)
                 self._orders.popleft()
+
+    def _without_erased(self, project_id: str, record: Dataset) -> Dataset:
+        """Free a set just built of who was erased meanwhile, before anybody can see it."""
+        for owner, gone in self._meanwhile:
+            if owner == project_id and record.state == "done":
+                try:
+                    record, _ = self._revised(record, gone)
+                except TrimtabError as error:
+                    shutil.rmtree(self._storage / FOLDER / record.id, ignore_errors=True)
+                    return self._failed(msgspec.structs.replace(record, files=[], path=""), error.message)
+        if record.path:
+            _tidied(self._storage / FOLDER / record.id, {self._storage / record.path})
+        return record
 
     def _built(self, project_id: str, record: Dataset, request: DatasetRequest) -> Dataset:
         path = f"{FOLDER}/{record.id}/1"
@@ -195,7 +207,16 @@ class DatasetDesk:
     def _freed(self, project_id: str, record: Dataset, gone: Gone) -> int:
         """Revise one finished set; return how many rows went."""
         folder = self._storage / record.path
-        _tidied(folder.parent, {folder})
+        _tidied(folder.parent, {folder})  # what an erasure that was killed left
+        fresh, removed = self._revised(record, gone)
+        if removed:
+            self._write(project_id, fresh)
+            shutil.rmtree(folder)
+        return removed
+
+    def _revised(self, record: Dataset, gone: Gone) -> tuple[Dataset, int]:
+        """Write what stays of a set beside it; return the record to be, and how many rows went."""
+        folder = self._storage / record.path
         path = f"{FOLDER}/{record.id}/{int(folder.name) + 1}"
         now = self._clock.now()
         try:
@@ -203,12 +224,10 @@ class DatasetDesk:
         except OSError as error:
             raise Unavailable(f"cannot revise dataset {record.id!r}: {error.strerror or error}") from error
         if made is None:
-            return 0
+            return record, 0
         built, removed = made
         fresh = msgspec.structs.replace(record, revised_at=now, erased=record.erased + removed)
-        self._write(project_id, _finished(fresh, built, path))
-        shutil.rmtree(folder)
-        return removed
+        return _finished(fresh, built, path), removed
 
     def _failed(self, record: Dataset, reason: str) -> Dataset:
         return msgspec.structs.replace(record, state="failed", error=reason[:2000], finished_at=self._clock.now())
