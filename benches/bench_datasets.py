@@ -5,8 +5,8 @@ Run: `PYTHONPATH=src python benches/bench_datasets.py [--rows 2000000] [--out FI
 A lake is filled with answers of about one kilobyte over 30 days; a fifth of them got a word, of which a fifth are
 corrections, the others thumbs. One question in ten is a small variation of an earlier one, so that there is something
 to find. `build_s` is the whole way: query in a process of its own, rules, golden cases, exact and near repeats, split,
-files, lineage, manifest, all synced. `peak_mb` is the most memory of this process so far; the query's has a ceiling of
-its own (`lake.query_bytes`).
+files, lineage, manifest, all synced; `cpu_s` is the processors' time for it, the query's included. `peak_mb` is the most
+memory of this process so far; the query's has a ceiling of its own (`lake.query_bytes`).
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ def fill(folder: Path, count: int) -> None:
     lake.close()
 
 
+def cpu() -> float:
+    """Return the seconds of processor time that this process and its ended children have used."""
+    return sum(sum(resource.getrusage(whose)[:2]) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
 def measured(folder: Path, lake: DeltaLake, kind: DatasetKind) -> dict[str, float]:
     """Build one set and return what it cost."""
     dice = random.Random(3)
@@ -106,7 +111,7 @@ def measured(folder: Path, lake: DeltaLake, kind: DatasetKind) -> dict[str, floa
     given = Given(project_id="default", cases=cases, changes={}, rules="bench", now=SystemClock().now())
     source = LakeSource(SpawnedQuery(lake, Lake()), dict)
     steps: dict[str, float] = {}
-    began = time.perf_counter()
+    began, used = time.perf_counter(), cpu()
 
     def look(what: str, _done: int) -> None:
         steps.setdefault(what, time.perf_counter() - began)
@@ -115,6 +120,7 @@ def measured(folder: Path, lake: DeltaLake, kind: DatasetKind) -> dict[str, floa
     taken = time.perf_counter() - began
     return {
         f"{kind}_build_s": taken,
+        f"{kind}_cpu_s": cpu() - used,
         f"{kind}_query_s": steps.get("choosing rows", taken) - steps["asking the lake"],
         f"{kind}_rows": float(sum(built.rows.values())),
         f"{kind}_near_duplicates": float(built.left_out.get("near_duplicate", 0)),

@@ -16,18 +16,15 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    written = build.shaped
-
-    def pausing(*given: object, **told: object) -> object:
+    def pausing(*_: object, **__: object) -> None:
         say("writing")
         threading.Event().wait()
-        return written(*given, **told)  # type: ignore[arg-type]
 
     with world(Path(sys.argv[1])) as made:
         made.corrected("a question of somebody")
         made.settle()
         say(made.order("sft", validation_share=0.0, test_share=0.0).id)
-        build.shaped = pausing  # type: ignore[assignment]
+        vars(build)["shaped"] = pausing
         made.order("dpo")
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.live import live
 from trimtab.cli import app
@@ -17,7 +16,7 @@ from trimtab.runtime.assemble import assemble
 from trimtab.store.ports import Query
 
 RUN = CliRunner()
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {
         "type": "inference",
         "id": "0197a2c8-0000-7000-8000-000000000001",
