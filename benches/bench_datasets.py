@@ -5,8 +5,8 @@ Run: `PYTHONPATH=src python benches/bench_datasets.py [--rows 2000000] [--out FI
 A lake is filled with answers of about one kilobyte over 30 days; a fifth of them got a word, of which a fifth are
 corrections, the others thumbs. One question in ten is a small variation of an earlier one, so that there is something
 to find. `build_s` is the whole way: query in a process of its own, rules, golden cases, exact and near repeats, split,
-files, lineage, manifest, all synced; `cpu_s` is the processors' time for it, the query's included. `peak_mb` is the most
-memory of this process so far; the query's has a ceiling of its own (`lake.query_bytes`).
+files, lineage, manifest, all synced; `cpu_s` is the processors' time for it, the query's included. `peak_mb` is the
+most memory of this process so far; the query's has a ceiling of its own (`lake.query_bytes`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from trimtab.store.lake.port import HotRows, LakeStore, LakeTable, Span
 from trimtab.store.lake.schema import LAKE_NOUNS
 from trimtab.store.ports import Stored
 
-__all__ = ["FileForm", "export"]
+__all__ = ["FileForm", "export", "write"]
 
 FileForm = Literal["jsonl", "csv", "parquet"]
 
@@ -39,7 +39,12 @@ def export(
 
     Of an outcome the latest judgement is written. Raises Unavailable when the disk or a store fails.
     """
-    found = _counted(_records(hot, lake, table, span), told)
+    return write(_records(hot, lake, table, span), table, path, form, told=told)
+
+
+def write(records: Iterator[Any], table: LakeTable, path: Path, form: FileForm, *, told: Told) -> int:
+    """Write records of a table to `path`, which appears when it is whole; return how many."""
+    found = _counted(records, told)
     names = LAKE_NOUNS[table].codec.names
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -229,6 +229,25 @@ def test_a_running_server_is_exported_beside(tmp_path: Path) -> None:
     assert out.read_text().count("support") == 2
 
 
+def test_sets_and_rows_are_fetched_from_a_running_server(data: Path, tmp_path: Path) -> None:
+    shares = ("--test-share", 0, "--validation-share", 0)
+    assert trimtab("export", "dpo", "--out", tmp_path / "here", "--data", data, *shares).exit_code == 0
+    for form in ("jsonl", "parquet"):
+        trimtab("export", "inferences", "--out", tmp_path / f"here.{form}", "--data", data)
+    with live(data) as server:
+        words = ("--url", server.url, "--key")
+        there = trimtab("export", "dpo", "--out", tmp_path / "there", *words, server.keys["admin"], *shares)
+        assert there.exit_code == 0, there.output
+        rows = trimtab("export", "inferences", "--out", tmp_path / "there.jsonl", *words, server.keys["read"])
+        assert rows.exit_code == 0, rows.output
+        refused = trimtab("export", "dpo", "--out", tmp_path / "no", *words, server.keys["read"])
+        assert (refused.exit_code, (tmp_path / "no").exists()) == (2, False)
+    for name in ("train.jsonl", "lineage.jsonl"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+    assert (tmp_path / "here.jsonl").read_bytes() == (tmp_path / "there.jsonl").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
