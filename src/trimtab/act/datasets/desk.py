@@ -145,6 +145,11 @@ class DatasetDesk:
                     found[record.id] = removed
         return found
 
+    def building(self, project_id: str) -> bool:
+        """Say whether a set of the project is being built: its draft on disk may hold what was erased meanwhile."""
+        with self._lock:
+            return any(owner == project_id for owner, _, _ in self._orders)
+
     def close(self) -> None:
         """Give up what is being built and wait for the thread. A second call does nothing."""
         with self._lock:

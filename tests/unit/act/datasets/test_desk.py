@@ -116,11 +116,13 @@ def test_who_is_erased_while_a_set_is_built_is_not_in_it(tmp_path: Path) -> None
         order = desk.order(PROJECT, DatasetRequest(kind="sft", validation_share=0.0, test_share=0.0))
         assert order.state == "building"
         assert source.read.wait(30)
-        assert desk.erase(PROJECT, inference_ids=[answer]) == {}
-        source.go_on.set()
         worker = desk._thread
-        if worker is not None:
-            worker.join(30)
+        assert worker is not None
+        assert desk.erase(PROJECT, inference_ids=[answer]) == {}
+        assert desk.building(PROJECT)
+        source.go_on.set()
+        worker.join(30)
+        assert not desk.building(PROJECT)
         assert texts(made, fresh(made, order)) == {"an ordinary matter"}
         assert b"secretive" not in bytes_under(tmp_path / "datasets")
 
