@@ -53,7 +53,7 @@ class Sieve:
         self._case_sketches = self._sketcher.sketch(prompts)
         self._case_bands = banded(self._case_sketches)
         self._waiting: list[Row] = []
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, bool | None] = {}
         self._days = array("i")
         self._people = array("Q")
         self._groups = bytearray()
@@ -144,8 +144,8 @@ class Sieve:
             return "like_a_golden_case"
         key = prompt if row.label is None else prompt + _digest(row.chosen)
         if key in self._seen:
-            return "duplicate"
-        self._seen.add(key)
+            return "duplicate" if self._seen[key] == row.label else "newer_vote_says_otherwise"
+        self._seen[key] = row.label
         return None
 
 

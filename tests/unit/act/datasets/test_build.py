@@ -186,6 +186,15 @@ def test_of_the_same_question_the_newest_answer_stays(small: World) -> None:
     assert made.left_out == {"duplicate": 1}
 
 
+def test_of_votes_on_the_same_answer_to_the_same_question_the_newest_stands(small: World) -> None:
+    for day, vote in enumerate((1, 0, 0)):
+        small.said(small.asked(f"asked on day {day}", day=day, input="how?", output="so"), "thumb", value=vote)
+    small.settle()
+    made = small.order("kto", **WHOLE)
+    assert [row["label"] for row in small.rows(made)] == [False]
+    assert made.left_out == {"duplicate": 1, "newer_vote_says_otherwise": 1}
+
+
 def test_nearly_the_same_questions_are_one_row(small: World) -> None:
     question = "how do I send back the large blue lamp that I bought in your shop in the old town on the first of"
     for month in ("May", "June", "July"):
