@@ -98,14 +98,14 @@ def banded(sketches: Sketches) -> Bands:
     return found
 
 
-def repeats(sketches: Sketches, bands: Bands, groups: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def repeats(sketches: Sketches, bands: Bands, groups: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return by row whether an earlier row of the same group says nearly the same.
 
     Likeness is passed on: of a chain of near texts the first stays. `sketches` and `bands` may lie on disk (a memory
     map); of the sketches only those are read whose bands agree.
     """
     found = np.zeros(len(sketches), dtype=np.bool_)
-    salt = groups.astype(np.uint64) * _U64(0x165667B19E3779F9)
+    salt = groups * _U64(0x165667B19E3779F9)
     for band in range(BANDS):
         keys = bands[:, band] ^ salt
         order = np.argsort(keys, kind="stable")

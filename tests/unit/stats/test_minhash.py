@@ -14,7 +14,7 @@ WORDS = [f"word{number}" for number in range(500)]
 
 def found(texts: list[str], groups: list[int] | None = None) -> list[bool]:
     sketches = Sketcher().sketch(texts)
-    marks = np.array(groups or [0] * len(texts), dtype=np.uint8)
+    marks = np.array(groups or [0] * len(texts), dtype=np.uint64)
     return [bool(one) for one in repeats(sketches, banded(sketches), marks)]
 
 

@@ -56,7 +56,7 @@ class Sieve:
         self._seen: dict[bytes, bool | None] = {}
         self._days = array("i")
         self._people = array("Q")
-        self._groups = bytearray()
+        self._groups = array("Q")
         self.left_out: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Sieve:
         self._bands.flush()
         sketches = np.memmap(self._signs.name, dtype=np.uint32, mode="r", shape=(count, PERMUTATIONS))
         bands = np.memmap(self._bands.name, dtype=np.uint64, mode="r", shape=(count, BANDS))
-        again = repeats(sketches, bands, np.frombuffer(bytes(self._groups), dtype=np.uint8))
+        again = repeats(sketches, bands, np.array(self._groups, dtype=np.uint64))
         left_out["near_duplicate"] += int(again.sum())
         days, people = np.array(self._days, dtype=np.int64), np.array(self._people, dtype=np.uint64)
         cut = _cut(days[~again], self._request.test_share)
@@ -111,30 +111,23 @@ class Sieve:
         if not lot:
             return
         prompts = [_words(row.prompt) for row in lot]
-        sketches = bands = None
-        golden = np.zeros(len(lot), dtype=np.bool_)
-        judged = self._request.kind == "kto"  # an answer is judged: the same question may have several
-        if len(self._case_sketches) or not judged:
-            sketches = self._sketcher.sketch(prompts)
-            bands = banded(sketches)
-            golden = like_any(sketches, bands, self._case_sketches, self._case_bands)
+        sketches = self._sketcher.sketch(prompts)
+        bands = banded(sketches)
+        golden = like_any(sketches, bands, self._case_sketches, self._case_bands)
         fates = [self._fate(row, words, bool(near)) for row, words, near in zip(lot, prompts, golden, strict=True)]
         kept = [place for place, fate in enumerate(fates) if fate is None]
         self.left_out.update(fate for fate in fates if fate is not None)
-        if judged or sketches is None or bands is None:
-            sketches = self._sketcher.sketch([f"{prompts[place]}\n{lot[place].chosen}" for place in kept])
-            bands = banded(sketches)
-        else:
-            sketches, bands = sketches[kept], bands[kept]
-        self._signs.write(sketches.tobytes())
-        self._bands.write(bands.tobytes())
+        self._signs.write(sketches[kept].tobytes())
+        self._bands.write(bands[kept].tobytes())
         for place in kept:
             row = lot[place]
             self._spool.write(msgspec.json.encode(row) + b"\n")
             self._days.append(row.created_us // _DAY_US)
             told = hashlib.sha256(f"{self._request.seed}:{row.person}".encode()).digest()
             self._people.append(int.from_bytes(told[:8], "big"))
-            self._groups.append(2 if row.label is None else int(row.label))
+            # Where answers are judged, the same question may have several: only rows of the same one are compared.
+            answer = 0 if row.label is None else int.from_bytes(_digest(row.chosen)[:8], "big")
+            self._groups.append(answer)
 
     def _fate(self, row: Row, words: str, near_case: bool) -> str | None:  # noqa: FBT001  one of two facts
         prompt = _digest(words)
