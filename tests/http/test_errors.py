@@ -33,6 +33,8 @@ SAMPLE = {
     "inference_id": "x",
     "user_id": "nobody",
     "session_id": "none",
+    "dataset_id": "x",
+    "name": "train.jsonl",
 }
 ROUTE_METHODS = [(method, path) for route in ROUTES for path in route.paths for method in route.http_methods]
 

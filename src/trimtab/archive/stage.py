@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from trimtab.config import Lake
-from trimtab.errors import Conflict, TrimtabError
+from trimtab.errors import Conflict, TrimtabError, Unavailable
 from trimtab.store.lake.history import after_of
 from trimtab.store.lake.port import LAKE_TABLES, HotRows, LakeStore, LakeTable
 from trimtab.store.ports import PurgeMark
 
-__all__ = ["ArchiveStage"]
+__all__ = ["ArchiveStage", "ship_all"]
 
 _VACUUM_EVERY = timedelta(days=1)
 _FIRST_VACUUM = timedelta(hours=1)
@@ -25,6 +25,36 @@ _SAFE_AFTER = timedelta(days=1)
 _PROBE_EVERY = timedelta(seconds=1)
 _BACKOFF = timedelta(seconds=5)
 _MAX_BACKOFF = timedelta(minutes=10)
+_PATIENCE_S = 120.0
+_PAUSE_S = 0.2
+
+
+def ship_all(hot: HotRows, lake: LakeStore, *, batch_rows: int) -> dict[str, int]:
+    """Ship all that the hot store holds now, beside whoever else ships; return where each table of the lake stands.
+
+    Raises Unavailable when somebody else has the lake's turn for two minutes.
+    """
+    return {table: _shipped(hot, lake, table, batch_rows) for table in LAKE_TABLES}
+
+
+def _shipped(hot: HotRows, lake: LakeStore, table: LakeTable, batch_rows: int) -> int:
+    pause, waited = threading.Event(), 0.0
+    while True:
+        cursor = lake.cursor(table)
+        rows = after_of(hot, table)(cursor, batch_rows)
+        if not rows:
+            return cursor
+        try:
+            lake.append(table, rows, after=cursor)
+            waited = 0.0
+        except Conflict:  # the stage shipped these rows meanwhile, or is compacting: look again
+            if waited > _PATIENCE_S:
+                raise Unavailable(f"the lake was busy for {_PATIENCE_S:g} s; try again later") from None
+            pause.wait(_PAUSE_S)
+            waited += _PAUSE_S
+            continue
+        if len(rows) < batch_rows:
+            return int(rows[-1].seq)
 
 
 class ArchiveStage:

@@ -8,6 +8,8 @@ import typer
 
 from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
+from trimtab.cli.export import export_
+from trimtab.cli.import_ import import_
 from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
@@ -54,3 +56,5 @@ app.command()(demo)
 app.command()(report)
 app.command()(topics)
 app.add_typer(lake, name="lake")
+app.command(name="export")(export_)
+app.command(name="import")(import_)

@@ -59,6 +59,19 @@ class Admission:
                     declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
                     known.add(name)
 
+    def trial(self, project_id: str, names: Iterable[str]) -> Admission:
+        """Return an admission that decides as this one would once it had learned these features; nothing is declared.
+
+        Asks the store, so it may block. Raises `Unavailable`.
+        """
+        other = Admission(self._store, self._cleaners, self._clock, self._settings)
+        known = {feature.name for feature in self._store.features(project_id)}
+        for name in names if self._settings.unknown_feature == "create" else ():
+            if len(known) < self._settings.max_features:
+                known.add(name)
+        other._known[project_id] = known
+        return other
+
     def refuse(self, project_id: str, event: Event, now: datetime) -> InputError | None:
         """Return why the event may not come in, or None when it may."""
         when = event.created_at

@@ -22,7 +22,7 @@ from trimtab.ingest.otlp.answer import TracesAnswer
 from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
 from trimtab.ingest.sender import APP, Sender
-from trimtab.records import Event, Redacted
+from trimtab.records import Event, Feedback, Inference, Redacted
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import Cleaner, seal, seal_all, withhold
 from trimtab.store.ports import Arrival, HotStore
@@ -70,6 +70,7 @@ class Intake:
         body_bytes: int = _BODY_BYTES,
         late: Late = "reject",
     ) -> None:
+        self._store = store
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
@@ -181,6 +182,25 @@ class Intake:
             self._admission.learn(project_id, unknown)
         clean = self._cleaned(project_id, decoded)
         return self._receipt(clean, self.journal.append_now(clean.arrivals))
+
+    def try_now(self, project_id: str, body: bytes, *, content_type: str = "application/json") -> Receipt:
+        """Say what `accept_now` would answer, and store nothing."""
+        decoded = decode_many(
+            body,
+            content_type=content_type,
+            event_bytes=self._settings.event_bytes,
+            batch_events=self._settings.batch_events,
+        )
+        unknown = self._admission.unknown(project_id, (event for _, event in decoded.events))
+        admission, now = self._admission.trial(project_id, unknown), self._clock.now()
+        told = [(index, event, admission.refuse(project_id, event, now)) for index, event in decoded.events]
+        rejected = decoded.rejected + [refusal(index, error) for index, _, error in told if error is not None]
+        ids = {(type(event), event.id) for _, event, error in told if error is None}
+        known = len(self._store.inferences(project_id, [each for kind, each in ids if kind is Inference]))
+        known += len(self._store.feedback(project_id, [each for kind, each in ids if kind is Feedback]))
+        duplicates = known + sum(error is None for _, _, error in told) - len(ids)
+        rejected.sort(key=lambda rejection: rejection.index)
+        return Receipt(accepted=len(ids) - known, duplicates=duplicates, rejected=rejected)
 
     async def _read(self, incoming: Incoming, content_type: str) -> Decoded:
         """Read a batch: lines as they arrive, an array once it is whole."""

@@ -5,6 +5,7 @@ redactor treats it (`Text`, `Payload`, `Identifier`) or has a grammar that leave
 `Uuid`); a house test refuses a field that says nothing. Times are UTC, rates lie in [0, 1], 1 means bad.
 """
 
+from trimtab.records.dataset import Dataset, DatasetFile, DatasetFormat, DatasetKind, DatasetState
 from trimtab.records.event import Chunk, Event, Feedback, Inference, Message, Profile, text_of
 from trimtab.records.feature import (
     ApiKey,
@@ -81,6 +82,11 @@ __all__ = [
     "ChangeState",
     "Chunk",
     "Correction",
+    "Dataset",
+    "DatasetFile",
+    "DatasetFormat",
+    "DatasetKind",
+    "DatasetState",
     "Event",
     "Evidence",
     "Exemplar",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from trimtab.act.datasets.desk import DatasetDesk
+from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.decisions import Decisions
 from trimtab.act.memory import FittedMemory
 from trimtab.act.playbook import IncidentPlaybook
@@ -64,6 +67,7 @@ __all__ = [
     "assemble",
     "open_redactors",
     "open_store",
+    "open_words",
 ]
 
 DATABASE = "trimtab.db"
@@ -79,6 +83,7 @@ _READERS: Mapping[PurgedKind, Sequence[str]] = {
     "feedback": [FEEDBACK_CURSOR],
     "outcomes": [DETECT_CURSOR, ACT_CURSOR],
 }
+_PATIENCE_S = 30.0
 
 
 class Stage(Protocol):
@@ -109,6 +114,7 @@ class Engine:
         runs: Runs,
         vectors: VectorStore,
         search: Search,
+        datasets: DatasetDesk,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
     ) -> None:
@@ -124,6 +130,7 @@ class Engine:
         self.runs = runs
         self.vectors = vectors
         self.search = search
+        self.datasets = datasets
         self.stages = tuple(stages)
         self._closing = closing
 
@@ -184,6 +191,7 @@ def assemble(
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = _meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
+        datasets = _datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         return Engine(
@@ -199,6 +207,7 @@ def assemble(
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
+            datasets=datasets,
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
@@ -309,6 +318,41 @@ def _lake_opener(settings: Settings) -> Callable[[], LakeStore]:
     if settings.lake.uri:  # a directory of our own needs no look
         place()
     return opened
+
+
+def _datasets(
+    settings: Settings, store: HotStore, redactor: Redactors, clock: Clock, undo: contextlib.ExitStack, *, inline: bool
+) -> DatasetDesk:
+    """Return what builds datasets, and give up what an earlier process left half built."""
+    source = undo.enter_context(open_words(settings, store))
+    desk = DatasetDesk(store, redactor, source, Path(settings.storage.path), clock, inline=inline)
+    undo.callback(desk.close)
+    desk.recover()
+    return desk
+
+
+@contextlib.contextmanager
+def open_words(settings: Settings, store: HotStore) -> Iterator[Callable[[], Source]]:
+    """Yield what opens the source of training rows: all history where there is a lake, else the hot store."""
+    if not settings.lake.enabled:
+        yield lambda: HotSource(store)
+        return
+    with contextlib.ExitStack() as opened:
+
+        @functools.cache
+        def history() -> Source:  # opened by the first set that is built: the lake's library takes long to import
+            from trimtab.act.datasets.history import LakeSource  # noqa: PLC0415
+            from trimtab.archive.stage import ship_all  # noqa: PLC0415
+            from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
+            from trimtab.store.lake.place import place_of  # noqa: PLC0415
+            from trimtab.store.lake.query import SpawnedQuery  # noqa: PLC0415
+
+            place = place_of(settings.lake, Path(settings.storage.path), os.environ)
+            lake = opened.enter_context(contextlib.closing(open_lake(place, SystemClock(), patience_s=_PATIENCE_S)))
+            query = SpawnedQuery(lake, settings.lake)
+            return LakeSource(query, lambda: ship_all(store, lake, batch_rows=settings.lake.commit_rows))
+
+        yield history
 
 
 def _nothing_embeds(_project_id: str, _space: str) -> None:

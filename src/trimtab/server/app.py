@@ -20,6 +20,7 @@ from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
 from trimtab.server.routes import (
+    datasets,
     events,
     features,
     inbox,
@@ -54,6 +55,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *search.ROUTES,
     *topics.ROUTES,
     *loop.ROUTES,
+    *datasets.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,

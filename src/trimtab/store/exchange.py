@@ -16,6 +16,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Dataset,
     Feature,
     Feedback,
     Incident,
@@ -402,6 +403,7 @@ class Writes(Struct, kw_only=True):
     segments: list[tuple[str, str, str]] = []  # (feature, key, value)
     calibrations: list[Calibration] = []
     audits: list[AuditItem] = []
+    datasets: list[Dataset] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

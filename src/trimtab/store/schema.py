@@ -32,6 +32,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Dataset,
     Feature,
     Feedback,
     Incident,
@@ -60,6 +61,7 @@ __all__ = [
     "CALIBRATIONS",
     "CASES",
     "CHANGES",
+    "DATASETS",
     "FEATURES",
     "FEEDBACK",
     "INCIDENTS",
@@ -215,6 +217,7 @@ PROJECTS = Noun("projects", Project, key=("project_id", "id"))
 USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
+DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -242,6 +245,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     AUDITS,
     TOPICS,
     TOPIC_RUNS,
+    DATASETS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.

@@ -40,6 +40,7 @@ NOT_STORED = {
     "CaseResult",
     "Chunk",
     "Correction",
+    "DatasetFile",
     "Evidence",
     "Exemplar",
     "GateReport",

@@ -10,6 +10,7 @@ from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.datasets import Datasets
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.judgements import Judgements
@@ -23,7 +24,7 @@ __all__ = ["SqlHotStore"]
 
 
 class SqlHotStore(
-    Events, Inbox, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics
+    Events, Inbox, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics, Datasets
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

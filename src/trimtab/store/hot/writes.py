@@ -35,6 +35,7 @@ from trimtab.store.schema import (
     API_KEYS,
     CASES,
     CHANGES,
+    DATASETS,
     FEATURES,
     INCIDENTS,
     INFERENCES,
@@ -71,9 +72,8 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = {
-            noun: self._upsert_of(noun) for noun in (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS)
-        }
+        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS)
+        self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
@@ -152,6 +152,7 @@ class Committer:
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))

@@ -18,10 +18,14 @@ down_revision = "0003"
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
     _counters()
-    _purges()
     _set_aside()
+    _purges()
     _topics()
+    _datasets()
     list_all()
+
+
+list_all()
 
 
 def _set_aside() -> None:
@@ -125,4 +129,26 @@ def _topics() -> None:
         blob("feedback"),
         blob("inferences"),
         key=("project_id", "scope", "topic_id"),
+    )
+
+
+def _datasets() -> None:
+    record(
+        "datasets",
+        uuid("id"),
+        text("kind"),
+        text("format"),
+        text("state"),
+        number("created_at"),
+        text("request"),
+        text("content_id", optional=True),
+        text("rows"),
+        text("left_out"),
+        text("files"),
+        text("path"),
+        number("finished_at", optional=True),
+        number("revised_at", optional=True),
+        number("erased"),
+        text("error"),
+        key=("project_id", "id"),
     )
