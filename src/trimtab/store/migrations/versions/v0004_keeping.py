@@ -25,9 +25,6 @@ def upgrade() -> None:
     list_all()
 
 
-list_all()
-
-
 def _set_aside() -> None:
     derived(
         "set_aside",
