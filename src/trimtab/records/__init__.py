@@ -51,6 +51,7 @@ from trimtab.records.judgement import (
     TopicDay,
     User,
 )
+from trimtab.records.keeping import Erasure, ErasureState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -75,6 +76,8 @@ __all__ = [
     "ChangeState",
     "Chunk",
     "Correction",
+    "Erasure",
+    "ErasureState",
     "Event",
     "Evidence",
     "Exemplar",

@@ -14,6 +14,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Erasure,
     Feature,
     Feedback,
     Incident,
@@ -123,13 +124,14 @@ class Session(NamedTuple):
 
 
 class Backfill(NamedTuple):
-    """Outcomes to go through again, since what they were made of changed: those of a user or of a feature.
+    """Outcomes to go through again, since what they were made of changed: those of a user, of a feature, or those on
+    which somebody spoke whom the erasure named `key` removes.
 
     `after` is the last inference that was done ("" at first); asking again begins anew.
     """
 
     project_id: str
-    scope: Literal["user", "feature"]
+    scope: Literal["user", "feature", "erasure"]
     key: str
     asked_at: datetime
     after: str = ""
@@ -221,8 +223,9 @@ class Writes(Struct, kw_only=True):
     session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
     and backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its
     words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
-    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. Raises ValueError
-    for a key or project that belongs to another project than the one it is written under.
+    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. What is of a person who was
+    erased, or about what was erased with them, is left out; ErasedPerson is raised for such a user, and Conflict for a
+    version with an exemplar from their words. Raises ValueError for a key or project that belongs to another project than the one it is written under.
     """
 
     joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
@@ -257,3 +260,4 @@ class Writes(Struct, kw_only=True):
     redactions: list[Redacted[RedactionSettings]] = []
     rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
     rescans: list[Rescan] = []
+    erasures: list[Erasure] = []

@@ -32,6 +32,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Erasure,
     Feature,
     Feedback,
     Incident,
@@ -56,6 +57,7 @@ __all__ = [
     "CALIBRATIONS",
     "CASES",
     "CHANGES",
+    "ERASURES",
     "FEATURES",
     "FEEDBACK",
     "INCIDENTS",
@@ -76,6 +78,7 @@ __all__ = [
     "aims",
     "backfills",
     "cursors",
+    "erasing",
     "exposures",
     "joins",
     "metadata",
@@ -85,6 +88,7 @@ __all__ = [
     "segments",
     "sessions",
     "targets",
+    "tombstones",
     "turns",
     "votes",
 ]
@@ -202,6 +206,7 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
+ERASURES = Noun("erasures", Erasure, key=("project_id", "id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
@@ -222,6 +227,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     CALIBRATIONS,
     REDACTIONS,
     AUDITS,
+    ERASURES,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -327,5 +333,7 @@ exposures = _derived(
     _part("arm"),
     Column("inferences", BigInteger(), nullable=False),
 )
+tombstones = _derived("tombstones", _part("project_id"), _part("hash"), _part("kind"))
+erasing = _derived("erasing", _part("project_id"), _part("erasure_id"), _part("kind"), _part("key"))
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

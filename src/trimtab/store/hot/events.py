@@ -16,8 +16,9 @@ from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
-from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.database import Database, Transaction, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, paged, within
+from trimtab.store.hot.tombstones import ERASING, Tombstones
 from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
 from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
 
@@ -41,14 +42,15 @@ class Events(Port):
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
         self._count = prepare(counted, database.dialect, _EXPOSED)
+        self._erased = Tombstones(database)
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Make the events durable in one transaction and say by position which were new."""
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
+        """Make the events durable in one transaction and say by position which were new, None for the erased."""
         inferences: list[list[Any]] = []
         feedback: list[list[Any]] = []
-        slots: list[tuple[list[bool], int]] = []  # for each arrival: the flags of its table, and its place in them
-        new_inferences: list[bool] = []
-        new_feedback: list[bool] = []
+        slots: list[tuple[list[bool | None], int]] = []  # for each arrival: its table's flags, and its place in them
+        new_inferences: list[bool | None] = []
+        new_feedback: list[bool | None] = []
         for arrival in arrivals:
             record = _behind_wall(arrival)
             if isinstance(record, Inference):
@@ -60,14 +62,18 @@ class Events(Port):
         if not slots:
             return []
         self._database.make_room(max(arrival.received_at for arrival in arrivals))
-        with self._database.transaction() as write:
+        with self._database.transaction(beside=[ERASING]) as write:
+            gone = [slots[place] for place in self._erased.arrivals(write, arrivals)]
             if inferences:
-                new_inferences.extend(write.insert_new(INFERENCES, inferences))
+                dead = {place for flags, place in gone if flags is new_inferences}
+                new_inferences.extend(_kept(write, INFERENCES, inferences, dead))
                 counts = _exposed(inferences, new_inferences)
                 if counts:
                     write.many(self._count, counts)
             if feedback:
-                new_feedback.extend(write.insert_new(FEEDBACK, feedback))
+                new_feedback.extend(
+                    _kept(write, FEEDBACK, feedback, {place for flags, place in gone if flags is new_feedback})
+                )
         return [flags[place] for flags, place in slots]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
@@ -177,7 +183,16 @@ def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
     return row
 
 
-def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[Any, ...]]:
+def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: set[int]) -> list[bool | None]:
+    """Insert all rows but those at the places in `dead`."""
+    if not dead:
+        return list(write.insert_new(noun, rows))
+    living = [row for place, row in enumerate(rows) if place not in dead]
+    new = iter(write.insert_new(noun, living) if living else [])
+    return [None if place in dead else next(new) for place in range(len(rows))]
+
+
+def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool | None]) -> list[tuple[Any, ...]]:
     names = INFERENCES.inserted
     feature, created, version, arm = (names.index(name) for name in ("feature", "created_at", "version_id", "arm"))
     counts = Counter(

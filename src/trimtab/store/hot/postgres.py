@@ -120,21 +120,25 @@ class PostgresDatabase:
         return [place < func.trimtab_horizon(type_=BigInteger())]
 
     @contextmanager
-    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:
+    def transaction(self, claims: Iterable[str] = (), *, beside: Iterable[str] = ()) -> Iterator[_Write]:
         """Open a write; leaving it commits, an error undoes all of it. Writes with a claim in common take turns."""
         with self._in_use(), self._explained():
             if self._alone is not None:
                 self._alone.require()
-            with self._engine.connect() as connection, connection.begin(), self._written(connection, claims) as write:
+            with self._engine.connect() as connection, connection.begin(), self._written(
+                    connection, claims, beside
+                ) as write:
                 yield write
 
     @contextmanager
-    def _written(self, connection: Connection, claims: Iterable[str]) -> Iterator[_Write]:
+    def _written(self, connection: Connection, claims: Iterable[str], beside: Iterable[str]) -> Iterator[_Write]:
         raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         try:
+            locks = {_claim(claim): "pg_advisory_xact_lock_shared" for claim in beside}
+            locks |= {_claim(claim): "pg_advisory_xact_lock" for claim in claims}
             # In one order for everyone, so that no two wait for each other.
-            for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
-                raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLAIMS, key))
+            for key, lock in sorted(locks.items()):
+                raw.execute(f"SELECT {lock}(%s, %s)".encode(), (_CLAIMS, key))
             yield _Write(raw)
         except BaseException:
             if raw.closed:
@@ -224,10 +228,15 @@ class _Write:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.sql.encode(), statement.arranged(rows))
+            return cursor.rowcount
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
+        return self._connection.execute(statement.sql.encode(), statement.arranged([values])[0]).fetchall()
 
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
@@ -290,6 +299,10 @@ class _Text(StrDumper):
 
 def _shown(value: object) -> object:
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+
+
+def _claim(name: str) -> int:
+    return zlib.crc32(name.encode()) - (1 << 31)
 
 
 def _copied(column: Column[Any]) -> str:

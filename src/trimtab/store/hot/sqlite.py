@@ -111,7 +111,12 @@ class SqliteDatabase:
         """Do nothing: no table is split by time."""
 
     @contextmanager
-    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
+    def transaction(
+        self,
+        claims: Iterable[str] = (),  # noqa: ARG002  there is one writer anyway
+        *,
+        beside: Iterable[str] = (),  # noqa: ARG002  the same
+    ) -> Iterator[_Write]:
         """Open the write; leaving it commits and syncs, an error undoes all of it."""
         with self._lock, self._explained():
             self._require_open()
@@ -123,6 +128,18 @@ class SqliteDatabase:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def scrub(self) -> list[str]:
+        """Move the write-ahead log into the file and cut it: what was overwritten is on the disk no more.
+
+        Raises `Unavailable` while a long read holds the log.
+        """
+        with self._lock, self._explained():
+            self._require_open()
+            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise Unavailable("a read that began before holds the write-ahead log; it is cut when that has ended")
+        return []
 
     def close(self) -> None:
         """Wait for the write and the reads under way, then close every connection."""
@@ -282,9 +299,13 @@ class _Write:
         self._connection = connection
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
-        self._connection.executemany(statement.sql, statement.arranged(rows))
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
+        return self._connection.executemany(statement.sql, statement.arranged(rows)).rowcount
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
+        return self._connection.execute(statement.sql, statement.arranged([values])[0]).fetchall()
 
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""

@@ -26,11 +26,13 @@ from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.redaction import RedactionStatements
+from trimtab.store.hot.tombstones import Tombstones
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
     CASES,
     CHANGES,
+    ERASURES,
     FEATURES,
     INCIDENTS,
     INFERENCES,
@@ -63,7 +65,7 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = {noun: self._upsert_of(noun) for noun in (MONITORS, INCIDENTS, CHANGES, RUNS)}
+        self._upsert = {noun: self._upsert_of(noun) for noun in (MONITORS, INCIDENTS, CHANGES, RUNS, ERASURES)}
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
@@ -77,6 +79,7 @@ class Committer:
         self._vote = self._vote_statement()
         self._cursor = self._cursor_statement()
         self._revision = self._revision_statement()
+        self._erased = Tombstones(database)
 
     def commit(self, writes: Mapping[str, Writes], positions: Mapping[str, int]) -> None:
         """Write all or nothing."""
@@ -93,6 +96,10 @@ class Committer:
         if not jobs and not switches and not redactions:
             return
         with self._database.transaction(writes) as write:
+            spared = self._erased.spared(write, writes)
+            if spared is not writes:
+                jobs = [job for project_id, each in spared.items() for job in self._jobs(project_id, each)]
+                jobs += [(self._cursor, sorted(positions.items()))] if positions else []
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
             for project_id, sealed in redactions:
@@ -117,6 +124,7 @@ class Committer:
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         # Where a list names a row twice the last counts, and each row must be written after its old self is gone.
