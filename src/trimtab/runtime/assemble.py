@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from trimtab.act.decisions import Decisions
+from trimtab.act.forget import ForgetExemplars
 from trimtab.act.memory import FittedMemory
 from trimtab.act.playbook import ExemplarPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
+from trimtab.archive.erasing import EraseStage
+from trimtab.archive.places import LakePlace, SpacePlace, VectorPlace
+from trimtab.archive.stage import ArchiveStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
-from trimtab.enrich.space import SpaceStage
+from trimtab.enrich.space import SpaceStage, clear_spaces
 from trimtab.enrich.stage import EnrichStage
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
@@ -34,7 +38,9 @@ from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
 from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.redact.project import Redactors
+from trimtab.store.erasing import Erasable
 from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.lake.port import LakeStore
 from trimtab.store.ports import HotStore, Writes
 from trimtab.store.vectors.port import VectorStore
 from trimtab.store.vectors.sqlite import open_sqlite_vectors
@@ -42,6 +48,7 @@ from trimtab.store.vectors.sqlite import open_sqlite_vectors
 __all__ = [
     "DATABASE",
     "KEY_FILE",
+    "LAKE",
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
@@ -56,6 +63,7 @@ DATABASE = "trimtab.db"
 WORKFLOWS = "workflows.db"
 SPACES = "spaces"
 VECTORS = "vectors.db"
+LAKE = "lake"
 KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
@@ -89,6 +97,7 @@ class Engine:
         runs: Runs,
         vectors: VectorStore,
         search: Search,
+        erasing: EraseStage,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
     ) -> None:
@@ -103,6 +112,7 @@ class Engine:
         self.runs = runs
         self.vectors = vectors
         self.search = search
+        self.erasing = erasing
         self.stages = tuple(stages)
         self._closing = closing
 
@@ -165,6 +175,16 @@ def assemble(
         spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
+        lake = _open_lake(settings, undo)
+        archive = _archive(settings, store, lake, undo, inline=inline_runs)
+        places: list[Erasable] = [
+            ForgetExemplars(store, redactor, clock, turn=turn),
+            VectorPlace(vectors),
+            *([LakePlace(lake)] if lake else []),
+            SpacePlace(spaces or _NoSpaces(folder / SPACES), vectors, store),
+        ]
+        erasing = EraseStage(store, places, clock, finders=[lake.told] if lake else [], inline=inline_runs)
+        undo.callback(erasing.close)
         return Engine(
             settings=settings,
             clock=clock,
@@ -177,6 +197,7 @@ def assemble(
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
+            erasing=erasing,
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
@@ -184,7 +205,8 @@ def assemble(
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                *_archive(settings, store, undo, inline=inline_runs),
+                *archive,
+                erasing,
             ],
             closing=undo.pop_all(),
         )
@@ -214,20 +236,45 @@ def _meaning(
     return spaces, [spaces, vectorise]
 
 
-def _archive(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> list[Stage]:
-    """Return the stage that ships history to the lake, where there is one."""
-    if not settings.lake.enabled:
-        return []
-    from trimtab.archive.stage import ArchiveStage  # noqa: PLC0415  the lake's library takes long to import
-    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
+def _open_lake(settings: Settings, undo: contextlib.ExitStack) -> LakeStore | None:
+    """Open the lake, also one that is written to no more: people are erased from it all the same."""
+    if not (settings.lake.enabled or settings.lake.uri or (Path(settings.storage.path) / LAKE).is_dir()):
+        return None
+    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415  the lake's library takes long to import
     from trimtab.store.lake.place import place_of  # noqa: PLC0415
 
     place = place_of(settings.lake, Path(settings.storage.path), os.environ)
     lake = open_lake(place, SystemClock())  # leases on S3 last by the machines' time, whatever the engine's clock says
     undo.callback(lake.close)
+    return lake
+
+
+def _archive(
+    settings: Settings, store: HotStore, lake: LakeStore | None, undo: contextlib.ExitStack, *, inline: bool
+) -> list[Stage]:
+    """Return the stage that ships history to the lake, where it is told to."""
+    if lake is None or not settings.lake.enabled:
+        return []
     stage = ArchiveStage(store, lake, settings.lake, inline=inline)
     undo.callback(stage.close)
     return [stage]
+
+
+class _NoSpaces:
+    """Stands for the spaces of an engine that makes no vectors: what an earlier setting has left is of no use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def without(self, project_id: str, _erased: int) -> bool:
+        clear_spaces(self._folder, project_id)
+        return True
+
+    def drop_before(self, _project_id: str) -> int:
+        return 0
+
+    def in_use(self, _project_id: str) -> None:
+        return None
 
 
 def _nothing_embeds(_project_id: str, _space: str) -> None:

@@ -19,7 +19,19 @@ from trimtab.server.envelope import Envelope
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    erasures,
+    events,
+    features,
+    keys,
+    loop,
+    operations,
+    outcomes,
+    redaction,
+    search,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -35,6 +47,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *search.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
+    *erasures.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,
     *operations.ROUTES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from trimtab.records import Feedback, Inference
 
-__all__ = ["ERASED", "Erasable", "Gone", "Grave", "names_of", "person"]
+__all__ = ["ERASED", "Erasable", "Gone", "Grave", "Removed", "names_of", "person"]
 
 ERASED = "erased"
 """The cursor that rises whenever a person's rows have left the hot store: what was read before may hold their words."""
@@ -18,28 +18,33 @@ Grave = Literal["user", "inference", "feedback", "name"]
 
 
 class Gone(NamedTuple):
-    """What is to go: a person under every form their id was ever stored in, their inferences, and all feedback that is
-    theirs or about those.
-    """
+    """What is to go: a person under every form of their id, their inferences, all feedback by them or about those."""
 
     users: list[str]
     inferences: list[str]
     feedback: list[str]
 
 
+class Removed(NamedTuple):
+    """What a place removed, by kind, and lines for the receipt: ids, names and numbers, never words."""
+
+    counts: Mapping[str, int]
+    notes: Sequence[str] = ()
+
+
 class Erasable(Protocol):
     """A place that may hold something of a person, or something made from it.
 
-    The stage asks each place in turn, again and again until it answers with counts, also after a kill: whatever it does
-    must be safe to do twice.
+    The stage asks each place in turn, again and again until it says what it removed, also after a kill: whatever it
+    does must be safe to do twice.
     """
 
     name: str
 
-    def erase(self, project_id: str, gone: Gone) -> Mapping[str, int] | None:
-        """Remove it; return how much went by kind, or None while something is still to come (nobody is to wait here).
+    def erase(self, project_id: str, gone: Gone) -> Removed | None:
+        """Remove it; return what went, or None while something is still to come: nobody is to wait in here.
 
-        What was removed must be off the disk when counts are returned. Raises a TrimtabError to be asked again later.
+        What was removed must be off the disk when this returns counts. Raises a TrimtabError to be asked again later.
         """
         ...
 

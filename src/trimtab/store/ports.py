@@ -10,7 +10,7 @@ thread, and raise `Unavailable` when the database cannot be read or written now 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from trimtab.records import (
     Change,
     ChangeState,
     Correction,
+    Erasure,
     Feature,
     Feedback,
     Incident,
@@ -36,6 +37,7 @@ from trimtab.records import (
     User,
     Version,
 )
+from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Arrival,
     Backfill,
@@ -60,6 +62,7 @@ __all__ = [
     "Arrival",
     "Backfill",
     "CatalogStore",
+    "ErasureStore",
     "EventStore",
     "Exposure",
     "HotStore",
@@ -86,8 +89,11 @@ __all__ = [
 class EventStore(Protocol):
     """What people and models said: append-only."""
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Make the events durable in one transaction and say by position which were new (False: a duplicate id).
+
+        None: it is of a person who was erased, or about what was erased with one, and is not kept; the tombstone of
+        another process counts from its commit on.
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
         before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
@@ -361,7 +367,67 @@ class RedactionStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class ErasureStore(Protocol):
+    """Removing people: a tombstone, a list of what is theirs, then the rows. Every verb may be called again."""
+
+    def erasure(self, project_id: str, erasure_id: str) -> Erasure | None:
+        """Return one erasure."""
+        ...
+
+    def erasures(self, project_id: str, query: Query) -> Page[Erasure]:
+        """Return one page of erasures; times are compared with `asked_at`."""
+        ...
+
+    def working_erasures(self, limit: int) -> list[Stored[Erasure]]:
+        """Return at most `limit` erasures of all projects that are not done, the one asked for first ahead."""
+        ...
+
+    def bury(self, project_id: str, erasure: Erasure, user_ids: Sequence[str]) -> Erasure:
+        """Make it durable that this person, under every form of their id, goes: nothing of theirs is taken in any more.
+
+        What was being written meanwhile is either found by what follows or refused. Returns the erasure that is under
+        way for the same person where there is one.
+        """
+        ...
+
+    def gone(self, project_id: str, erasure_id: str) -> Gone:
+        """Return what the erasure has listed so far; nothing once it is closed."""
+        ...
+
+    def collect(
+        self, project_id: str, erasure_id: str, *, inferences: Iterable[str] = (), feedback: Iterable[str] = ()
+    ) -> Gone:
+        """List, with tombstones, what of this store is the person's, and the ids that other places found.
+
+        That is their inferences, their feedback, and everybody's feedback on their inferences. Reads events whole.
+        """
+        ...
+
+    def erase(self, project_id: str, erasure: Erasure) -> Erasure:
+        """Remove everything listed with all that hangs on it, in small transactions; return the receipt so far.
+
+        Outcomes of others' inferences on which the person spoke are asked to be judged again (a Backfill of the scope
+        "erasure"). Counters stay: they hold no person.
+        """
+        ...
+
+    def judged(self, project_id: str, erasure_id: str) -> bool:
+        """Say whether everything the person spoke on has been judged again without them."""
+        ...
+
+    def close_erasure(self, project_id: str, erasure: Erasure) -> Erasure:
+        """Throw the list away and write the receipt: from now on the person's id is nowhere."""
+        ...
+
+    def scrub(self) -> list[str]:
+        """Take off the disk what was deleted; return what is to be known about what is left.
+
+        SQLite leaves nothing. PostgreSQL is vacuumed. Raises `Unavailable` while a long read holds it up.
+        """
+        ...
+
+
+class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, ErasureStore, Protocol):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

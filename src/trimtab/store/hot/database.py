@@ -126,6 +126,13 @@ class Database(Protocol):
         """Be told, outside of transactions, up to when events come in, so that tables split by time can be made."""
         ...
 
+    def scrub(self) -> list[str]:
+        """Take off the disk what was deleted, as far as the database can; return what is to be known about the rest.
+
+        Raises `Unavailable` while something holds it up.
+        """
+        ...
+
     def close(self) -> None:
         """Finish what is under way and close every connection."""
         ...

@@ -6,7 +6,8 @@ loses nothing: whoever goes on reads it again. It alone still names the person m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -65,9 +66,9 @@ class Erasures(Port):
         same = select(*ERASURES.fields).where(
             columns.project_id == bindparam("project_id"),
             columns.person == bindparam("person"),
-            columns.state == "working",
+            columns.state == bindparam("state"),
         )
-        self._same = prepare(same, database.dialect, ("project_id", "person", "state_1"))
+        self._same = prepare(same, database.dialect, ("project_id", "person", "state"))
         unlisted = delete(erasing).where(
             erasing.c.project_id == bindparam("project_id"), erasing.c.erasure_id == bindparam("erasure_id")
         )
@@ -118,25 +119,28 @@ class Erasures(Port):
         # First these: from here on no feedback on them comes in that the search for it could miss.
         self._bury(project_id, erasure_id, {"inference": own, "name": names})
         words = set(feedback) | self._words(project_id, set(users), own, names)
-        spoken_on = self._spoken_on(project_id, users, words) - own
+        spoken_on = self._voiced(project_id, users, words) - own
         self._bury(project_id, erasure_id, {"feedback": words, "judge": spoken_on})
         return self.gone(project_id, erasure_id)
 
     def erase(self, project_id: str, erasure: Erasure) -> Erasure:
         """Remove everything listed, in small transactions that each carry their own counts."""
         gone = self.gone(project_id, erasure.id)
+        removal = self._removal
         for lot in chunks(gone.feedback):
             words = list(self._records(FEEDBACK, project_id, lot))
-            erasure = self._counted(project_id, erasure, lambda write, of=(lot, words): self._removal.words(write, project_id, *of))
+            work = partial(removal.words, project_id=project_id, ids=lot, held=words)
+            erasure = self._counted(project_id, erasure, work)
         judge = self._listed(project_id, erasure.id, "judge")
         for lot in chunks(judge):
-            erasure = self._counted(project_id, erasure, lambda write, lot=lot: self._removal.spoken(write, project_id, lot, gone.users))
+            work = partial(removal.spoken, project_id=project_id, ids=lot, users=gone.users)
+            erasure = self._counted(project_id, erasure, work)
         for lot in chunks(gone.inferences):
             answers = list(self._records(INFERENCES, project_id, lot))
-            erasure = self._counted(project_id, erasure, lambda write, of=(lot, answers): self._removal.answers(write, project_id, *of))
-        return self._counted(
-            project_id, erasure, lambda write: self._swept(write, project_id, erasure, gone.users, bool(judge)), last=True
-        )
+            work = partial(removal.answers, project_id=project_id, ids=lot, held=answers)
+            erasure = self._counted(project_id, erasure, work)
+        work = partial(self._swept, project_id=project_id, erasure=erasure, users=gone.users, judge=bool(judge))
+        return self._counted(project_id, erasure, work, last=True)
 
     def judged(self, project_id: str, erasure_id: str) -> bool:
         """Say whether everything the person spoke on has been judged again without them."""
@@ -200,7 +204,7 @@ class Erasures(Port):
         return names
 
     def _words(self, project_id: str, users: set[str], own: set[str], names: set[str]) -> set[str]:
-        """Return the ids of feedback by the person, and by anybody on the person's inferences. Reads the whole table."""
+        """Return the ids of feedback by the person, and by anybody on their inferences. Reads the table whole."""
         columns, after = FEEDBACK.table.c, 0
         told = ("user_id", "inference_id", "external_id", "trace_id", "session_id")
         found: set[str] = set()
@@ -228,7 +232,7 @@ class Erasures(Port):
             found |= {id_text(row[0]) for row in self._database.rows(statement)}
         return found
 
-    def _spoken_on(self, project_id: str, users: Sequence[str], words: set[str]) -> set[str]:
+    def _voiced(self, project_id: str, users: Sequence[str], words: set[str]) -> set[str]:
         """Return the ids of inferences on which the person's words count."""
         columns = OPINIONS.table.c
         told = select(columns.inference_id).where(columns.project_id == project_id, columns.user_id.in_(users))
@@ -257,7 +261,9 @@ class Erasures(Port):
                 if kind != "judge":
                     self._graves.bury(write, project_id, kind, ids)
 
-    def _counted(self, project_id: str, erasure: Erasure, work: Any, *, last: bool = False) -> Erasure:
+    def _counted(
+        self, project_id: str, erasure: Erasure, work: Callable[[Transaction], _Counts], *, last: bool = False
+    ) -> Erasure:
         """Do a piece of work and write what it removed into the receipt, in one transaction."""
         with self._database.transaction([project_id]) as write:
             counts = work(write)
@@ -270,7 +276,7 @@ class Erasures(Port):
         return told
 
     def _swept(
-        self, write: Transaction, project_id: str, erasure: Erasure, users: Sequence[str], judge: bool
+        self, write: Transaction, project_id: str, erasure: Erasure, users: Sequence[str], *, judge: bool
     ) -> _Counts:
         counts = self._removal.sweep(write, project_id, users)
         if judge:
@@ -323,7 +329,9 @@ class _Removal:
         left = exists().where(turns.c.project_id == sessions.c.project_id, turns.c.session_id == sessions.c.session_id)
         self._session = prepare(
             delete(sessions).where(
-                sessions.c.project_id == bindparam("project_id"), sessions.c.session_id == bindparam("session_id"), ~left
+                sessions.c.project_id == bindparam("project_id"),
+                sessions.c.session_id == bindparam("session_id"),
+                ~left,
             ),
             database.dialect,
             ("project_id", "session_id"),

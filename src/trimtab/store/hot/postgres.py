@@ -39,6 +39,7 @@ from trimtab.store.hot.database import Insert, Prepared
 from trimtab.store.hot.postgres_alone import Alone
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
+from trimtab.store.hot.postgres_vacuum import vacuumed
 from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
@@ -125,9 +126,11 @@ class PostgresDatabase:
         with self._in_use(), self._explained():
             if self._alone is not None:
                 self._alone.require()
-            with self._engine.connect() as connection, connection.begin(), self._written(
-                    connection, claims, beside
-                ) as write:
+            with (
+                self._engine.connect() as connection,
+                connection.begin(),
+                self._written(connection, claims, beside) as write,
+            ):
                 yield write
 
     @contextmanager
@@ -171,6 +174,11 @@ class PostgresDatabase:
         with self._in_use(), self._engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")  # who waits here holds others back
             make_week(connection, table, monday)
+
+    def scrub(self) -> list[str]:
+        """Vacuum every table; small ones are written anew, so that freed bytes are gone from their files, too."""
+        with self._in_use(), self._explained(), self._reading.connect() as connection:
+            return vacuumed(connection)
 
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -232,7 +240,7 @@ class _Write:
         """Run the statement for each row of values; return how many rows of the table it changed."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.sql.encode(), statement.arranged(rows))
-            return cursor.rowcount
+            return max(0, cursor.rowcount)
 
     def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Return all rows of a query inside the transaction."""

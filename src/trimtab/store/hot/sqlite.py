@@ -301,7 +301,7 @@ class _Write:
 
     def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
         """Run the statement for each row of values; return how many rows of the table it changed."""
-        return self._connection.executemany(statement.sql, statement.arranged(rows)).rowcount
+        return max(0, self._connection.executemany(statement.sql, statement.arranged(rows)).rowcount)
 
     def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Return all rows of a query inside the transaction."""

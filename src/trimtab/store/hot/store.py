@@ -8,6 +8,7 @@ from trimtab.errors import Unavailable
 from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
@@ -17,7 +18,7 @@ from trimtab.store.schema import probe
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions):
+class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions, Erasures):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

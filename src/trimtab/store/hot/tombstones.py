@@ -7,7 +7,7 @@ PostgreSQL, too, a write either ends before the tombstone, and is found by what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 from sqlalchemy import bindparam, literal_column, select
