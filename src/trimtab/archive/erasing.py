@@ -33,10 +33,10 @@ class EraseStore(ErasureStore, LoopStore, Protocol):
 class EraseStage:
     """Removes people: first from the hot store, then from each of `places`; then what they spoke on is judged again.
 
-    `ask` makes the tombstone durable; a tick does the rest in a thread of its own (`inline` within the tick). Every step
-    may be done twice, and the receipt says after each what it removed. When all places are done the list of what was
-    theirs is thrown away, and the disk is cleared of what was deleted: only then an erasure is `done`. What fails is
-    told in its `problem` and tried again with growing pauses. `finders` look for what only they still know of.
+    `ask` makes the tombstone durable; a tick does the rest in a thread of its own, or waits for it (`inline`). Every
+    step may be done twice, and the receipt says after each what it removed. When all places are done the list of what
+    was theirs is thrown away, and the disk is cleared of what was deleted: only then an erasure is `done`. What fails
+    is told in its `problem` and tried again with growing pauses. `finders` look for what only they still know of.
     """
 
     name = "erase"

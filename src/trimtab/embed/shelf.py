@@ -27,8 +27,8 @@ _SPACE = ".space"
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """The space in use: when and on how many texts it was fitted, and how far the store was read then.
 
-    `erased` is how many erasures had left the store before it was read. `unknown` is the share of words of texts like those that the space was expected not to know; `previous` the space
-    that was in use before.
+    `unknown` is the share of words of texts like those that the space was expected not to know; `previous` the space
+    that was in use before; `erased` how many erasures had left the store before it was read.
     """
 
     space: str

@@ -126,8 +126,8 @@ class Session(NamedTuple):
 class Backfill(NamedTuple):
     """Outcomes to go through again, since what they were made of changed: those of a user or of a feature.
 
-    Or, of an erasure, those on which the person spoke whom it removes. `after` is the last inference that was done ("" at
-    first); asking again begins anew.
+    Or, of an erasure, those on which the person spoke whom it removes. `after` is the last inference that was done (""
+    at first); asking again begins anew.
     """
 
     project_id: str
@@ -225,8 +225,8 @@ class Writes(Struct, kw_only=True):
     words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
     in `redactions` must be the next revision, or `Conflict` is raised and nothing written. What is of a person who was
     erased, or about what was erased with one, is left out; for such a user ErasedPerson is raised, for a version with
-    an exemplar from their words Conflict. Raises ValueError for a key or project that belongs to another project than the
-    one it is written under.
+    an exemplar from their words Conflict. Raises ValueError for a key or project that belongs to another project than
+    the one it is written under.
     """
 
     joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan

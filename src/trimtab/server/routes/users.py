@@ -51,9 +51,8 @@ def put_user(request: Call, user_id: FromPath[str], body: RawBody) -> User:
     """Say which groups a user belongs to. Outcomes of what they were served take it up within seconds, old ones too."""
     told, engine, project_id = read(body, UserFacts), engine_of(request), request.auth.project_id
     now = engine.clock.now()
-    user = User(
-        id=user_id_in_path(user_id), updated_at=now, **{name: getattr(told, name) for name in told.__struct_fields__}
-    )
+    facts = {name: getattr(told, name) for name in told.__struct_fields__}
+    user = User(id=user_id_in_path(user_id), updated_at=now, **facts)
     sealed = seal(engine.redactor.of(project_id), user)
     asked = Backfill(project_id, "user", sealed.record.id, now)
     engine.store.commit({project_id: Writes(users=[sealed], backfills=[asked])})

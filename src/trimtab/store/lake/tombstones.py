@@ -40,7 +40,7 @@ class Tombstones:
         self._hashes: dict[str, frozenset[str]] = {}
 
     def bury(self, kind: str, hashes: Sequence[str]) -> None:
-        """Add tombstones, `kind` user, inference or feedback. Those there already are not added again. Hold the turn."""
+        """Add tombstones of a kind: user, inference or feedback. None is added twice. Hold the turn."""
         fresh = sorted(set(hashes) - self.known().get(kind, frozenset()))
         if not fresh:
             return
