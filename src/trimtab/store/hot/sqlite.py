@@ -30,6 +30,7 @@ _PAGE_BYTES = 16_384
 _CACHE_KIB = 32_768
 _BUSY_TIMEOUT_S = 10.0
 _WAL_WAITS_S = [0.02] * 100
+_SCRUB_WAITS_S = [0.02] * 50
 _IDLE_READERS = 8
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _CURES = {
@@ -134,12 +135,20 @@ class SqliteDatabase:
 
         Raises `Unavailable` while a long read holds the log.
         """
-        with self._lock, self._explained():
-            self._require_open()
-            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise Unavailable("a read that began before holds the write-ahead log; it is cut when that has ended")
-        return []
+        for wait_s in (*_SCRUB_WAITS_S, None):
+            with self._lock, self._explained():
+                self._require_open()
+                # Without waiting for readers: whoever wants to write would wait as well.
+                self._writer.execute("PRAGMA busy_timeout = 0")
+                try:
+                    busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                finally:
+                    self._writer.execute(f"PRAGMA busy_timeout = {round(_BUSY_TIMEOUT_S * 1000)}")
+            if not busy:
+                return []
+            if wait_s is not None:
+                threading.Event().wait(wait_s)
+        raise Unavailable("a read that began before holds the write-ahead log; it is cut when that has ended")
 
     def close(self) -> None:
         """Wait for the write and the reads under way, then close every connection."""
