@@ -22,7 +22,22 @@ from trimtab.stats.bucket import split_part
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import INFERENCES
 
-__all__ = ["FEATURE", "NOW", "PROJECT", "anything", "erased", "events", "filled", "grown", "holding", "learners", "opened", "people", "send", "word"]
+__all__ = [
+    "FEATURE",
+    "NOW",
+    "PROJECT",
+    "anything",
+    "erased",
+    "events",
+    "filled",
+    "grown",
+    "holding",
+    "learners",
+    "opened",
+    "people",
+    "send",
+    "word",
+]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROJECT = "default"

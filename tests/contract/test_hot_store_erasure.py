@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.contract import hot_store_sample as a
-from tests.contract.hot_store_sample import NOW, P, SECOND
+from tests.contract.hot_store_sample import NOW, SECOND, P
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Conflict, ErasedPerson
 from trimtab.ids import derived_id, new_id
@@ -22,7 +22,7 @@ TRACE = "0" * 31 + "1"
 
 
 def erasure(user_id: str = "gone") -> Erasure:
-    return Erasure(id=new_id(NOW), person=person(P, user_id), asked_at=NOW)
+    return Erasure(id=new_id(NOW), person=person(P, user_id), asked_at=NOW, state="working")
 
 
 def settled(store: HotStore) -> None:

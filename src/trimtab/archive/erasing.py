@@ -65,7 +65,7 @@ class EraseStage:
     def ask(self, project_id: str, user_id: str) -> Erasure:
         """Have a user, named as they are stored, erased; durable when this returns. Asked twice, it is one erasure."""
         now = self._clock.now()
-        erasure = Erasure(id=new_id(now), person=person(project_id, user_id), asked_at=now)
+        erasure = Erasure(id=new_id(now), person=person(project_id, user_id), asked_at=now, state="working")
         return self._store.bury(project_id, erasure, [user_id])
 
     def wait(self, project_id: str, erasure_id: str, timeout_s: float) -> Erasure | None:

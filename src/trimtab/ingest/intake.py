@@ -285,7 +285,7 @@ class Intake:
         accepted = receipt.accepted
         self.tally.accepted += receipt.accepted
         self.tally.duplicates += receipt.duplicates
-        self.tally.rejected.update(rejection.code for rejection in clean.rejected)
+        self.tally.rejected.update(rejection.code for rejection in rejected)
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt

@@ -26,7 +26,7 @@ class Erasure(Record, frozen=True):
     id: Uuid
     person: Hash
     asked_at: Time
-    state: ErasureState = "working"
+    state: ErasureState
     removed: dict[Name, dict[Name, int]] = {}
     finished: list[Name] = []
     notes: list[Line] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from importlib.metadata import PackageNotFoundError, version
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
@@ -79,8 +79,9 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(
-        # A handler remembers the limits of the first application it joins: each application gets its own.
-        route_handlers=[copy(route) for route in ROUTES],
+        # A handler remembers the limits of the first application it joins: each application gets its own. The router
+        # takes those of one path in one go: one by one, Litestar would hand the first to a thread once for each other.
+        route_handlers=[Router(path="/", route_handlers=[copy(route) for route in ROUTES])],
         guards=[guard],
         exception_handlers=HANDLERS,
         state=State(state),

@@ -10,13 +10,12 @@ from litestar.params import FromPath
 from trimtab.errors import NotFound
 from trimtab.records import Erasure
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
-from trimtab.server.query import asked, query_of
+from trimtab.server.query import LIST, asked, query_of
 from trimtab.server.routes.users import user_id_in_path
 
 __all__ = ["ROUTES"]
 
 _PATIENCE_S: Final = 2.0
-_LISTED = ("since", "until", "after", "limit", "order")
 
 
 @delete(
@@ -41,7 +40,7 @@ def erase_user(request: Call, user_id: FromPath[str]) -> Response[Erasure]:
     return Response(erasure, status_code=200 if erasure.state == "done" else 202)
 
 
-@get("/v1/erasures", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Erasure], query=_LISTED))
+@get("/v1/erasures", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Erasure], query=LIST))
 def list_erasures(request: Call) -> Listing[Erasure]:
     """List the receipts of erasures; times are compared with `asked_at`."""
     return listing(engine_of(request).store.erasures(request.auth.project_id, query_of(asked(request))))
