@@ -127,15 +127,15 @@ def test_what_they_said_of_others_no_longer_counts(store: HotStore, said: Said) 
 
 def test_nothing_of_theirs_is_taken_in_again(store: HotStore, said: Said, reopen: Callable[[], HotStore]) -> None:
     erased(store)
-    for opened in (store, None):
-        opened = opened or reopen()
+    for anew in (False, True):
+        opened = reopen() if anew else store
         flags = opened.append([a.arrival(one) for one in said.events])
         assert flags == [None, False, None, None, None, None, False, None]
-        anew = a.inference(user_id="gone")
+        later = a.inference(user_id="gone")
         nameless = a.feedback(inference_id=said.mine.id, session_id=None)
         by_session = a.feedback(session_id="s-mine")
         shared = a.feedback(session_id="s-theirs")
-        flags = opened.append([a.arrival(one) for one in (anew, nameless, by_session, shared)])
+        flags = opened.append([a.arrival(later), *map(a.arrival, (nameless, by_session, shared))])
         assert flags == [None, None, None, True]
         elsewhere = a.inference(user_id="gone")
         assert opened.append([a.arrival(elsewhere, "q")]) == [True]
@@ -144,7 +144,7 @@ def test_nothing_of_theirs_is_taken_in_again(store: HotStore, said: Said, reopen
 def test_a_duplicate_beside_the_erased_is_still_told_by_its_place(store: HotStore, said: Said) -> None:
     erased(store)
     fresh = a.inference(user_id="stays")
-    sent = [said.mine, fresh, said.theirs, fresh, said.vote]
+    sent: list[Inference | Feedback] = [said.mine, fresh, said.theirs, fresh, said.vote]
     assert store.append([a.arrival(one) for one in sent]) == [None, True, False, False, None]
 
 
@@ -244,12 +244,12 @@ def test_what_another_place_found_is_removed_and_refused_too(store: HotStore) ->
 def test_many_rows_of_a_person_go_as_one_does(store: HotStore) -> None:
     mine = [a.inference(user_id="gone", session_id="s") for _ in range(1300)]
     said = [a.feedback(inference_id=one.id, session_id=None, user_id="gone") for one in mine]
-    store.append([a.arrival(one) for one in (*mine, *said)])
+    store.append([*map(a.arrival, mine), *map(a.arrival, said)])
     settled(store)
     removed = erased(store).removed["hot"]
     assert (removed["inferences"], removed["feedback"], removed["outcomes"]) == (1300, 1300, 1300)
     assert left(store) == set()
-    flags = store.append([a.arrival(one) for one in (*mine, *said)])
+    flags = store.append([*map(a.arrival, mine), *map(a.arrival, said)])
     assert set(flags) == {None}
 
 

@@ -103,9 +103,8 @@ def heap(server: PostgresServer, url: str, text: str) -> list[str]:
     data = Path(str(server.execute("SHOW data_directory", url)[0][0]))
     found = []
     for name, path in files:
-        for part in data.glob(f"{path}*") if path else ():
-            if text.encode() in part.read_bytes():
-                found.append(str(name))
+        parts = data.glob(f"{path}*") if path else ()
+        found += [str(name) for part in parts if text.encode() in part.read_bytes()]
     return found
 
 

@@ -1,8 +1,8 @@
 """An erasure that kills itself at a named point. Run as a program: `eraser FOLDER USER POINT`.
 
 Opens the engine in FOLDER, has USER erased and lets everything settle. POINT is `write:N` (after the Nth statement that
-the erasing thread writes), `before:PLACE` or `after:PLACE` (around one place's work, whose receipt is then not written),
-`ms:N` (N milliseconds into the erasure), or `none`.
+the erasing thread writes), `before:PLACE` or `after:PLACE` (around one place's work, whose receipt is not written
+then), `ms:N` (N milliseconds into the erasure), or `none`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import typer
 
 from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
+from trimtab.cli.erase import erase
 from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
@@ -52,3 +53,4 @@ app.command()(study)
 app.command()(demo)
 app.command()(report)
 app.add_typer(lake, name="lake")
+app.command()(erase)
