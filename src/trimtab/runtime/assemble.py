@@ -152,11 +152,7 @@ def assemble(
     cannot be used.
     """
     clock = clock or SystemClock()
-    folder = Path(settings.storage.path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot use storage.path {str(folder)!r}: {error}", param="storage.path") from error
+    folder = _made(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
         lock = _locked(folder)
         undo.callback(os.close, lock)
@@ -176,15 +172,8 @@ def assemble(
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         lake = _open_lake(settings, undo)
-        archive = _archive(settings, store, lake, undo, inline=inline_runs)
-        places: list[Erasable] = [
-            ForgetExemplars(store, redactor, clock, turn=turn),
-            VectorPlace(vectors),
-            *([LakePlace(lake)] if lake else []),
-            SpacePlace(spaces or _NoSpaces(folder / SPACES), vectors, store),
-        ]
-        erasing = EraseStage(store, places, clock, finders=[lake.told] if lake else [], inline=inline_runs)
-        undo.callback(erasing.close)
+        versions = ForgetExemplars(store, redactor, clock, turn=turn)
+        erasing = _erase_stage(settings, store, versions, vectors, lake, spaces, clock, undo, inline=inline_runs)
         return Engine(
             settings=settings,
             clock=clock,
@@ -205,11 +194,19 @@ def assemble(
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                *archive,
+                *_archive(settings, store, lake, undo, inline=inline_runs),
                 erasing,
             ],
             closing=undo.pop_all(),
         )
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use storage.path {str(folder)!r}: {error}", param="storage.path") from error
+    return folder
 
 
 def _open_vectors(settings: Settings) -> VectorStore:
@@ -258,6 +255,28 @@ def _archive(
     stage = ArchiveStage(store, lake, settings.lake, inline=inline)
     undo.callback(stage.close)
     return [stage]
+
+
+def _erase_stage(
+    settings: Settings,
+    store: HotStore,
+    versions: ForgetExemplars,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    spaces: SpaceStage | None,
+    clock: Clock,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> EraseStage:
+    """Return the stage that erases people, with every place that holds something of them."""
+    places: list[Erasable] = [versions, VectorPlace(vectors)]
+    if lake is not None:
+        places.append(LakePlace(lake))
+    places.append(SpacePlace(spaces or _NoSpaces(Path(settings.storage.path) / SPACES), vectors, store))
+    stage = EraseStage(store, places, clock, finders=[lake.told] if lake else [], inline=inline)
+    undo.callback(stage.close)
+    return stage
 
 
 class _NoSpaces:
