@@ -219,6 +219,18 @@ def test_asked_twice_it_is_one_erasure_until_it_is_done(store: HotStore, said: S
     assert store.erasures("q", Query()).rows == []
 
 
+def test_asked_while_the_disk_is_being_cleared_it_is_another_erasure(store: HotStore, said: Said) -> None:
+    """Its list would come back to one that looks at no list any more, and name the person for ever."""
+    first = store.bury(P, erasure(), ["gone"])
+    store.collect(P, first.id)
+    store.close_erasure(P, store.erase(P, first))
+    second = store.bury(P, erasure(), ["gone"])
+    assert second.id != first.id
+    assert store.gone(P, first.id) == ([], [], [])
+    assert store.gone(P, second.id).users == ["gone"]
+    assert store.bury(P, erasure(), ["gone"]) == second
+
+
 def test_every_step_may_be_done_twice_and_counts_once(store: HotStore, said: Said) -> None:
     asked = store.bury(P, erasure(), ["gone"])
     listed = store.collect(P, asked.id)
