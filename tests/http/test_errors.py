@@ -27,6 +27,8 @@ SAMPLE = {
     "incident_id": "x",
     "change_id": "x",
     "run_id": "x",
+    "monitor": "no-such",
+    "silence_id": "x",
     "user_id": "nobody",
     "session_id": "none",
     "erasure_id": "x",

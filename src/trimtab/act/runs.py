@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol
 import msgspec
 import structlog
 
-from trimtab.act.playbook import ExemplarPlaybook, Order, Step
+from trimtab.act.order import Order, Step
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.errors import Conflict, TrimtabError, Unavailable
 
 __all__ = ["DbosRuns", "RunState", "Runs"]
@@ -55,7 +56,7 @@ class DbosRuns:
     Raises Conflict when this process already holds another one: DBOS allows one.
     """
 
-    def __init__(self, playbook: ExemplarPlaybook, path: Path, *, inline: bool = False) -> None:
+    def __init__(self, playbook: IncidentPlaybook, path: Path, *, inline: bool = False) -> None:
         self._playbook = playbook
         self._path = path
         self._inline = inline
@@ -123,7 +124,11 @@ class DbosRuns:
             self._going += 1
         try:
             order = msgspec.convert(told, Order)
-            return "done" if all(self._stepped(name, step, order) for name, step in self._playbook.steps) else "failed"
+            return (
+                "done"
+                if all(self._stepped(name, step, order) for name, step in self._playbook.steps(order))
+                else "failed"
+            )
         finally:
             with self._idle:
                 self._going -= 1

@@ -15,6 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from trimtab.archive.retention import windows
 from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
@@ -142,6 +143,25 @@ def _keys(settings: Settings, *, found: int) -> Iterator[Finding]:
         )
 
 
+def _history(settings: Settings) -> Iterator[Finding]:
+    """Where history goes, and whether rows leave the database."""
+    retention = settings.retention
+    if settings.lake.enabled:
+        if importlib.util.find_spec("deltalake") is None:
+            mend = "pip install 'trimtab[server]', or set lake.enabled = false"
+            yield _failure("history", "lake.enabled is set, and the package deltalake is not installed", mend)
+            return
+        days = windows(settings)
+        stays = ", ".join(f"{kind} {window / timedelta(days=1):g} days" for kind, window in days.items())
+        told = f"stays in the database for {stays}" if days else "stays in the database for ever"
+        yield _ok("history", f"is kept in the lake; {told}")
+    elif retention.without_lake and windows(settings):
+        told = "nothing is kept beyond the database, which lets go of what is old (retention.without_lake)"
+        yield _warning("history", told, "turn on lake.enabled to keep history")
+    else:
+        yield _ok("history", "stays in the database for ever, since there is no lake: nothing is purged")
+
+
 def _redaction_key(settings: Settings) -> Iterator[Finding]:
     folder = Path(settings.storage.path)
     file = folder / KEY_FILE
@@ -226,5 +246,5 @@ def _written(file: Path) -> datetime:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _parts, _storage, _clock, _database, _redaction_key, _port, _runner,
+    _python, _parts, _storage, _clock, _database, _history, _redaction_key, _port, _runner,
 )  # fmt: skip

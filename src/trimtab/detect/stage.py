@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from trimtab.config import FeatureOverride, Monitoring
-from trimtab.detect.watch import Watch
+from trimtab.detect.watch import Sample, Watch
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor, Outcome
 from trimtab.store.ports import CatalogStore, JudgementStore, LoopStore, Query, Vote, Writes
@@ -20,6 +20,9 @@ __all__ = ["CURSOR", "UNVERSIONED", "DetectStage"]
 CURSOR = "detect"
 UNVERSIONED = "unversioned"
 """The version name under which answers are watched that came without one (another tool's traces)."""
+
+
+T = TypeVar("T", Monitor, Incident)
 
 
 class DetectStore(JudgementStore, LoopStore, CatalogStore, Protocol):
@@ -86,16 +89,16 @@ class DetectStage:
     def _take(self, post: _Post, outcome: Outcome, now: datetime) -> None:
         """Count a vote unless its person was counted within the window."""
         voter, voted_at = outcome.voter_id, outcome.voted_at
-        if voter is None or voted_at is None:
+        if outcome.vote is None or voter is None or voted_at is None:
             return
         last = post.counted.get(voter)
         if last is not None and voted_at < last + self._window:
             return
         post.counted[voter] = voted_at
         post.votes.append(Vote(post.watch.monitor_id, voter, voted_at))
-        incident = post.watch.take(outcome, now)
+        incident = post.watch.take(Sample(outcome.vote, voter, voted_at), now)
         if incident is not None and self._is_news(post, incident):
-            post.incidents.append(incident)
+            post.incidents.append(_replace(incident, held=self._held(post.project_id, incident.feature)))
 
     def _monitor(self, project_id: str, outcome: Outcome, posts: Mapping[str, _Post], now: datetime) -> Monitor:
         """Return the stored monitor of this version, or a new one with its reference.
@@ -139,6 +142,12 @@ class DetectStage:
             version = self._store.version(project_id, feature, version.parent_id)
         return None
 
+    def _held(self, project_id: str, feature: str) -> str:
+        """Return why nothing may change by itself: voting itself has moved, so votes are not what they were."""
+        query = Query(feature=feature, limit=1000)
+        rows = self._store.incidents(project_id, query, states=("firing", "recovering")).rows
+        return next((row.record.held for row in rows if row.record.kind == "propensity"), "")
+
     def _is_news(self, post: _Post, incident: Incident) -> bool:
         """Say whether an alarm opens an incident: its version is still served and its monitor has none open.
 
@@ -156,12 +165,12 @@ class DetectStage:
 
 
 def _counts(outcome: Outcome) -> bool:
-    return outcome.vote is not None and outcome.arm != "candidate"
+    return outcome.vote is not None and not outcome.withdrawn and outcome.arm != "candidate"
 
 
 def _monitor_id(project_id: str, outcome: Outcome) -> str:
     return derived_id("monitor", project_id, outcome.feature, outcome.version_id or UNVERSIONED)
 
 
-def _replace(monitor: Monitor, **changes: object) -> Monitor:
-    return msgspec.structs.replace(monitor, **changes)
+def _replace(record: T, **changes: object) -> T:
+    return msgspec.structs.replace(record, **changes)

@@ -5,26 +5,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Literal
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import InputError, TimeInFuture, TimeTooOld, UnknownFeature
 from trimtab.ingest.feature import declare
-from trimtab.records import Event
+from trimtab.records import Event, Inference
 from trimtab.redact.project import Cleaners
 from trimtab.store.ports import HotStore
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Late"]
+
+Late = Literal["reject", "accept"]
+"""What happens to an event from before what the hot store still knows: nobody could tell whether it came before."""
 
 
 class Admission:
     """Decides event by event. Features are remembered: the store is asked only about a name not seen before."""
 
-    def __init__(self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest) -> None:
+    def __init__(
+        self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest, *, late: Late = "reject"
+    ) -> None:
         self._store = store
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
+        self._late = late
         self._known: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._past = timedelta(days=settings.past_days)
@@ -69,7 +76,22 @@ class Admission:
             )
         if event.feature is not None and event.feature not in self._known.get(project_id, ()):
             return self._unknown_feature(project_id, event.feature)
-        return None
+        return self._forgotten(event) if self._late == "reject" else None
+
+    def _forgotten(self, event: Event) -> TimeTooOld | None:
+        """Refuse what may be stored already and have gone to the lake since: it would count twice.
+
+        Events come in at most `future_seconds` before they happen, so nothing younger than this can be among them.
+        """
+        until = self._store.purged_until("inferences" if isinstance(event, Inference) else "feedback")
+        if until is None or event.created_at > until + self._future:
+            return None
+        return TimeTooOld(
+            f"expected created_at after {(until + self._future).isoformat()}, got {event.created_at.isoformat()}: what "
+            "came in before has moved to the lake, so a repeated event would count twice; "
+            "set retention.late_events = 'accept' to take it",
+            param="created_at",
+        )
 
     def _unknown_feature(self, project_id: str, name: str) -> UnknownFeature:
         known = self._known.get(project_id, set())

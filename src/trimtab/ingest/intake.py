@@ -14,7 +14,7 @@ from msgspec import Struct
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import ErasedPerson, ForbiddenKey, InputError, RedactionFailed, TrimtabError
-from trimtab.ingest.admit import Admission
+from trimtab.ingest.admit import Admission, Late
 from trimtab.ingest.body import Body, Incoming
 from trimtab.ingest.decode import Decoded, LineReader, Rejection, counted, decode_many, decode_one, is_lines, refusal
 from trimtab.ingest.journal import Journal
@@ -70,12 +70,13 @@ class Intake:
         settings: Ingest,
         *,
         body_bytes: int = _BODY_BYTES,
+        late: Late = "reject",
     ) -> None:
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
         self._body_bytes = body_bytes
-        self._admission = Admission(store, cleaners, clock, settings)
+        self._admission = Admission(store, cleaners, clock, settings, late=late)
         self.journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
         self.tally = Tally()
         self.on_stored: Callable[[], None] | None = None

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from trimtab.act.decisions import Decisions
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.memory import FittedMemory
-from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
+from trimtab.act.stage import CURSOR as ACT_CURSOR
 from trimtab.act.stage import ActStage
 from trimtab.archive.erasing import EraseStage
 from trimtab.archive.places import LakePlace, SpacePlace, VectorPlace
+from trimtab.archive.retention import RetentionStage
 from trimtab.archive.stage import ArchiveStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
+from trimtab.detect.propensity import PropensityStage
+from trimtab.detect.rules.stage import RulesStage
+from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.space import SpaceStage, clear_spaces
-from trimtab.enrich.stage import EnrichStage
+from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR, EnrichStage
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
@@ -40,10 +46,14 @@ from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.redact.project import Redactors
 from trimtab.store.erasing import Erasable
 from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.lake.lazy import LazyLake
 from trimtab.store.lake.port import LakeStore
-from trimtab.store.ports import HotStore, Writes
+from trimtab.store.ports import HotStore, PurgedKind, Writes
 from trimtab.store.vectors.port import VectorStore
 from trimtab.store.vectors.sqlite import open_sqlite_vectors
+
+if TYPE_CHECKING:
+    from trimtab.store.lake.place import Place
 
 __all__ = [
     "DATABASE",
@@ -68,6 +78,11 @@ KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
 _KEY_BYTES = 32
+_READERS: Mapping[PurgedKind, Sequence[str]] = {
+    "inferences": [INFERENCE_CURSOR],
+    "feedback": [FEEDBACK_CURSOR],
+    "outcomes": [DETECT_CURSOR, ACT_CURSOR],
+}
 
 
 class Stage(Protocol):
@@ -94,6 +109,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         runner: Runner,
+        playbook: IncidentPlaybook,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -109,6 +125,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.runner = runner
+        self.playbook = playbook
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -154,35 +171,34 @@ def assemble(
     clock = clock or SystemClock()
     folder = _made(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
-        lock = _locked(folder)
-        undo.callback(os.close, lock)
+        undo.callback(os.close, _locked(folder))
         store = open_store(settings, alone=True)
         undo.callback(store.close)
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
         vectors = _open_vectors(settings)
         undo.callback(vectors.close)
-        if not store.projects():
-            store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
+        _require_project(store, clock)
         answering = runner or _runner(settings)
-        playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
+        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
-        rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
-        lake = _open_lake(settings, undo)
+        lake = _lake(settings, undo)
         versions = ForgetExemplars(store, redactor, clock, turn=turn)
         erasing = _erase_stage(settings, store, versions, vectors, lake, spaces, clock, undo, inline=inline_runs)
+        rows = settings.engine.batch_rows
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
+            intake=_intake(settings, store, redactor, clock),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
+            playbook=playbook,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
@@ -190,11 +206,13 @@ def assemble(
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
+                PropensityStage(store, settings.monitoring),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
+                RulesStage(store, settings),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                *_archive(settings, store, lake, undo, inline=inline_runs),
+                *_keeping(settings, store, vectors, lake, undo, inline=inline_runs),
                 erasing,
             ],
             closing=undo.pop_all(),
@@ -207,6 +225,16 @@ def _made(folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"cannot use storage.path {str(folder)!r}: {error}", param="storage.path") from error
     return folder
+
+
+def _require_project(store: HotStore, clock: Clock) -> None:
+    if not store.projects():
+        store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
+
+
+def _intake(settings: Settings, store: HotStore, redactor: Redactors, clock: Clock) -> Intake:
+    most, late = settings.server.body_bytes, settings.retention.late_events
+    return Intake(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
 
 
 def _open_vectors(settings: Settings) -> VectorStore:
@@ -233,28 +261,58 @@ def _meaning(
     return spaces, [spaces, vectorise]
 
 
-def _open_lake(settings: Settings, undo: contextlib.ExitStack) -> LakeStore | None:
-    """Open the lake, also one that is written to no more: people are erased from it all the same."""
-    if not (settings.lake.enabled or settings.lake.uri or (Path(settings.storage.path) / LAKE).is_dir()):
-        return None
-    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415  the lake's library takes long to import
-    from trimtab.store.lake.place import place_of  # noqa: PLC0415
+def _keeping(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> list[Stage]:
+    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told."""
+    stages: list[Stage] = []
+    shipped = None
+    if lake is not None and settings.lake.enabled:
+        archive = ArchiveStage(store, lake, settings.lake, inline=inline, patient=True)
+        undo.callback(archive.close)
+        shipped = archive.reached
+        stages.append(archive)
+    if settings.lake.enabled or settings.retention.without_lake:
+        stages.append(RetentionStage(store, settings, _READERS, shipped=shipped, vectors=vectors))
+    return stages
 
-    place = place_of(settings.lake, Path(settings.storage.path), os.environ)
-    lake = open_lake(place, SystemClock())  # leases on S3 last by the machines' time, whatever the engine's clock says
+
+def _lake(settings: Settings, undo: contextlib.ExitStack) -> LakeStore | None:
+    """Return the lake, also one that is written to no more: people are erased from it all the same."""
+    left = bool(settings.lake.uri) or (Path(settings.storage.path) / LAKE).is_dir()
+    if not settings.lake.enabled and not left:
+        return None
+    lake = LazyLake(_lake_opener(settings))
     undo.callback(lake.close)
     return lake
 
 
-def _archive(
-    settings: Settings, store: HotStore, lake: LakeStore | None, undo: contextlib.ExitStack, *, inline: bool
-) -> list[Stage]:
-    """Return the stage that ships history to the lake, where it is told to."""
-    if lake is None or not settings.lake.enabled:
-        return []
-    stage = ArchiveStage(store, lake, settings.lake, inline=inline)
-    undo.callback(stage.close)
-    return [stage]
+def _lake_opener(settings: Settings) -> Callable[[], LakeStore]:
+    """Return what opens the lake. Raises MissingExtra without its library and ConfigError for an address of no use."""
+    if importlib.util.find_spec("deltalake") is None:
+        raise MissingExtra(
+            "lake.enabled needs the lake's library: pip install 'trimtab[server]', or set lake.enabled = false"
+        )
+
+    def place() -> Place:
+        from trimtab.store.lake.place import place_of  # noqa: PLC0415  the lake's library takes long to import
+
+        return place_of(settings.lake, Path(settings.storage.path), os.environ)
+
+    def opened() -> LakeStore:
+        from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
+
+        return open_lake(place(), SystemClock())  # leases on S3 last by the machines' time, whatever clock is set
+
+    if settings.lake.uri:  # a directory of our own needs no look
+        place()
+    return opened
 
 
 def _erase_stage(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from trimtab.enrich.rescan import KINDS
 from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
-from trimtab.store.ports import Page, Query
+from trimtab.store.ports import Page, PurgedKind, Query
 
 __all__ = ["Metrics"]
 
@@ -107,6 +107,24 @@ class _EngineCounts(Collector):
         yield waiting
         leaving = len(self._engine.store.working_erasures(_MOST_BACKFILLS))
         yield GaugeMetricFamily("trimtab_erasures_working", "People whose erasure is not done yet", leaving)
+        yield from self._retention()
+
+    def _retention(self) -> Iterator[Metric]:
+        """Count what has left the hot store by age, and say how old the oldest row is that it holds."""
+        store, now = self._engine.store, self._engine.clock.now()
+        gone = CounterMetricFamily(
+            "trimtab_retention_purged_rows", "Rows that left the hot store by age", labels=["kind"]
+        )
+        oldest = GaugeMetricFamily(
+            "trimtab_hot_oldest_row_seconds", "Time since the oldest row in the hot store came in", labels=["kind"]
+        )
+        marks = store.purge_marks()
+        for kind in get_args(PurgedKind):
+            gone.add_metric([kind], marks[kind].rows if kind in marks else 0)
+            since = store.hot_span(kind, count=False).oldest
+            oldest.add_metric([kind], max(0.0, (now - since).total_seconds()) if since else 0)
+        yield gone
+        yield oldest
 
     def _rescan(self) -> Iterator[Metric]:
         """How far rows have been cleaned again since the rules of their project changed."""

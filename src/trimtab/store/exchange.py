@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -28,6 +30,7 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
     User,
     Version,
 )
@@ -35,13 +38,22 @@ from trimtab.records import (
 __all__ = [
     "Arrival",
     "Backfill",
+    "Count",
+    "Due",
     "Exposure",
+    "HotSpan",
+    "Keep",
     "Page",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "Rescan",
     "RescanKind",
     "Session",
     "Stale",
+    "Step",
     "Stored",
     "Switch",
     "Target",
@@ -161,11 +173,95 @@ class Stale(NamedTuple):
     reached: int
 
 
+Step = Literal["minute", "hour", "day", "all"]
+"""How finely counters are told: one count for each minute, hour or day (UTC), or one for the whole span."""
+
+
+class Count(NamedTuple):
+    """One counter: of a feature ("" where none is named), version and group ("" without grouping), from `start` on.
+
+    `count` is how many there were, `total` the sum of their values (the count itself where there is none).
+    """
+
+    start: datetime
+    feature: str
+    version_id: str | None
+    group_value: str
+    metric: str
+    count: int  # type: ignore[assignment]  # the name says it better than tuple.count would be missed
+    total: float
+
+
+PurgedKind = Literal["inferences", "feedback", "outcomes"]
+"""What goes from the hot store by age; the rows that were derived from them go with them."""
+
+PurgeWalk = Literal["inferences", "feedback", "outcomes", "opinions", "sessions"]
+"""A walk over one table in search of what may go, in the order in which the walks are made."""
+
+
+class Keep(NamedTuple):
+    """What of one project has to stay, however old.
+
+    `since`: answers of a feature that were created from then on, with all that was said about them; and rows by id.
+    """
+
+    since: Mapping[str, datetime] = {}
+    inferences: frozenset[str] = frozenset()
+    feedback: frozenset[str] = frozenset()
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """What may go: rows that arrived before `before` and lie at or below the place `upto`, but for what is to be kept.
+
+    A kind that is missing in `before` stays for ever. `keep` is by project.
+    """
+
+    before: Mapping[PurgedKind, datetime]
+    upto: Mapping[PurgedKind, int]
+    keep: Mapping[str, Keep] = {}
+
+
+class PurgeLot(NamedTuple):
+    """Rows found by one walk that may go together; `reached` is the place from which the walk goes on.
+
+    `ended`: nothing further is old enough. `vectors` names, by project and kind, what search may know of them.
+    `rows` is the store's own.
+    """
+
+    walk: PurgeWalk
+    reached: int
+    ended: bool
+    looked: int
+    rows: Sequence[Any]
+    vectors: Mapping[tuple[str, Literal["feedback", "inference"]], list[str]]
+
+
+class PurgeMark(NamedTuple):
+    """How far one kind of rows has gone: `rows` of them, of which the last arrived at `until`.
+
+    At or below `safe` rows had been in the lake for a day when that was looked at; `noted` is where the lake stood at
+    `noted_at`, which becomes `safe` a day later.
+    """
+
+    rows: int = 0
+    until: datetime | None = None
+    safe: int = 0
+    noted: int = 0
+    noted_at: datetime | None = None
+
+
+class HotSpan(NamedTuple):
+    """What the hot store holds of one kind: how many rows, and when the oldest of them arrived."""
+
+    rows: int
+    oldest: datetime | None
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
     `estimates` and `squares` are the sums of `estimate` and of its square over `judged` outcomes that have one, `votes`
-    and `negatives` count users' votes (their mean per answer) and add them up, `voters` the distinct people.
+    and `negatives` count users' votes (their mean per answer) and add them up.
     """
 
     version_id: str | None
@@ -175,17 +271,15 @@ class VersionScores(NamedTuple):
     squares: float
     votes: int
     negatives: float
-    voters: int
 
 
 class VersionSummary(NamedTuple):
-    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
+    """Counts of one version in a span of time: answers, judged ones, and those of them with p_bad > 0.5."""
 
     version_id: str | None
     inferences: int
     judged: int
     negatives: int
-    voters: int
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -238,10 +332,12 @@ class Writes(Struct, kw_only=True):
     closed: list[Session] = []
     replaced: list[str] = []  # inference ids
     opinions: list[Opinion] = []
-    unjudged: list[str] = []  # inference ids that no signal speaks of any more: their outcomes go
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
     monitors: list[Monitor] = []
+    rules: list[MonitorRule] = []
+    unruled: list[str] = []  # names of rules that are gone
+    silences: list[Redacted[Silence]] = []  # one whose `until` has passed counts no more
     incidents: list[Incident] = []
     changes: list[Change] = []
     runs: list[Run] = []  # without their steps

@@ -28,12 +28,14 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
     RedactionSettings,
     Rollout,
     Run,
+    Silence,
     User,
     Version,
 )
@@ -41,13 +43,22 @@ from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Arrival,
     Backfill,
+    Count,
+    Due,
     Exposure,
+    HotSpan,
+    Keep,
     Page,
+    PurgedKind,
+    PurgeLot,
+    PurgeMark,
+    PurgeWalk,
     Query,
     Rescan,
     RescanKind,
     Session,
     Stale,
+    Step,
     Stored,
     Switch,
     Target,
@@ -62,19 +73,29 @@ __all__ = [
     "Arrival",
     "Backfill",
     "CatalogStore",
+    "Count",
+    "Due",
     "ErasureStore",
     "EventStore",
     "Exposure",
+    "HotSpan",
     "HotStore",
     "JudgementStore",
+    "Keep",
     "LoopStore",
     "Page",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "RedactionStore",
     "Rescan",
     "RescanKind",
+    "RetentionStore",
     "Session",
     "Stale",
+    "Step",
     "Stored",
     "Switch",
     "Target",
@@ -97,7 +118,7 @@ class EventStore(Protocol):
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
         before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
-        feedback each have ids of their own. Exposure counters move in the same transaction, by rows really inserted.
+        feedback each have ids of their own. Counters move in the same transaction, by rows really inserted.
         Raises `WallBreach` for an event that did not come from the redactor.
         """
         ...
@@ -187,7 +208,7 @@ class JudgementStore(Protocol):
         ...
 
     def outcomes_in(self, backfill: Backfill, limit: int) -> list[Outcome]:
-        """Return at most `limit` outcomes of the backfill's scope after its `after`, by inference id."""
+        """Return at most `limit` outcomes of the backfill's scope after its `after`, by id; none withdrawn."""
         ...
 
     def opinions(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, list[Opinion]]:
@@ -195,26 +216,63 @@ class JudgementStore(Protocol):
         ...
 
     def outcomes_after(self, seq: int, limit: int) -> list[Stored[Outcome]]:
-        """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order."""
-        ...
+        """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order.
 
-    def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
-        """Return the outcomes of those inferences that have one."""
-        ...
-
-    def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
-        """Return one page of outcomes. One that is rewritten while pages are read moves to the newest end."""
-        ...
-
-    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
-        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5.
-
-        An outcome's `created_at` is its inference's.
+        Here alone those that were `withdrawn` come, too: so whoever follows learns that a judgement was taken back.
         """
         ...
 
+    def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
+        """Return the outcomes of those inferences that have one, not withdrawn."""
+        ...
+
+    def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
+        """Return one page of outcomes, none withdrawn. One rewritten while pages are read moves to the newest end."""
+        ...
+
+    def counts(
+        self,
+        project_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        step: Step,
+        metrics: Sequence[str],
+        feature: str | None = None,
+        group_by: str | None = None,
+    ) -> list[Count]:
+        """Return counters of what happened in [since, until), ordered by start, feature, version, group and metric.
+
+        The minutes in which `since` and `until` lie count whole. A count of step "all" starts at `since`, every other
+        at its own whole minute, hour or day; what there is none of is left out. `group_by` splits by the value of one
+        of the groupings in an outcome's `segments`; then only metrics of outcomes are counted, and outcomes without
+        that grouping are not. Groups are counted by the hour: the hours at both ends count whole, and step "minute"
+        raises `InvalidField`.
+
+        Of inferences: `inferences`, `errors`, and `latency_ms`, `input_tokens`, `output_tokens`, `cost_usd` (those that
+        have it, and its sum). Of outcomes, in the minute of their inference: `judged`, `negative` (p_bad > 0.5),
+        `estimate` and `estimate_squared` (those that have one, and the sum of it or its square), `voted` (those that
+        users voted on, and the sum of their votes, 1 = bad), `vote_negative` (vote > 0.5). Of feedback, by its own time
+        and without a version: `feedback.KIND` (how many, and the sum of their values), `retracted.KIND` for what takes
+        another back; it counts under the feature that it names itself, under "" where it names none.
+
+        Rows that are no longer kept were counted and stay so.
+        """
+        ...
+
+    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
+        """Return counts per version over inferences created in [since, until), whole minutes as in `counts`."""
+        ...
+
     def scores(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionScores]:
-        """Return sums per version over inferences created in [since, until), judged or not."""
+        """Return sums per version over inferences created in [since, until), judged or not; minutes as in `counts`."""
+        ...
+
+    def voters(self, project_id: str, feature: str, since: datetime, until: datetime) -> dict[str | None, int]:
+        """Return how many distinct people voted on answers created in [since, until), per version that any voted on.
+
+        People cannot be added up, so this reads the outcomes with a vote in the span, one by one.
+        """
         ...
 
     def corrections(self, project_id: str, query: Query) -> Page[Correction]:
@@ -301,8 +359,16 @@ class LoopStore(Protocol):
         """Return when each of these users was last counted by this consumer."""
         ...
 
-    def monitors(self, project_id: str, feature: str) -> list[Monitor]:
-        """Return the feature's monitors, oldest first."""
+    def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
+        """Return the monitors of a rule, of one feature or of all, oldest first."""
+        ...
+
+    def rules(self, project_id: str) -> list[MonitorRule]:
+        """Return the watches declared through the API, by name."""
+        ...
+
+    def silences(self, project_id: str, now: datetime) -> list[Silence]:
+        """Return the silences that last beyond `now`, oldest first."""
         ...
 
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
@@ -427,7 +493,66 @@ class ErasureStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, ErasureStore, Protocol):
+class RetentionStore(Protocol):
+    """What leaves by age, and how far that has gone."""
+
+    def purgeable(self, walk: PurgeWalk, due: Due, *, after: int, limit: int) -> PurgeLot:
+        """Look at no more than `limit` rows after `after` and return those that may go; nothing is changed.
+
+        An answer goes together with all feedback that is joined to it, when all of them are due, its outcome is at or
+        below `upto`, and no audit waits for a reviewer's word on it. Feedback goes by itself once no answer here has
+        it; outcomes and opinions once their answer is gone; closed sessions once none of their answers is left, by
+        `before` of inferences.
+        """
+        ...
+
+    def purge(self, lot: PurgeLot) -> dict[PurgedKind, int]:
+        """Remove the lot in one transaction with what was derived from it, and count it; return the rows by kind.
+
+        Counters stay. A lot that was removed before changes nothing.
+        """
+        ...
+
+    def purge_votes(
+        self, before: datetime, busy: Sequence[str], *, after: tuple[str, str], limit: int
+    ) -> tuple[str, str] | None:
+        """Remove at most `limit` memories of who was counted before `before`, but for those of the `busy` projects.
+
+        Returns the place from which to go on, None at the end. Give ("", "") first.
+        """
+        ...
+
+    def purge_marks(self) -> dict[PurgedKind, PurgeMark]:
+        """Return how far each kind has gone."""
+        ...
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return when the last of the purged rows of that kind had arrived, from memory; None where none has gone."""
+        ...
+
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Return at most `limit` of the kind's rows in (after, upto], rising: place and (its inference's) id."""
+        ...
+
+    def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:
+        """Remember where the lake stood at that moment, and up to where rows are in it for good."""
+        ...
+
+    def hot_span(self, kind: PurgedKind, *, count: bool = True) -> HotSpan:
+        """Return what is held of that kind. Counting reads an index whole; without `count` the number is 0."""
+        ...
+
+    def tidy(self, before: datetime) -> int:
+        """Give back what room can be given back without holding up writers, of times before `before`.
+
+        Returns how many partitions went. PostgreSQL drops weeks that are empty; SQLite uses free pages again.
+        """
+        ...
+
+
+class HotStore(
+    EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, RetentionStore, ErasureStore, Protocol
+):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

@@ -38,6 +38,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -45,6 +46,7 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
     User,
     Version,
 )
@@ -63,6 +65,7 @@ __all__ = [
     "INCIDENTS",
     "INFERENCES",
     "MONITORS",
+    "MONITOR_RULES",
     "NOUNS",
     "OPINIONS",
     "OUTCOMES",
@@ -72,11 +75,13 @@ __all__ = [
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
+    "SILENCES",
     "USERS",
     "VERSIONS",
     "Noun",
     "aims",
     "backfills",
+    "counters",
     "cursors",
     "erasing",
     "exposures",
@@ -84,6 +89,7 @@ __all__ = [
     "metadata",
     "orphans",
     "probe",
+    "purges",
     "rescans",
     "segments",
     "sessions",
@@ -95,7 +101,7 @@ __all__ = [
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of the newest migration in `trimtab.store.migrations`; a database carries the number of its own."""
 
 metadata = MetaData()
@@ -187,6 +193,8 @@ FEEDBACK = Noun("feedback", Feedback, key=("project_id", "id"), extra=_received(
 OPINIONS = Noun("opinions", Opinion, key=("project_id", "inference_id", "kind", "source", "user_id"))
 OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
+MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
+SILENCES = Noun("silences", Silence, key=("project_id", "id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -213,6 +221,8 @@ NOUNS: tuple[Noun[Any], ...] = (
     OPINIONS,
     OUTCOMES,
     MONITORS,
+    MONITOR_RULES,
+    SILENCES,
     INCIDENTS,
     CHANGES,
     RUNS,
@@ -237,6 +247,12 @@ Index(
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
+Index(
+    "outcomes_voter",
+    *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id", "voter_id")),
+    sqlite_where=OUTCOMES.table.c.voter_id.is_not(None),
+    postgresql_where=OUTCOMES.table.c.voter_id.is_not(None),
+)
 Index("outcomes_user", OUTCOMES.table.c.project_id, OUTCOMES.table.c.user_id)
 Index("calibrations_feature", CALIBRATIONS.table.c.project_id, CALIBRATIONS.table.c.feature)
 Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
@@ -335,5 +351,28 @@ exposures = _derived(
 )
 tombstones = _derived("tombstones", _part("project_id"), _part("hash"), _part("kind"))
 erasing = _derived("erasing", _part("project_id"), _part("erasure_id"), _part("kind"), _part("key"))
+# In the order of time before that of metrics and features: what comes in now then changes three places, not hundreds.
+counters = _derived(
+    "counters",
+    _part("project_id"),
+    _part("group_key"),
+    _part("width", BigInteger()),
+    _part("start", BigInteger()),
+    _part("metric"),
+    _part("feature"),
+    _part("version_id"),
+    _part("group_value"),
+    Column("count", BigInteger(), nullable=False),
+    Column("total", Float(), nullable=False),
+)
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
+purges = _derived(
+    "purges",
+    _part("kind"),
+    Column("purged", BigInteger(), nullable=False),
+    Column("until", BigInteger(), nullable=False),
+    Column("safe", BigInteger(), nullable=False),
+    Column("noted", BigInteger(), nullable=False),
+    Column("noted_at", BigInteger(), nullable=False),
+)
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

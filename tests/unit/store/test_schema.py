@@ -41,6 +41,7 @@ NOT_STORED = {
     "Evidence",
     "Exemplar",
     "GateReport",
+    "Knowledge",
     "Message",
     "Profile",
     "Record",

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from trimtab.errors import ConfigError, Unavailable
 from trimtab.records import Inference
 from trimtab.store.hot.sqlite import SqliteDatabase, open_sqlite
 from trimtab.store.hot.store import SqlHotStore
-from trimtab.store.ports import Query, Writes
+from trimtab.store.ports import Due, PurgedKind, Query, Writes
 from trimtab.store.schema import SCHEMA_VERSION
 
 BIG = "x" * 40_000
@@ -191,3 +192,20 @@ def test_a_page_without_a_span_is_read_in_order_and_never_sorted(tmp_path: Path)
             assert not [step for step in plans if "TEMP B-TREE" in step], (verb, plans)
     finally:
         store.close()
+
+
+def test_the_room_of_rows_that_left_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "hot.db"
+    store = open_sqlite(path)
+    sizes = []
+    try:
+        for _ in range(5):
+            store.append([a.arrival(a.inference(input=BIG)) for _ in range(100)])
+            before: dict[PurgedKind, datetime] = {"inferences": a.NOW + timedelta(days=1)}
+            due = Due(before=before, upto={"inferences": 1 << 62})
+            store.purge(store.purgeable("inferences", due, after=0, limit=1000))
+            sizes.append(int(str(pragma(path, "page_count"))))
+    finally:
+        store.close()
+    assert max(sizes[1:]) <= sizes[0] * 1.05
+    assert BIG[:1000].encode() not in path.read_bytes()  # nor do the words lie on in the free pages

@@ -78,6 +78,10 @@ class Transaction(Protocol):
         """Return all rows of a query inside the transaction."""
         ...
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement, which has a RETURNING, for each row of values, and return all that it returned."""
+        ...
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         ...
@@ -87,6 +91,10 @@ class Transaction(Protocol):
 
         `noun` is keyed by project and id. A key that repeats inside `rows` counts once, at its first place.
         """
+        ...
+
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters: rows of all columns of `counters`, each key once, in the order in which to take them."""
         ...
 
 
@@ -130,6 +138,13 @@ class Database(Protocol):
         """Take off the disk what was deleted, as far as the database can; return what is to be known about the rest.
 
         Raises `Unavailable` while something holds it up.
+        """
+        ...
+
+    def give_back(self, before: datetime) -> int:
+        """Give back room of tables split by time that hold nothing of times before `before`; say how many parts went.
+
+        Where somebody is in the way, it is left for later.
         """
         ...
 

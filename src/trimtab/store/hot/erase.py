@@ -61,7 +61,7 @@ class Erasures(Port):
         self._removal = _Removal(database)
         new = database.insert(erasing).values(holes(_NAMES)).on_conflict_do_nothing()
         self._list = prepare(new, database.dialect, _NAMES)
-        self._put = _upsert(database, ERASURES)
+        self._upsert = _upsert(database, ERASURES)
         columns = ERASURES.table.c
         same = select(*ERASURES.fields).where(
             columns.project_id == bindparam("project_id"),
@@ -103,7 +103,7 @@ class Erasures(Port):
             found = next((one for one in working if write.one(self._is_listed, (project_id, one.id, "user"))), None)
             kept = found or erasure
             if found is None:
-                write.many(self._put, [ERASURES.row(project_id, erasure)])
+                write.many(self._upsert, [ERASURES.row(project_id, erasure)])
             write.many(self._list, _rows(project_id, kept.id, "user", user_ids))
             self._graves.bury(write, project_id, "user", user_ids)
         return kept
@@ -123,7 +123,7 @@ class Erasures(Port):
         names = self._own_names(project_id, held, own)
         # First these: from here on no feedback on them comes in that the search for it could miss.
         self._bury(project_id, erasure_id, {"inference": own, "name": names})
-        words = set(feedback) | self._words(project_id, set(users), own, names)
+        words = set(feedback) | self._words_of(project_id, set(users), own, names)
         spoken_on = self._voiced(project_id, users, words) - own
         self._bury(project_id, erasure_id, {"feedback": words, "judge": spoken_on})
         return self.gone(project_id, erasure_id)
@@ -135,17 +135,17 @@ class Erasures(Port):
         for lot in chunks(gone.feedback):
             words = list(self._records(FEEDBACK, project_id, lot))
             work = partial(removal.words, project_id=project_id, ids=lot, held=words)
-            erasure = self._counted(project_id, erasure, work)
+            erasure = self._receipted(project_id, erasure, work)
         judge = self._listed(project_id, erasure.id, "judge")
         for lot in chunks(judge):
             work = partial(removal.spoken, project_id=project_id, ids=lot, users=gone.users)
-            erasure = self._counted(project_id, erasure, work)
+            erasure = self._receipted(project_id, erasure, work)
         for lot in chunks(gone.inferences):
             answers = list(self._records(INFERENCES, project_id, lot))
             work = partial(removal.answers, project_id=project_id, ids=lot, held=answers)
-            erasure = self._counted(project_id, erasure, work)
+            erasure = self._receipted(project_id, erasure, work)
         work = partial(self._swept, project_id=project_id, erasure=erasure, users=gone.users, judge=bool(judge))
-        return self._counted(project_id, erasure, work, last=True)
+        return self._receipted(project_id, erasure, work, last=True)
 
     def judged(self, project_id: str, erasure_id: str) -> bool:
         """Say whether everything the person spoke on has been judged again without them."""
@@ -164,7 +164,7 @@ class Erasures(Port):
             write.many(self._unlist, [(project_id, erasure.id)])
             return counts
 
-        return self._counted(project_id, erasure, last)
+        return self._receipted(project_id, erasure, last)
 
     def scrub(self) -> list[str]:
         """Take off the disk what was deleted; return what a person should know about what is left."""
@@ -208,7 +208,7 @@ class Erasures(Port):
             names -= {f"session\x00{key}" for key in shared}
         return names
 
-    def _words(self, project_id: str, users: set[str], own: set[str], names: set[str]) -> set[str]:
+    def _words_of(self, project_id: str, users: set[str], own: set[str], names: set[str]) -> set[str]:
         """Return the ids of feedback by the person, and by anybody on their inferences. Reads the table whole."""
         columns, after = FEEDBACK.table.c, 0
         told = ("user_id", "inference_id", "external_id", "trace_id", "session_id")
@@ -266,7 +266,7 @@ class Erasures(Port):
                 if kind != "judge":
                     self._graves.bury(write, project_id, kind, ids)
 
-    def _counted(
+    def _receipted(
         self, project_id: str, erasure: Erasure, work: Callable[[Transaction], _Counts], *, last: bool = False
     ) -> Erasure:
         """Do a piece of work and write what it removed into the receipt, in one transaction."""
@@ -277,7 +277,7 @@ class Erasures(Port):
                 held[table] = held.get(table, 0) + count
             finished = [*erasure.finished, PLACE] if last and PLACE not in erasure.finished else erasure.finished
             told = msgspec.structs.replace(erasure, removed={**erasure.removed, PLACE: held}, finished=finished)
-            write.many(self._put, [ERASURES.row(project_id, told)])
+            write.many(self._upsert, [ERASURES.row(project_id, told)])
         return told
 
     def _swept(

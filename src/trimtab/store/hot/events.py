@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from trimtab.clock import to_micros
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
+from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, Transaction, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, paged, within
 from trimtab.store.hot.tombstones import ERASING, Tombstones
@@ -26,7 +27,6 @@ __all__ = ["Events"]
 
 T = TypeVar("T", bound=Struct)
 
-_MINUTE = 60_000_000
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
 _INPUT = INFERENCES.codec.names.index("input")
 
@@ -41,7 +41,7 @@ class Events(Port):
             index_elements=list(exposures.primary_key.columns),
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
-        self._count = prepare(counted, database.dialect, _EXPOSED)
+        self._expose = prepare(counted, database.dialect, _EXPOSED)
         self._erased = Tombstones(database)
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
@@ -67,13 +67,17 @@ class Events(Port):
             if inferences:
                 dead = {place for flags, place in gone if flags is new_inferences}
                 new_inferences.extend(_kept(write, INFERENCES, inferences, dead))
-                counts = _exposed(inferences, new_inferences)
-                if counts:
-                    write.many(self._count, counts)
             if feedback:
-                new_feedback.extend(
-                    _kept(write, FEEDBACK, feedback, {place for flags, place in gone if flags is new_feedback})
-                )
+                dead = {place for flags, place in gone if flags is new_feedback}
+                new_feedback.extend(_kept(write, FEEDBACK, feedback, dead))
+            # Counters come last: on a server other writers of the same counters wait from here to the commit.
+            tally = Tally()
+            exposed = count_inferences(tally, compress(inferences, new_inferences))
+            count_feedback(tally, compress(feedback, new_feedback))
+            if exposed:
+                write.many(self._expose, exposed)
+            if counts := tally.rows():
+                write.count(counts)
         return [flags[place] for flags, place in slots]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
@@ -143,8 +147,8 @@ class Events(Port):
             .where(
                 columns.project_id == project_id,
                 columns.feature == feature,
-                columns.minute >= to_micros(since) // _MINUTE,
-                columns.minute < -(-to_micros(until) // _MINUTE),
+                columns.minute >= to_micros(since) // MINUTE,
+                columns.minute < -(-to_micros(until) // MINUTE),
             )
             .group_by(columns.version_id, columns.arm)
             .order_by(columns.version_id, columns.arm)
@@ -190,17 +194,6 @@ def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: 
     living = [row for place, row in enumerate(rows) if place not in dead]
     new = iter(write.insert_new(noun, living) if living else [])
     return [None if place in dead else next(new) for place in range(len(rows))]
-
-
-def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool | None]) -> list[tuple[Any, ...]]:
-    names = INFERENCES.inserted
-    feature, created, version, arm = (names.index(name) for name in ("feature", "created_at", "version_id", "arm"))
-    counts = Counter(
-        (row[0], row[feature], row[created] // _MINUTE, row[version] or "", row[arm] or "")
-        for row, fresh in zip(rows, new, strict=True)
-        if fresh
-    )
-    return sorted((*key, count) for key, count in counts.items())  # in one order: writers must not wait crosswise
 
 
 def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:

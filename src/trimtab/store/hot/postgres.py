@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import msgspec
 import psycopg
 from psycopg.errors import CharacterNotInRepertoire, LockNotAvailable, UniqueViolation
 from psycopg.types.string import StrDumper
@@ -37,10 +38,11 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, OperationalError, 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared
 from trimtab.store.hot.postgres_alone import Alone
+from trimtab.store.hot.postgres_counters import COUNT
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
 from trimtab.store.hot.postgres_vacuum import vacuumed
-from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
+from trimtab.store.hot.postgres_weeks import WEEK, drop_week, empty_weeks, made_until, make_week, week_of
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import Noun
@@ -180,6 +182,25 @@ class PostgresDatabase:
         with self._in_use(), self._explained(), self._reading.connect() as connection:
             return vacuumed(connection)
 
+    def give_back(self, before: datetime) -> int:
+        """Drop the empty weeks of the event tables that ended before `before`; one that is being read waits."""
+        dropped = 0
+        try:
+            for table in EVENTS:
+                with self._in_use(), self._reading.connect() as connection:
+                    found = empty_weeks(connection, table, before)
+                for monday in found:
+                    with self._in_use(), self._engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            "SET LOCAL lock_timeout = '200ms'"
+                        )  # who waits here holds others back
+                        drop_week(connection, table, monday, keep="true")
+                    dropped += 1
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise explained(error, self._place) from error
+        return dropped
+
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""
         with self._idle:
@@ -246,6 +267,17 @@ class _Write:
         """Return all rows of a query inside the transaction."""
         return self._connection.execute(statement.sql.encode(), statement.arranged([values])[0]).fetchall()
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement for each row of values and return all that it returned."""
+        found: list[Sequence[Any]] = []
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement.sql.encode(), statement.arranged(rows), returning=True)
+            more = bool(rows)
+            while more:
+                found += cursor.fetchall()
+                more = bool(cursor.nextset())
+        return found
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         found: Sequence[Any] | None = self._connection.execute(
@@ -295,6 +327,11 @@ class _Write:
             copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])
             for row in rows:
                 copy.write_row(row)
+
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters, in one statement."""
+        told = msgspec.json.encode([[_shown(value) for value in row] for row in rows])
+        self._connection.execute(COUNT, (told.decode(),))
 
 
 class _Text(StrDumper):

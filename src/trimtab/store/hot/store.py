@@ -7,18 +7,20 @@ from sqlalchemy import bindparam, literal_column, select, update
 from trimtab.errors import Unavailable
 from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
+from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
+from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
 from trimtab.store.schema import probe
 
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions, Erasures):
+class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Erasures):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:
