@@ -14,7 +14,7 @@ from tests.contract.hot_store_sample import NOW, SECOND, P
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Conflict, ErasedPerson
 from trimtab.ids import derived_id, new_id
-from trimtab.records import Erasure, Exemplar, Feedback, Inference, Monitor
+from trimtab.records import Erasure, Exemplar, Feedback, Inference, Knowledge, Monitor
 from trimtab.store.erasing import ERASED, person
 from trimtab.store.ports import Backfill, HotStore, Query, Target, Vote, Writes
 
@@ -186,7 +186,8 @@ def test_a_user_or_a_version_that_would_bring_them_back_is_refused(store: HotSto
         store.commit({P: Writes(users=[a.sealed(a.user(id="gone"))])})
     exemplar = Exemplar(id="x", input="i", output="o", source_feedback_id=said.review.id)
     version = a.sealed(a.version(exemplars=[exemplar]))
-    for writes in (Writes(versions=[version]), Writes(rewritten=[version])):
+    taught = a.sealed(a.version(knowledge=[Knowledge(id="k", text="t", source_feedback_id=said.vote.id)]))
+    for writes in (Writes(versions=[version]), Writes(rewritten=[version]), Writes(versions=[taught])):
         with pytest.raises(Conflict, match="make it anew"):
             store.commit({P: writes})
 

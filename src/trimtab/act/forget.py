@@ -26,8 +26,9 @@ class ForgetStore(CatalogStore, LoopStore, Protocol):
 class ForgetExemplars:
     """The versions, as a place something of a person may be in.
 
-    An exemplar from their words leaves every version's row; the version keeps its id, by which incidents, trials and
-    counters know it. Where it is served now, the rollout's revision rises, so that apps fetch it anew within seconds.
+    An exemplar or a piece of knowledge from their words leaves every version's row; the version keeps its id, by which
+    incidents, trials and counters know it. Where it is served now, the rollout's revision rises, so that apps fetch it
+    anew within seconds.
     """
 
     name = "versions"
@@ -42,7 +43,7 @@ class ForgetExemplars:
 
     def erase(self, project_id: str, gone: Gone) -> Removed | None:
         """Take their exemplars out. Raises Conflict when a feature was switched in the same moment."""
-        counts = {"versions": 0, "exemplars": 0}
+        counts = {"versions": 0, "exemplars": 0, "knowledge": 0}
         notes: list[str] = []
         words = set(gone.feedback) | {content_id("x", each.encode()) for each in gone.feedback}
         for feature in self._store.features(project_id) if words else []:
@@ -63,7 +64,11 @@ class ForgetExemplars:
                 self._store.commit({project_id: writes})
             counts["versions"] += len(found)
             counts["exemplars"] += sum(len(one.exemplars) - len(after.exemplars) for one, after in found)
-            notes += [f"version {each} of {feature.name!r}, served now, goes on without exemplars" for each in changed]
+            counts["knowledge"] += sum(len(one.knowledge) - len(after.knowledge) for one, after in found)
+            notes += [
+                f"version {each} of {feature.name!r}, served now, goes on without what it learned from them"
+                for each in changed
+            ]
         return Removed({kind: count for kind, count in counts.items() if count}, notes)
 
     def _sealed(self, project_id: str, versions: list[Version]) -> list[Redacted[Any]]:
@@ -75,5 +80,8 @@ class ForgetExemplars:
 
 
 def _without(version: Version, words: set[str]) -> Version:
-    kept = [one for one in version.exemplars if one.id not in words and one.source_feedback_id not in words]
-    return version if len(kept) == len(version.exemplars) else msgspec.structs.replace(version, exemplars=kept)
+    exemplars = [one for one in version.exemplars if one.id not in words and one.source_feedback_id not in words]
+    knowledge = [one for one in version.knowledge if one.id not in words and one.source_feedback_id not in words]
+    if len(exemplars) + len(knowledge) == len(version.exemplars) + len(version.knowledge):
+        return version
+    return msgspec.structs.replace(version, exemplars=exemplars, knowledge=knowledge)

@@ -16,11 +16,12 @@ from tests.household import FEATURE, PROJECT, grown, holding, learners, opened, 
 from trimtab.clock import SetClock
 from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
-from trimtab.records import Erasure
+from trimtab.records import Erasure, Knowledge, Version
+from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
 from trimtab.store.erasing import Gone, Removed, person
-from trimtab.store.ports import HotStore, Query
+from trimtab.store.ports import HotStore, Query, Writes
 
 LATER = home.NOW + timedelta(hours=1)
 
@@ -84,7 +85,7 @@ def test_the_receipt_says_what_was_removed_where(engine: Engine, clock: SetClock
     assert first.removed["vectors"]["items"] > 0
     assert first.removed["versions"] == {"versions": 1, "exemplars": 1}
     [learned] = [one for one in engine.store.versions(PROJECT, FEATURE) if one.exemplars]
-    assert first.notes == [f"version {learned.id} of 'support', served now, goes on without exemplars"]
+    assert first.notes == [f"version {learned.id} of 'support', served now, goes on without what it learned from them"]
     second = home.erased(engine, clock, judge)
     assert second.removed["hot"]["cases"] == 1
     assert "versions" not in second.removed
@@ -107,6 +108,20 @@ def test_what_is_served_goes_on_without_their_exemplars(engine: Engine, clock: S
     assert cleaned is not None
     assert len(cleaned.exemplars) == len(version.exemplars) - 1
     assert builder[5:] not in str(engine.runner.answer(cleaned, [asked]))
+
+
+def test_knowledge_from_their_words_leaves_a_version_too(engine: Engine, clock: SetClock) -> None:
+    said = derived_id("right", derived_id("answer", word(28), "0"))
+    theirs = Knowledge(id="k1", text=f"{word(28)} is always told", source_feedback_id=said)
+    other = Knowledge(id="k2", text="parcels take two days")
+    version = Version(feature=FEATURE, created_at=clock.now(), knowledge=[theirs, other])
+    sealed = seal(engine.redactor.of(PROJECT), version)
+    engine.store.commit({PROJECT: Writes(versions=[sealed])})
+    receipt = home.erased(engine, clock, people()[28])
+    assert receipt.removed["versions"]["knowledge"] == 1
+    kept = engine.store.version(PROJECT, FEATURE, sealed.record.id)
+    assert kept is not None
+    assert [item.id for item in kept.knowledge] == ["k2"]
 
 
 def test_nothing_of_theirs_comes_back(folder: Path, clock: SetClock) -> None:

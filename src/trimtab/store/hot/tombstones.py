@@ -143,7 +143,9 @@ def _is_dead(event: Inference | Feedback, dead: Dead) -> bool:
 
 
 def _sources(version: Version) -> list[str]:
-    return [item.source_feedback_id for item in version.exemplars if item.source_feedback_id]
+    sources = [item.source_feedback_id for item in version.exemplars]
+    sources += [item.source_feedback_id for item in version.knowledge]
+    return [source for source in sources if source]
 
 
 def _versions(writes: Writes) -> list[Version]:
@@ -185,7 +187,9 @@ def _without(writes: Writes, dead: Dead) -> Writes:
     if any(user.record.id in dead.user for user in writes.users):
         raise ErasedPerson("this user was erased, and nothing is kept of them any more; use an id of a new one")
     if any(source in dead.feedback for version in _versions(writes) for source in _sources(version)):
-        raise Conflict("an exemplar of this version rests on words that were erased meanwhile; make it anew without")
+        raise Conflict(
+            "what this version learned rests in part on words that were erased meanwhile; make it anew without"
+        )
     return msgspec.structs.replace(
         writes,
         opinions=[
