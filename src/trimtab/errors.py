@@ -7,6 +7,7 @@
     |   |-- BodyTooLarge                 a body or field is over its limit
     |   |-- TimeInFuture                 an event happened later than now
     |   |-- TimeTooOld                   an event happened longer ago than is taken
+    |   |-- ErasedPerson                 of a person who was erased, or about what was erased with them
     |   |-- UnknownFeature               an event of a feature that is not declared and may not be created
     |   `-- UnreadableFile               a file named by the user cannot be read as what it should be
     |-- ConfigError (ValueError)         trimtab.toml or the environment does not fit
@@ -36,6 +37,7 @@ __all__ = [
     "BodyTooLarge",
     "ConfigError",
     "Conflict",
+    "ErasedPerson",
     "ForbiddenKey",
     "ForbiddenOrigin",
     "InputError",
@@ -112,6 +114,13 @@ class UnknownFeature(InputError):
     """An event names a feature that is not declared and may not be created by an event."""
 
     code = "unknown_feature"
+
+
+class ErasedPerson(InputError):
+    """What came in is of a person who was erased, or about something that was erased with them: it is not kept."""
+
+    code = "erased"
+    status = 410
 
 
 class UnreadableFile(InputError):

@@ -8,6 +8,7 @@ import typer
 
 from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
+from trimtab.cli.erase import erase
 from trimtab.cli.export import export_
 from trimtab.cli.import_ import import_
 from trimtab.cli.init import init
@@ -58,3 +59,4 @@ app.command()(topics)
 app.add_typer(lake, name="lake")
 app.command(name="export")(export_)
 app.command(name="import")(import_)
+app.command()(erase)

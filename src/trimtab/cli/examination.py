@@ -20,7 +20,7 @@ from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
 from trimtab.errors import TrimtabError
-from trimtab.runtime.assemble import DATABASE, KEY_FILE, open_store
+from trimtab.runtime.parts import DATABASE, KEY_FILE, open_store
 
 __all__ = ["Finding", "examine"]
 

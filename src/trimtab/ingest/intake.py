@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
-from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
+from trimtab.errors import ErasedPerson, ForbiddenKey, InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission, Late
 from trimtab.ingest.body import Body, Incoming
 from trimtab.ingest.decode import Decoded, LineReader, Rejection, counted, decode_many, decode_one, is_lines, refusal
@@ -31,6 +31,7 @@ __all__ = ["Intake", "Receipt", "Tally"]
 
 _BODY_BYTES = 8 << 20
 _SMALL_BYTES = 64 << 10
+_ERASED = "this is of a person who was erased, or about what was erased with one, and is not kept; send it no more"
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class Tally:
 
 class _Clean(NamedTuple):
     arrivals: list[Arrival]
+    places: list[int]  # of the arrivals among the events that were sent
     rejected: list[Rejection]
     errors: list[TrimtabError]
 
@@ -164,10 +166,13 @@ class Intake:
                 clean = await self._cleaned_aside(project_id, decoded, incoming.size)
                 if clean.errors:
                     raise clean.errors[0]
+                new = await self.journal.append(clean.arrivals)
+                if None in new:
+                    raise ErasedPerson(_ERASED)
             except (InputError, RedactionFailed, ForbiddenKey) as error:
                 self.tally.rejected[error.code] += 1
                 raise
-            return self._receipt(clean, await self.journal.append(clean.arrivals))
+            return self._receipt(clean, new)
 
     def accept_now(self, project_id: str, body: bytes, *, content_type: str = "application/json") -> Receipt:
         """Take a batch without an event loop, the same way, as a group of its own."""
@@ -255,9 +260,11 @@ class Intake:
                 refused.append((index, error))
         sealed = self._sealed(self._cleaners.of(project_id), admitted, refused)
         arrivals = [Arrival(project_id, event, now) for event in sealed]
+        failed = {index for index, _ in refused}
+        places = [index for index, _ in admitted if index not in failed]
         rejected = decoded.rejected + [refusal(index, error) for index, error in refused]
         rejected.sort(key=lambda rejection: rejection.index)
-        return _Clean(arrivals, rejected, [error for _, error in refused])
+        return _Clean(arrivals, places, rejected, [error for _, error in refused])
 
     def _sealed(
         self, cleaner: Cleaner, admitted: Sequence[tuple[int, Event]], refused: list[tuple[int, TrimtabError]]
@@ -289,12 +296,17 @@ class Intake:
             structlog.get_logger("trimtab.ingest").error("cleaning an event failed", kind=type(error).__name__)
             return withheld
 
-    def _receipt(self, clean: _Clean, new: Sequence[bool]) -> Receipt:
-        accepted = sum(new)
-        receipt = Receipt(accepted=accepted, duplicates=len(new) - accepted, rejected=clean.rejected)
+    def _receipt(self, clean: _Clean, new: Sequence[bool | None]) -> Receipt:
+        rejected = clean.rejected
+        if None in new:
+            gone = [index for index, flag in zip(clean.places, new, strict=True) if flag is None]
+            rejected = rejected + [refusal(index, ErasedPerson(_ERASED)) for index in gone]
+            rejected.sort(key=lambda rejection: rejection.index)
+        receipt = Receipt(accepted=new.count(True), duplicates=new.count(False), rejected=rejected)
+        accepted = receipt.accepted
         self.tally.accepted += receipt.accepted
         self.tally.duplicates += receipt.duplicates
-        self.tally.rejected.update(rejection.code for rejection in clean.rejected)
+        self.tally.rejected.update(rejection.code for rejection in rejected)
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt

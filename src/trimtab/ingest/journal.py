@@ -20,7 +20,7 @@ _IN_FLIGHT_BYTES = 64 << 20
 
 class _Waiting(NamedTuple):
     arrivals: Sequence[Arrival]
-    done: asyncio.Future[list[bool]]
+    done: asyncio.Future[list[bool | None]]
 
 
 class Journal:
@@ -58,8 +58,8 @@ class Journal:
         """Give back what `reserve` took."""
         self.in_flight_bytes -= size
 
-    async def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Return by position which arrivals were new, once all are durable. Raises Unavailable with none stored."""
+    async def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
+        """Return by position which arrivals were new, as `EventStore.append` does. Raises Unavailable, none stored."""
         if not arrivals:
             return []
         if self._closed:
@@ -71,7 +71,7 @@ class Journal:
             self._writer = loop.create_task(self._write())
         return await waiting.done
 
-    def append_now(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append_now(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Do what `append` does without an event loop, as a group of its own."""
         return self._store_group(arrivals) if arrivals else []
 
@@ -106,7 +106,7 @@ class Journal:
             group.append(self._waiting.popleft())
         return group
 
-    def _store_group(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def _store_group(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         try:
             new = self._store.append(arrivals)
         except TrimtabError:
@@ -118,7 +118,7 @@ class Journal:
         return new
 
 
-def _answer(group: Sequence[_Waiting], new: Sequence[bool]) -> None:
+def _answer(group: Sequence[_Waiting], new: Sequence[bool | None]) -> None:
     start = 0
     for waiting in group:
         end = start + len(waiting.arrivals)

@@ -52,6 +52,7 @@ from trimtab.records.judgement import (
     Outcome,
     User,
 )
+from trimtab.records.keeping import Erasure, ErasureState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -87,6 +88,8 @@ __all__ = [
     "DatasetFormat",
     "DatasetKind",
     "DatasetState",
+    "Erasure",
+    "ErasureState",
     "Event",
     "Evidence",
     "Exemplar",

@@ -21,6 +21,7 @@ from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
 from trimtab.server.routes import (
     datasets,
+    erasures,
     events,
     features,
     inbox,
@@ -57,6 +58,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *loop.ROUTES,
     *datasets.ROUTES,
     *users.ROUTES,
+    *erasures.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,
     *set_aside.ROUTES,

@@ -72,7 +72,8 @@ class Envelope:
             10 if scope["path"] in _QUIET else 20,
             "request",
             method=scope["method"],
-            path=scope["path"][:300],
+            # What names a person is nothing for a log.
+            path=route if "{user_id" in route or "{session_id" in route else scope["path"][:300],
             status=status,
             ms=round(seconds * 1000, 1),
             request_id=request_id,

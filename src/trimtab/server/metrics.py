@@ -122,6 +122,8 @@ class _EngineCounts(Collector):
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
         waiting.add_metric([], len(self._engine.store.backfills(_MOST_BACKFILLS)))
         yield waiting
+        leaving = len(self._engine.store.working_erasures(_MOST_BACKFILLS))
+        yield GaugeMetricFamily("trimtab_erasures_working", "People whose erasure is not done yet", leaving)
         yield from self._retention()
 
     def _retention(self) -> Iterator[Metric]:

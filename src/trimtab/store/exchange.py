@@ -17,6 +17,7 @@ from trimtab.records import (
     Case,
     Change,
     Dataset,
+    Erasure,
     Feature,
     Feedback,
     Incident,
@@ -151,11 +152,12 @@ class Session(NamedTuple):
 class Backfill(NamedTuple):
     """Outcomes to go through again, since what they were made of changed: those of a user or of a feature.
 
-    `after` is the last inference that was done ("" at first); asking again begins anew.
+    Or, of an erasure, those on which the person spoke whom it removes. `after` is the last inference that was done (""
+    at first); asking again begins anew.
     """
 
     project_id: str
-    scope: Literal["user", "feature"]
+    scope: Literal["user", "feature", "erasure"]
     key: str
     asked_at: datetime
     after: str = ""
@@ -370,8 +372,10 @@ class Writes(Struct, kw_only=True):
     session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
     and backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its
     words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
-    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. Raises ValueError
-    for a key or project that belongs to another project than the one it is written under.
+    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. What is of a person who was
+    erased, or about what was erased with one, is left out; for such a user ErasedPerson is raised, for a version with
+    an exemplar from their words Conflict. Raises ValueError for a key or project that belongs to another project than
+    the one it is written under.
     """
 
     joined: list[tuple[str, str]] = []  # (feedback_id, inference_id): no longer an orphan
@@ -415,6 +419,7 @@ class Writes(Struct, kw_only=True):
     topic_runs: list[TopicRun] = []
     topic_places: list[TopicPlace] = []  # by feature and topic
     topics_forgotten: list[str] = []  # topic ids: they and their places go
+    erasures: list[Erasure] = []
 
 
 def cursor_behind(created_at: datetime, seq: int) -> int:

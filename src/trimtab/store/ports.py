@@ -71,7 +71,7 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
-from trimtab.store.upkeep import AsideStore, DatasetStore, RedactionStore, RetentionStore, TopicStore
+from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
 
 __all__ = [
     "Arrival",
@@ -83,6 +83,7 @@ __all__ = [
     "Count",
     "DatasetStore",
     "Due",
+    "ErasureStore",
     "EventStore",
     "Exposure",
     "HotSpan",
@@ -121,8 +122,11 @@ __all__ = [
 class EventStore(Protocol):
     """What people and models said: append-only."""
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Make the events durable in one transaction and say by position which were new (False: a duplicate id).
+
+        None: it is of a person who was erased, or about what was erased with one, and is not kept; the tombstone of
+        another process counts from its commit on.
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
         before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
@@ -435,6 +439,7 @@ class HotStore(
     AsideStore,
     TopicStore,
     DatasetStore,
+    ErasureStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -33,6 +33,7 @@ from trimtab.records import (
     Case,
     Change,
     Dataset,
+    Erasure,
     Feature,
     Feedback,
     Incident,
@@ -62,6 +63,7 @@ __all__ = [
     "CASES",
     "CHANGES",
     "DATASETS",
+    "ERASURES",
     "FEATURES",
     "FEEDBACK",
     "INCIDENTS",
@@ -87,6 +89,7 @@ __all__ = [
     "backfills",
     "counters",
     "cursors",
+    "erasing",
     "exposures",
     "joins",
     "metadata",
@@ -98,6 +101,7 @@ __all__ = [
     "sessions",
     "set_aside",
     "targets",
+    "tombstones",
     "topic_places",
     "turns",
     "votes",
@@ -221,6 +225,7 @@ DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
+ERASURES = Noun("erasures", Erasure, key=("project_id", "id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
@@ -246,6 +251,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     TOPICS,
     TOPIC_RUNS,
     DATASETS,
+    ERASURES,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -393,6 +399,8 @@ exposures = _derived(
     _part("arm"),
     Column("inferences", BigInteger(), nullable=False),
 )
+tombstones = _derived("tombstones", _part("project_id"), _part("hash"), _part("kind"))
+erasing = _derived("erasing", _part("project_id"), _part("erasure_id"), _part("kind"), _part("key"))
 # In the order of time before that of metrics and features: what comes in now then changes three places, not hundreds.
 counters = _derived(
     "counters",

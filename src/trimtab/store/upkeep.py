@@ -1,15 +1,16 @@
-"""What the engine asks of a hot store beside the loop: redaction, retention, what is set aside, topics, datasets.
+"""What the engine asks of a hot store beside the loop: redaction, retention, erasure, topics, datasets and so on.
 
 The rules of `trimtab.store.ports` hold here too, which gathers these protocols into `HotStore`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trimtab.records import Dataset, RedactionSettings, Topic, TopicRun, TopicState
+from trimtab.records import Dataset, Erasure, RedactionSettings, Topic, TopicRun, TopicState
+from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Aside,
     Due,
@@ -29,7 +30,7 @@ from trimtab.store.exchange import (
     TopicPlace,
 )
 
-__all__ = ["AsideStore", "DatasetStore", "RedactionStore", "RetentionStore", "TopicStore"]
+__all__ = ["AsideStore", "DatasetStore", "ErasureStore", "RedactionStore", "RetentionStore", "TopicStore"]
 
 
 class DatasetStore(Protocol):
@@ -185,4 +186,64 @@ class TopicStore(Protocol):
 
     def open_topic_runs(self, limit: int) -> list[Stored[TopicRun]]:
         """Return at most `limit` runs of all projects that are asked for or running, the one asked for first ahead."""
+        ...
+
+
+class ErasureStore(Protocol):
+    """Removing people: a tombstone, a list of what is theirs, then the rows. Every verb may be called again."""
+
+    def erasure(self, project_id: str, erasure_id: str) -> Erasure | None:
+        """Return one erasure."""
+        ...
+
+    def erasures(self, project_id: str, query: Query) -> Page[Erasure]:
+        """Return one page of erasures; times are compared with `asked_at`."""
+        ...
+
+    def working_erasures(self, limit: int) -> list[Stored[Erasure]]:
+        """Return at most `limit` erasures of all projects that are not done, the one asked for first ahead."""
+        ...
+
+    def bury(self, project_id: str, erasure: Erasure, user_ids: Sequence[str]) -> Erasure:
+        """Make it durable that this person, under every form of their id, goes: nothing of theirs is taken in any more.
+
+        What was being written meanwhile is either found by what follows or refused. Returns the erasure that is under
+        way for the same person where there is one.
+        """
+        ...
+
+    def gone(self, project_id: str, erasure_id: str) -> Gone:
+        """Return what the erasure has listed so far; nothing once it is closed."""
+        ...
+
+    def collect(
+        self, project_id: str, erasure_id: str, *, inferences: Iterable[str] = (), feedback: Iterable[str] = ()
+    ) -> Gone:
+        """List, with tombstones, what of this store is the person's, and the ids that other places found.
+
+        That is their inferences, their feedback, and everybody's feedback on their inferences. Reads events whole.
+        """
+        ...
+
+    def erase(self, project_id: str, erasure: Erasure) -> Erasure:
+        """Remove everything listed with all that hangs on it, in small transactions; return the receipt so far.
+
+        Outcomes of others' inferences on which the person spoke are asked to be judged again (a Backfill of the scope
+        "erasure"). Counters stay: they hold no person.
+        """
+        ...
+
+    def judged(self, project_id: str, erasure_id: str) -> bool:
+        """Say whether everything the person spoke on has been judged again without them."""
+        ...
+
+    def close_erasure(self, project_id: str, erasure: Erasure) -> Erasure:
+        """Throw the list away and write the receipt: from now on the person's id is nowhere."""
+        ...
+
+    def scrub(self) -> list[str]:
+        """Take off the disk what was deleted; return what is to be known about what is left.
+
+        SQLite leaves nothing. PostgreSQL is vacuumed. Raises `Unavailable` while a long read holds it up.
+        """
         ...

@@ -36,7 +36,7 @@ class GatedStore:
         self.gate = threading.Event()
         self.groups: list[int] = []
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         self.entered.set()
         assert self.gate.wait(10)
         self.groups.append(len(arrivals))

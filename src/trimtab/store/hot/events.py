@@ -17,8 +17,9 @@ from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Redacted
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
-from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.database import Database, Transaction, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, within
+from trimtab.store.hot.tombstones import ERASING, Tombstones
 from trimtab.store.ports import Arrival, Exposure, Stored
 from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
@@ -41,14 +42,15 @@ class Events(Port):
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
         self._expose = prepare(counted, database.dialect, _EXPOSED)
+        self._erased = Tombstones(database)
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Make the events durable in one transaction and say by position which were new."""
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
+        """Make the events durable in one transaction and say by position which were new, None for the erased."""
         inferences: list[list[Any]] = []
         feedback: list[list[Any]] = []
-        slots: list[tuple[list[bool], int]] = []  # for each arrival: the flags of its table, and its place in them
-        new_inferences: list[bool] = []
-        new_feedback: list[bool] = []
+        slots: list[tuple[list[bool | None], int]] = []  # for each arrival: its table's flags, and its place in them
+        new_inferences: list[bool | None] = []
+        new_feedback: list[bool | None] = []
         for arrival in arrivals:
             record = _behind_wall(arrival)
             if isinstance(record, Inference):
@@ -60,11 +62,14 @@ class Events(Port):
         if not slots:
             return []
         self._database.make_room(max(arrival.received_at for arrival in arrivals))
-        with self._database.transaction() as write:
+        with self._database.transaction(beside=[ERASING]) as write:
+            gone = [slots[place] for place in self._erased.arrivals(write, arrivals)]
             if inferences:
-                new_inferences.extend(write.insert_new(INFERENCES, inferences))
+                dead = {place for flags, place in gone if flags is new_inferences}
+                new_inferences.extend(_kept(write, INFERENCES, inferences, dead))
             if feedback:
-                new_feedback.extend(write.insert_new(FEEDBACK, feedback))
+                dead = {place for flags, place in gone if flags is new_feedback}
+                new_feedback.extend(_kept(write, FEEDBACK, feedback, dead))
             # Counters come last: on a server other writers of the same counters wait from here to the commit.
             tally = Tally()
             exposed = count_inferences(tally, compress(inferences, new_inferences))
@@ -159,3 +164,12 @@ def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
     row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
     row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
     return row
+
+
+def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: set[int]) -> list[bool | None]:
+    """Insert all rows but those at the places in `dead`."""
+    if not dead:
+        return list(write.insert_new(noun, rows))
+    living = [row for place, row in enumerate(rows) if place not in dead]
+    new = iter(write.insert_new(noun, living) if living else [])
+    return [None if place in dead else next(new) for place in range(len(rows))]

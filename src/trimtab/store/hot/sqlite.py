@@ -40,6 +40,7 @@ _PAGE_BYTES = 16_384
 _CACHE_KIB = 32_768
 _BUSY_TIMEOUT_S = 10.0
 _WAL_WAITS_S = [0.02] * 100
+_SCRUB_WAITS_S = [0.02] * 50
 _IDLE_READERS = 8
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _CURES = {
@@ -128,7 +129,12 @@ class SqliteDatabase:
         return 0
 
     @contextmanager
-    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
+    def transaction(
+        self,
+        claims: Iterable[str] = (),  # noqa: ARG002  there is one writer anyway
+        *,
+        beside: Iterable[str] = (),  # noqa: ARG002  the same
+    ) -> Iterator[_Write]:
         """Open the write; leaving it commits and syncs, an error undoes all of it."""
         with self._lock, self._explained():
             self._require_open()
@@ -140,6 +146,26 @@ class SqliteDatabase:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def scrub(self) -> list[str]:
+        """Move the write-ahead log into the file and cut it: what was overwritten is on the disk no more.
+
+        Raises `Unavailable` while a long read holds the log.
+        """
+        for wait_s in (*_SCRUB_WAITS_S, None):
+            with self._lock, self._explained():
+                self._require_open()
+                # Without waiting for readers: whoever wants to write would wait as well.
+                self._writer.execute("PRAGMA busy_timeout = 0")
+                try:
+                    busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                finally:
+                    self._writer.execute(f"PRAGMA busy_timeout = {round(_BUSY_TIMEOUT_S * 1000)}")
+            if not busy:
+                return []
+            if wait_s is not None:
+                threading.Event().wait(wait_s)
+        raise Unavailable("a read that began before holds the write-ahead log; it is cut when that has ended")
 
     def close(self) -> None:
         """Wait for the write and the reads under way, then close every connection."""
@@ -300,9 +326,13 @@ class _Write:
         self._count = _count()
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
-        self._connection.executemany(statement.sql, statement.arranged(rows))
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
+        return max(0, self._connection.executemany(statement.sql, statement.arranged(rows)).rowcount)
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
+        return self._connection.execute(statement.sql, statement.arranged([values])[0]).fetchall()
 
     def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """Run the statement for each row of values and return all that it returned."""

@@ -11,6 +11,7 @@ from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.datasets import Datasets
+from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.judgements import Judgements
@@ -24,7 +25,19 @@ __all__ = ["SqlHotStore"]
 
 
 class SqlHotStore(
-    Events, Inbox, Judgements, Counters, Conversations, Catalog, Loop, Redactions, Purges, Asides, Topics, Datasets
+    Events,
+    Inbox,
+    Judgements,
+    Counters,
+    Conversations,
+    Catalog,
+    Loop,
+    Redactions,
+    Purges,
+    Asides,
+    Topics,
+    Datasets,
+    Erasures,
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

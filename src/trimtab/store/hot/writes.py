@@ -29,6 +29,7 @@ from trimtab.store.hot.database import Database, Prepared, Transaction, holes, p
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.joining import Joining
 from trimtab.store.hot.redaction import RedactionStatements
+from trimtab.store.hot.tombstones import Tombstones
 from trimtab.store.hot.topics import TopicStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
@@ -36,6 +37,7 @@ from trimtab.store.schema import (
     CASES,
     CHANGES,
     DATASETS,
+    ERASURES,
     FEATURES,
     INCIDENTS,
     INFERENCES,
@@ -72,7 +74,7 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS)
+        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         self._once = {noun: self._insert_of(noun) for noun in once}
@@ -90,6 +92,7 @@ class Committer:
         self._vote = self._vote_statement()
         self._cursor = self._cursor_statement()
         self._revision = self._revision_statement()
+        self._erased = Tombstones(database)
         self._unruled = self._unruled_statement()
 
     def commit(self, writes: Mapping[str, Writes], positions: Mapping[str, int]) -> None:
@@ -108,6 +111,10 @@ class Committer:
         if not jobs and not switches and not redactions and not judged:
             return
         with self._database.transaction(writes) as write:
+            spared = self._erased.spared(write, writes)
+            if spared is not writes:
+                jobs = [job for project_id, each in spared.items() for job in self._jobs(project_id, each)]
+                jobs += [(self._cursor, sorted(positions.items()))] if positions else []
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
             for project_id, sealed in redactions:
@@ -116,7 +123,7 @@ class Committer:
                 write.many(statement, rows)
             tally = Tally()
             for project_id in judged:
-                self._judge(write, project_id, writes[project_id].outcomes, tally)
+                self._judge(write, project_id, spared[project_id].outcomes, tally)
             if counts := tally.rows():
                 write.count(counts)
 
@@ -153,6 +160,7 @@ class Committer:
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
+            (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from trimtab.store.lake.port import Erased, HotRows, LakeStore, LakeTable, Progress, Span, TableStats, Verified
+from trimtab.store.lake.port import Erased, HotRows, LakeStore, LakeTable, Progress, Span, TableStats, Told, Verified
 from trimtab.store.ports import Stored
 
 __all__ = ["LazyLake"]
@@ -40,9 +40,20 @@ class LazyLake:
         """Yield the rows of the span in lists."""
         return self.opened.read(table, span, batch_rows=batch_rows)
 
-    def erase(self, project_id: str, user_ids: Iterable[str], *, progress: Progress | None = None) -> Erased:
+    def told(self, project_id: str, user_ids: Iterable[str]) -> Told:
+        """Return the ids of what `erase` would remove."""
+        return self.opened.told(project_id, user_ids)
+
+    def erase(
+        self,
+        project_id: str,
+        user_ids: Iterable[str],
+        *,
+        feedback_ids: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Erased:
         """Remove all that these people said or were told."""
-        return self.opened.erase(project_id, user_ids, progress=progress)
+        return self.opened.erase(project_id, user_ids, feedback_ids=feedback_ids, progress=progress)
 
     def compact(self, table: LakeTable, *, progress: Progress | None = None) -> int:
         """Rewrite many small files into few large ones."""

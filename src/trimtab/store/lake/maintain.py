@@ -13,11 +13,12 @@ from deltalake import DeltaTable, PostCommitHookProperties, WriterProperties
 from numpy.typing import NDArray
 
 from trimtab.errors import Unavailable
+from trimtab.store.erasing import person
 from trimtab.store.lake.history import after_of
 from trimtab.store.lake.place import explained
 from trimtab.store.lake.port import HotRows, LakeTable, Progress, Verified
 from trimtab.store.lake.tables import CURSOR, Tables
-from trimtab.store.lake.tombstones import PEOPLE, Tombstones, person
+from trimtab.store.lake.tombstones import PEOPLE, Tombstones
 from trimtab.store.ports import Stored
 
 __all__ = ["compact", "holds", "vacuum", "verify"]

@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Span",
     "TableStats",
+    "Told",
     "Verified",
 ]
 
@@ -67,6 +68,13 @@ class Erased(NamedTuple):
 
     rows: dict[str, int]
     files: int
+
+
+class Told(NamedTuple):
+    """What the lake holds of people, by id: their inferences, and all feedback by them or on those."""
+
+    inferences: list[str]
+    feedback: list[str]
 
 
 class Verified(NamedTuple):
@@ -117,12 +125,23 @@ class LakeStore(Protocol):
         """
         ...
 
-    def erase(self, project_id: str, user_ids: Iterable[str], *, progress: Progress | None = None) -> Erased:
+    def told(self, project_id: str, user_ids: Iterable[str]) -> Told:
+        """Return the ids of what `erase` would remove of these people. A feedback may name an inference in any way."""
+        ...
+
+    def erase(
+        self,
+        project_id: str,
+        user_ids: Iterable[str],
+        *,
+        feedback_ids: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Erased:
         """Remove all that these people said or were told, physically: no byte of it is left in any file.
 
-        That is their inferences with all feedback and outcomes on them, their feedback, and outcomes that rest on
-        their votes. A tombstone is written first, and every later append drops their rows. Killed in between, a
-        second call ends the work; a call with nothing to remove changes nothing.
+        That is their inferences with all feedback and outcomes on them, their feedback, outcomes that rest on their
+        votes, and the feedback named. A tombstone is written first, and every later append drops their rows. Killed in
+        between, a second call ends the work; a call with nothing to remove changes nothing.
         """
         ...
 

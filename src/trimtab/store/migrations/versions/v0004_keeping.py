@@ -22,6 +22,7 @@ def upgrade() -> None:
     _purges()
     _topics()
     _datasets()
+    _erasure()
     list_all()
 
 
@@ -148,4 +149,29 @@ def _datasets() -> None:
         number("erased"),
         text("error"),
         key=("project_id", "id"),
+    )
+
+
+def _erasure() -> None:
+    record(
+        "erasures",
+        uuid("id"),
+        text("person"),
+        number("asked_at"),
+        text("state"),
+        text("removed"),
+        text("finished"),
+        text("notes"),
+        text("problem"),
+        number("finished_at", optional=True),
+        key=("project_id", "id"),
+    )
+    derived("tombstones", text("project_id"), text("hash"), text("kind"), key=("project_id", "hash", "kind"))
+    derived(
+        "erasing",
+        text("project_id"),
+        text("erasure_id"),
+        text("kind"),
+        text("key"),
+        key=("project_id", "erasure_id", "kind", "key"),
     )
