@@ -21,6 +21,7 @@ from trimtab.errors import ConfigError
 
 __all__ = [
     "FILE_NAME",
+    "NAMED",
     "Loaded",
     "Settings",
     "WatchRule",
@@ -32,7 +33,8 @@ __all__ = [
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
-_NAMED = ("features", "monitors")
+NAMED = ("features", "monitors")
+"""The sections that hold tables with names of their own."""
 _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -422,7 +424,7 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) 
     for variable, text in environ.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             parts = variable.removeprefix(_PREFIX).split("__")
-            if parts[0].lower() in _NAMED:  # a feature's name keeps its case
+            if parts[0].lower() in NAMED:  # a feature's name keeps its case
                 parts = [parts[0].lower(), *parts[1:-1], parts[-1].lower()]
             else:
                 parts = [part.lower() for part in parts]
@@ -502,9 +504,9 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _known(dotted: str) -> str | None:
     """Return the declared path that `dotted` is, with the feature's own name put back to NAME."""
     parts = dotted.split(".")
-    if parts[0] in _NAMED and len(parts) > 3:  # the name has dots of its own
+    if parts[0] in NAMED and len(parts) > 3:  # the name has dots of its own
         parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
-    if parts[0] in _NAMED and len(parts) == 3:
+    if parts[0] in NAMED and len(parts) == 3:
         parts[1] = "NAME"
     name = ".".join(parts)
     return name if name in {path for path, _, _ in settings_paths()} else None

@@ -151,11 +151,9 @@ def assemble(
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         lake = open_lake_lazily(settings, undo)
-        versions = ForgetExemplars(store, redactor, clock, turn=turn)
-        erasing = open_erasing(
-            settings, store, [versions, DatasetPlace(datasets)], vectors, lake, spaces, clock, undo, inline=inline_runs
-        )
-        rows = settings.engine.batch_rows
+        made = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
+        keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
         return Engine(
             settings=settings,
             clock=clock,
@@ -172,16 +170,23 @@ def assemble(
             datasets=datasets,
             erasing=erasing,
             stages=[
-                EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
+                EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
-                PropensityStage(store, settings.monitoring),
-                DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
-                RulesStage(store, settings),
+                *_detection(settings, store),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                *open_keeping(settings, store, vectors, lake, undo, inline=inline_runs),
+                *keeping,
                 erasing,
             ],
             closing=undo.pop_all(),
         )
+
+
+def _detection(settings: Settings, store: HotStore) -> list[Stage]:
+    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
+    return [
+        PropensityStage(store, settings.monitoring),
+        DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
+        RulesStage(store, settings),
+    ]
