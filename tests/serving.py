@@ -90,6 +90,12 @@ class ServerProcess:
         """Return all it has written."""
         return (self.folder / "server.log").read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """Its process id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def headers(self, kind: KeyKind = "admin") -> dict[str, str]:
         """Return what a request must carry to be let in with a key of this kind."""
         return {"Authorization": f"Bearer {self.keys[kind]}"}
