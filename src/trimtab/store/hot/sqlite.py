@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
+from trimtab.store.hot.sqlite_bulk import Bulk
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
@@ -281,10 +282,14 @@ class _Write:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
+        self._bulks: dict[str, Bulk] = {}
 
     def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
         """Run the statement for each row of values."""
-        self._connection.executemany(statement.sql, statement.arranged(rows))
+        bulk = self._bulks.get(statement.sql)
+        if bulk is None:
+            bulk = self._bulks[statement.sql] = Bulk(statement.sql)
+        bulk.run(self._connection, statement.arranged(rows))
 
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
@@ -297,7 +302,7 @@ class _Write:
         """Insert the rows whose key is not there and say by position which they were."""
         name = noun.table.name
         before = self._connection.execute(f"SELECT coalesce(max(seq), 0) FROM {name}").fetchone()[0]
-        inserted = self._connection.executemany(self._inserts[noun], rows).rowcount
+        inserted = self._inserts[noun].run(self._connection, rows)
         if inserted == len(rows):
             return [True] * len(rows)
         # AUTOINCREMENT never goes back, so the rows above the old end are the ones that are new.
@@ -310,7 +315,7 @@ class _Write:
         return flags
 
 
-def _insert_new(noun: Noun[Any]) -> str:
+def _insert_new(noun: Noun[Any]) -> Bulk:
     statement = sqlite.insert(noun.table).values(holes(noun.inserted)).on_conflict_do_nothing()
     prepared = prepare(statement, _DIALECT, noun.inserted)
-    return prepared.sql
+    return Bulk(prepared.sql)
