@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import signal
 import socket
@@ -149,6 +150,9 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"Trimtab listens on http://{shown}:{port}" + (" with a clock that is set by hand" if by_hand else ""))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     if workers is not None:
         workers.start()
     try:

@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -16,21 +17,36 @@ from trimtab.config import Ingest
 from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
 from trimtab.ingest.admit import Admission
 from trimtab.ingest.body import Body, Incoming
-from trimtab.ingest.decode import Decoded, LineReader, Rejection, counted, decode_many, decode_one, is_lines, refusal
+from trimtab.ingest.decode import (
+    STEP_BYTES,
+    Decoded,
+    LineReader,
+    Rejection,
+    counted,
+    decode_array,
+    decode_many,
+    decode_one,
+    is_lines,
+    refusal,
+)
 from trimtab.ingest.journal import Journal
 from trimtab.ingest.otlp.answer import TracesAnswer
 from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
 from trimtab.ingest.sender import APP, Sender
-from trimtab.records import Event, Redacted
+from trimtab.records import Event, Feedback, Redacted
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import Cleaner, seal, seal_all, withhold
-from trimtab.store.ports import Arrival, HotStore
+from trimtab.store.packing import joined, pack
+from trimtab.store.ports import HotStore, Packed
 
 __all__ = ["Intake", "Receipt", "Tally"]
 
 _BODY_BYTES = 8 << 20
 _SMALL_BYTES = 64 << 10
+_LARGE_CHARS = 64 << 10
+
+_json = msgspec.json.Encoder()
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -52,7 +68,7 @@ class Tally:
 
 
 class _Clean(NamedTuple):
-    arrivals: list[Arrival]
+    packed: Packed
     rejected: list[Rejection]
     errors: list[TrimtabError]
 
@@ -159,13 +175,13 @@ class Intake:
                     raise error
                 decoded = Decoded(sender.corrected([(0, event)], self._clock.now()), [])
                 await self._learn(project_id, decoded, may_declare=sender.trusted)
-                clean = await self._cleaned_aside(project_id, decoded, incoming.size)
+                clean = await self._cleaned_in_turns(project_id, decoded, incoming.size)
                 if clean.errors:
                     raise clean.errors[0]
             except (InputError, RedactionFailed, ForbiddenKey) as error:
                 self.tally.rejected[error.code] += 1
                 raise
-            return self._receipt(clean, await self.journal.append(clean.arrivals))
+            return self._receipt(clean, await self.journal.append(clean.packed))
 
     def accept_now(self, project_id: str, body: bytes, *, content_type: str = "application/json") -> Receipt:
         """Take a batch without an event loop, the same way, as a group of its own."""
@@ -179,17 +195,23 @@ class Intake:
         if unknown:
             self._admission.learn(project_id, unknown)
         clean = self._cleaned(project_id, decoded)
-        return self._receipt(clean, self.journal.append_now(clean.arrivals))
+        return self._receipt(clean, self.journal.append_now(clean.packed))
 
     async def _read(self, incoming: Incoming, content_type: str) -> Decoded:
-        """Read a batch: lines as they arrive, an array once it is whole."""
+        """Read a batch in steps: lines as they arrive, an array once it is whole."""
         limits = {"event_bytes": self._settings.event_bytes, "batch_events": self._settings.batch_events}
-        if not is_lines(content_type):
-            return decode_many(await incoming.whole(), content_type=content_type, **limits)
-        reader = LineReader(**limits)
-        async for piece in incoming.pieces():
-            reader.feed(piece)
-        return reader.end()
+        if is_lines(content_type):
+            reader = LineReader(**limits)
+            async for piece in incoming.pieces():
+                reader.feed(piece)
+            return reader.end()
+        steps = decode_array(await incoming.whole(), **limits)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast("Decoded", end.value)
+            await asyncio.sleep(0)
 
     def _allowed(self, decoded: Decoded, sender: Sender) -> Decoded:
         """Return the batch without what this sender may not send, and set right where it cannot know."""
@@ -207,22 +229,34 @@ class Intake:
 
     async def _take(self, project_id: str, decoded: Decoded, size: int, *, may_declare: bool = True) -> Receipt:
         await self._learn(project_id, decoded, may_declare=may_declare)
-        clean = await self._cleaned_aside(project_id, decoded, size)
-        return self._receipt(clean, await self.journal.append(clean.arrivals))
+        clean = await self._cleaned_in_turns(project_id, decoded, size)
+        return self._receipt(clean, await self.journal.append(clean.packed))
 
     async def _learn(self, project_id: str, decoded: Decoded, *, may_declare: bool) -> None:
         unknown = self._admission.unknown(project_id, (event for _, event in decoded.events))
         if unknown:
             await asyncio.to_thread(self._admission.learn, project_id, unknown, may_declare=may_declare)
 
-    async def _cleaned_aside(self, project_id: str, decoded: Decoded, size: int) -> _Clean:
-        """Clean what came in a body of `size` bytes: a large one in a thread, not in the way of other requests."""
-        if size <= _SMALL_BYTES:
+    async def _cleaned_in_turns(self, project_id: str, decoded: Decoded, size: int) -> _Clean:
+        """Clean what came in a body of `size` bytes, a larger one in lots between which other requests have their turn.
+
+        Not in a thread, as long as no event is large: two threads that hand Python's lock to and fro are several times
+        slower than one.
+        """
+        if size <= STEP_BYTES:
             return self._cleaned(project_id, decoded)
-        return await asyncio.to_thread(self._cleaned, project_id, decoded)
+        if any(_is_large(event) for _, event in decoded.events):
+            return await asyncio.to_thread(self._cleaned, project_id, decoded)
+        lot = max(1, len(decoded.events) * STEP_BYTES // size)
+        parts = [self._cleaned(project_id, Decoded([], decoded.rejected))]
+        for start in range(0, len(decoded.events), lot):
+            parts.append(self._cleaned(project_id, Decoded(decoded.events[start : start + lot], [])))
+            await asyncio.sleep(0)
+        rejected = sorted((one for part in parts for one in part.rejected), key=lambda one: one.index)
+        return _Clean(joined([part.packed for part in parts]), rejected, [one for part in parts for one in part.errors])
 
     def _cleaned(self, project_id: str, decoded: Decoded) -> _Clean:
-        """Return what may be stored, behind the wall, and what may not, with its reason."""
+        """Return what may be stored, behind the wall and packed, and what may not, with its reason."""
         now = self._clock.now()
         admitted: list[tuple[int, Event]] = []
         refused: list[tuple[int, TrimtabError]] = []
@@ -233,10 +267,9 @@ class Intake:
             else:
                 refused.append((index, error))
         sealed = self._sealed(self._cleaners.of(project_id), admitted, refused)
-        arrivals = [Arrival(project_id, event, now) for event in sealed]
         rejected = decoded.rejected + [refusal(index, error) for index, error in refused]
         rejected.sort(key=lambda rejection: rejection.index)
-        return _Clean(arrivals, rejected, [error for _, error in refused])
+        return _Clean(pack(project_id, sealed, now), rejected, [error for _, error in refused])
 
     def _sealed(
         self, cleaner: Cleaner, admitted: Sequence[tuple[int, Event]], refused: list[tuple[int, TrimtabError]]
@@ -277,3 +310,12 @@ class Intake:
         if accepted and self.on_stored is not None:
             self.on_stored()
         return receipt
+
+
+def _is_large(event: Event) -> bool:
+    """Say whether the words of an event alone may take longer to clean than a lot of others."""
+    parts = (event.text, event.label) if isinstance(event, Feedback) else (event.input, event.output, event.error)
+    if any(isinstance(part, str) and len(part) > _LARGE_CHARS for part in parts):
+        return True
+    nested = () if isinstance(event, Feedback) else (event.input, event.output, event.context, event.tags)
+    return any(len(_json.encode(part)) > _LARGE_CHARS for part in nested if part and not isinstance(part, str))

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import structlog
 
 from trimtab.errors import TrimtabError, Unavailable
-from trimtab.store.ports import Arrival, EventStore
+from trimtab.store.packing import joined
+from trimtab.store.ports import EventStore, Packed
 
 __all__ = ["Journal"]
 
@@ -19,12 +20,12 @@ _IN_FLIGHT_BYTES = 64 << 20
 
 
 class _Waiting(NamedTuple):
-    arrivals: Sequence[Arrival]
+    packed: Packed
     done: asyncio.Future[list[bool]]
 
 
 class Journal:
-    """Writes groups of arrivals one after the other in a thread; while one is written, the next group forms.
+    """Writes groups of events one after the other in a thread; while one is written, the next group forms.
 
     `append` belongs to one event loop; `append_now` may be called from any thread.
     """
@@ -58,22 +59,22 @@ class Journal:
         """Give back what `reserve` took."""
         self.in_flight_bytes -= size
 
-    async def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Return by position which arrivals were new, once all are durable. Raises Unavailable with none stored."""
-        if not arrivals:
+    async def append(self, packed: Packed) -> list[bool]:
+        """Return by position which events were new, once all are durable. Raises Unavailable with none stored."""
+        if not packed.order:
             return []
         if self._closed:
             raise Unavailable("this server is shutting down; send the events again in a moment")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(arrivals, loop.create_future())
+        waiting = _Waiting(packed, loop.create_future())
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = loop.create_task(self._write())
         return await waiting.done
 
-    def append_now(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append_now(self, packed: Packed) -> list[bool]:
         """Do what `append` does without an event loop, as a group of its own."""
-        return self._store_group(arrivals) if arrivals else []
+        return self._store_group(packed) if packed.order else []
 
     async def drain(self) -> None:
         """Take nothing more, and return when all that was taken is durable. A second call does nothing."""
@@ -89,9 +90,9 @@ class Journal:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trimtab-journal")
         while self._waiting:
             group = self._next_group()
-            arrivals = [arrival for waiting in group for arrival in waiting.arrivals]
+            packed = joined([waiting.packed for waiting in group])
             try:
-                new = await loop.run_in_executor(self._thread, self._store_group, arrivals)
+                new = await loop.run_in_executor(self._thread, self._store_group, packed)
             except TrimtabError as error:
                 _fail(group, error)
             else:
@@ -100,15 +101,15 @@ class Journal:
     def _next_group(self) -> list[_Waiting]:
         """Return whole calls up to the size of a group, at least one."""
         group = [self._waiting.popleft()]
-        size = len(group[0].arrivals)
-        while self._waiting and size + len(self._waiting[0].arrivals) <= self._group_events:
-            size += len(self._waiting[0].arrivals)
+        size = len(group[0].packed.order)
+        while self._waiting and size + len(self._waiting[0].packed.order) <= self._group_events:
+            size += len(self._waiting[0].packed.order)
             group.append(self._waiting.popleft())
         return group
 
-    def _store_group(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def _store_group(self, packed: Packed) -> list[bool]:
         try:
-            new = self._store.append(arrivals)
+            new = self._store.append_packed(packed)
         except TrimtabError:
             raise
         except Exception as error:
@@ -118,12 +119,12 @@ class Journal:
         return new
 
 
-def _answer(group: Sequence[_Waiting], new: Sequence[bool]) -> None:
+def _answer(group: Sequence[_Waiting], new: list[bool]) -> None:
     start = 0
     for waiting in group:
-        end = start + len(waiting.arrivals)
+        end = start + len(waiting.packed.order)
         if not waiting.done.done():  # its caller may have gone away; the rows are stored all the same
-            waiting.done.set_result(list(new[start:end]))
+            waiting.done.set_result(new[start:end])
         start = end
 
 

@@ -40,6 +40,7 @@ from trimtab.store.exchange import (
     Arrival,
     Backfill,
     Exposure,
+    Packed,
     Page,
     Query,
     Rescan,
@@ -65,6 +66,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "LoopStore",
+    "Packed",
     "Page",
     "Query",
     "RedactionStore",
@@ -94,6 +96,10 @@ class EventStore(Protocol):
         feedback each have ids of their own. Exposure counters move in the same transaction, by rows really inserted.
         Raises `WallBreach` for an event that did not come from the redactor.
         """
+        ...
+
+    def append_packed(self, packed: Packed) -> list[bool]:
+        """Do what `append` does with events whose rows are made already."""
         ...
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from trimtab.config import Ingest
 from trimtab.errors import BodyTooLarge, InputError, TimeInFuture, TimeTooOld, Unavailable, UnknownFeature
 from trimtab.ingest.intake import Intake
 from trimtab.ingest.journal import Journal
-from trimtab.store.ports import Arrival, HotStore
+from trimtab.store.ports import HotStore, Packed
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ class GatedStore:
         self.gate = threading.Event()
         self.groups: list[int] = []
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append_packed(self, packed: Packed) -> list[bool]:
         self.entered.set()
         assert self.gate.wait(10)
-        self.groups.append(len(arrivals))
-        return self._store.append(arrivals)
+        self.groups.append(len(packed.order))
+        return self._store.append_packed(packed)
 
 
 def gated(front: Desk, group_events: int = 2000) -> tuple[Intake, GatedStore]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -12,13 +11,13 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
-from trimtab.clock import to_micros
-from trimtab.errors import WallBreach
-from trimtab.records import Feedback, Inference, Redacted
+from trimtab.clock import from_micros, to_micros
+from trimtab.records import Feedback, Inference
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, paged, within
-from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
+from trimtab.store.packing import pack_arrivals
+from trimtab.store.ports import Arrival, Exposure, Packed, Page, Query, Stored
 from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
 
 __all__ = ["Events"]
@@ -27,7 +26,6 @@ T = TypeVar("T", bound=Struct)
 
 _MINUTE = 60_000_000
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
-_INPUT = INFERENCES.codec.names.index("input")
 
 
 class Events(Port):
@@ -44,31 +42,28 @@ class Events(Port):
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Make the events durable in one transaction and say by position which were new."""
-        inferences: list[list[Any]] = []
-        feedback: list[list[Any]] = []
-        slots: list[tuple[list[bool], int]] = []  # for each arrival: the flags of its table, and its place in them
+        return self.append_packed(pack_arrivals(arrivals))
+
+    def append_packed(self, packed: Packed) -> list[bool]:
+        """Do what `append` does with events whose rows are made already."""
+        if not packed.order:
+            return []
+        inferences, feedback = packed.inferences, packed.feedback
         new_inferences: list[bool] = []
         new_feedback: list[bool] = []
-        for arrival in arrivals:
-            record = _behind_wall(arrival)
-            if isinstance(record, Inference):
-                slots.append((new_inferences, len(inferences)))
-                inferences.append(_inference_row(arrival, record))
-            else:
-                slots.append((new_feedback, len(feedback)))
-                feedback.append(FEEDBACK.row(arrival.project_id, record, *_received(arrival)))
-        if not slots:
-            return []
-        self._database.make_room(max(arrival.received_at for arrival in arrivals))
+        self._database.make_room(from_micros(packed.received_at))
         with self._database.transaction() as write:
             if inferences:
-                new_inferences.extend(write.insert_new(INFERENCES, inferences))
+                new_inferences = write.insert_new(INFERENCES, inferences)
                 counts = _exposed(inferences, new_inferences)
                 if counts:
                     write.many(self._count, counts)
             if feedback:
-                new_feedback.extend(write.insert_new(FEEDBACK, feedback))
-        return [flags[place] for flags, place in slots]
+                new_feedback = write.insert_new(FEEDBACK, feedback)
+        if not feedback:
+            return new_inferences
+        flags = (iter(new_inferences), iter(new_feedback))
+        return [next(flags[kind]) for kind in packed.order]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
         """Return at most `limit` inferences of all projects that arrived after `seq`."""
@@ -155,26 +150,6 @@ class Events(Port):
             statement = select(*noun.fields).where(columns.project_id == project_id, columns.id.in_(lot))
             found.extend(noun.decode(row) for row in self._database.rows(statement))
         return found
-
-
-def _behind_wall(arrival: Arrival) -> Inference | Feedback:
-    event = arrival.event
-    if type(event) is not Redacted:
-        raise WallBreach(f"expected an event from the redactor, got {type(event).__name__!r}; seal it first")
-    record = event.record
-    if type(record) not in (Inference, Feedback):
-        raise WallBreach(f"expected an inference or a feedback behind the wall, got {type(record).__name__!r}")
-    return record
-
-
-def _received(arrival: Arrival) -> tuple[int, str]:
-    return to_micros(arrival.received_at), arrival.event.rules
-
-
-def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
-    row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
-    row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
-    return row
 
 
 def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[Any, ...]]:
