@@ -8,6 +8,7 @@ import typer
 
 from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
+from trimtab.cli.ingest_worker import ingest_worker
 from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
@@ -47,6 +48,7 @@ def _trimtab(
 app.command()(init)
 app.command()(doctor)
 app.command()(serve)
+app.command("ingest-worker", hidden=True)(ingest_worker)
 app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
@@ -14,43 +15,63 @@ from trimtab.records import Event
 from trimtab.redact.project import Cleaners
 from trimtab.store.ports import HotStore
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "FeatureBook", "StoredFeatures"]
 
 
-class Admission:
-    """Decides event by event. Features are remembered: the store is asked only about a name not seen before."""
+class FeatureBook(Protocol):
+    """Where features are looked up and declared."""
+
+    def learn(self, project_id: str, names: Sequence[str], *, may_declare: bool) -> set[str]:
+        """Return all features of the project, after declaring those of `names` that may be. May block.
+
+        Raises `Unavailable`.
+        """
+        ...
+
+
+class StoredFeatures:
+    """The features in the store; each is declared by its first event where settings and caller allow it."""
 
     def __init__(self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest) -> None:
         self._store = store
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
-        self._known: dict[str, set[str]] = {}
         self._lock = threading.Lock()
+
+    def learn(self, project_id: str, names: Sequence[str], *, may_declare: bool) -> set[str]:
+        """Return all features of the project, after declaring those of `names` that may be. Raises `Unavailable`."""
+        with self._lock:
+            known = {feature.name for feature in self._store.features(project_id)}
+            if may_declare and self._settings.unknown_feature == "create":
+                for name in names:
+                    if name not in known and len(known) < self._settings.max_features:
+                        declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
+                        known.add(name)
+            return known
+
+
+class Admission:
+    """Decides event by event. Features are remembered: the book is asked only about a name not seen before."""
+
+    def __init__(self, book: FeatureBook, settings: Ingest) -> None:
+        self._book = book
+        self._settings = settings
+        self._known: dict[str, set[str]] = {}
         self._past = timedelta(days=settings.past_days)
         self._future = timedelta(seconds=settings.future_seconds)
 
     def unknown(self, project_id: str, events: Iterable[Event]) -> list[str]:
-        """Return the features of the events that are not known yet, each once, in order. Never asks the store."""
+        """Return the features of the events that are not known yet, each once, in order. Never asks the book."""
         known = self._known.get(project_id, ())
         return list(dict.fromkeys(e.feature for e in events if e.feature is not None and e.feature not in known))
 
     def learn(self, project_id: str, names: Iterable[str], *, may_declare: bool = True) -> None:
         """Look these features up, and declare those that are not there where settings and caller allow it.
 
-        Asks the store, so it may block. Raises `Unavailable`.
+        Asks the book, so it may block. Raises `Unavailable`.
         """
-        with self._lock:
-            known = self._known.setdefault(project_id, set())
-            if set(names) <= known:
-                return
-            known.update(feature.name for feature in self._store.features(project_id))
-            if not may_declare or self._settings.unknown_feature == "reject":
-                return
-            for name in names:
-                if name not in known and len(known) < self._settings.max_features:
-                    declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
-                    known.add(name)
+        self._known[project_id] = self._book.learn(project_id, list(names), may_declare=may_declare)
 
     def refuse(self, project_id: str, event: Event, now: datetime) -> InputError | None:
         """Return why the event may not come in, or None when it may."""

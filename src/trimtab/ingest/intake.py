@@ -15,7 +15,7 @@ from msgspec import Struct
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
-from trimtab.ingest.admit import Admission
+from trimtab.ingest.admit import Admission, FeatureBook, StoredFeatures
 from trimtab.ingest.body import Body, Incoming
 from trimtab.ingest.decode import (
     STEP_BYTES,
@@ -33,6 +33,7 @@ from trimtab.ingest.journal import Journal
 from trimtab.ingest.otlp.answer import TracesAnswer
 from trimtab.ingest.otlp.mapping import Found, inferences
 from trimtab.ingest.otlp.wire import Encoding, decode_spans, encoding_of
+from trimtab.ingest.remote import RemoteJournal
 from trimtab.ingest.sender import APP, Sender
 from trimtab.records import Event, Feedback, Redacted
 from trimtab.redact.project import Cleaners
@@ -78,21 +79,32 @@ class Intake:
 
     def __init__(
         self,
-        store: HotStore,
+        features: FeatureBook,
+        journal: Journal | RemoteJournal,
         cleaners: Cleaners,
         clock: Clock,
         settings: Ingest,
         *,
         body_bytes: int = _BODY_BYTES,
     ) -> None:
+        self.features = features
+        self.journal = journal
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
         self._body_bytes = body_bytes
-        self._admission = Admission(store, cleaners, clock, settings)
-        self.journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
+        self._admission = Admission(features, settings)
         self.tally = Tally()
         self.on_stored: Callable[[], None] | None = None
+
+    @classmethod
+    def over(
+        cls, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest, *, body_bytes: int = _BODY_BYTES
+    ) -> Intake:
+        """Return the intake of the process that writes."""
+        journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
+        features = StoredFeatures(store, cleaners, clock, settings)
+        return cls(features, journal, cleaners, clock, settings, body_bytes=body_bytes)
 
     async def accept(
         self,
@@ -301,15 +313,19 @@ class Intake:
             structlog.get_logger("trimtab.ingest").error("cleaning an event failed", kind=type(error).__name__)
             return withheld
 
-    def _receipt(self, clean: _Clean, new: Sequence[bool]) -> Receipt:
+    def stored(self, new: Sequence[bool]) -> None:
+        """Count events that are durable now, by whoever they were taken, and say so where something is new."""
         accepted = sum(new)
-        receipt = Receipt(accepted=accepted, duplicates=len(new) - accepted, rejected=clean.rejected)
-        self.tally.accepted += receipt.accepted
-        self.tally.duplicates += receipt.duplicates
-        self.tally.rejected.update(rejection.code for rejection in clean.rejected)
+        self.tally.accepted += accepted
+        self.tally.duplicates += len(new) - accepted
         if accepted and self.on_stored is not None:
             self.on_stored()
-        return receipt
+
+    def _receipt(self, clean: _Clean, new: Sequence[bool]) -> Receipt:
+        self.stored(new)
+        self.tally.rejected.update(rejection.code for rejection in clean.rejected)
+        accepted = sum(new)
+        return Receipt(accepted=accepted, duplicates=len(new) - accepted, rejected=clean.rejected)
 
 
 def _is_large(event: Event) -> bool:

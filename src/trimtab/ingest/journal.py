@@ -14,7 +14,7 @@ from trimtab.errors import TrimtabError, Unavailable
 from trimtab.store.packing import joined
 from trimtab.store.ports import EventStore, Packed
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Room"]
 
 _IN_FLIGHT_BYTES = 64 << 20
 
@@ -24,30 +24,20 @@ class _Waiting(NamedTuple):
     done: asyncio.Future[list[bool]]
 
 
-class Journal:
-    """Writes groups of events one after the other in a thread; while one is written, the next group forms.
+class Room:
+    """What may be in flight: each body holds a place in it from its first byte until its events are durable."""
 
-    `append` belongs to one event loop; `append_now` may be called from any thread.
-    """
-
-    def __init__(self, store: EventStore, *, group_events: int, in_flight_bytes: int = _IN_FLIGHT_BYTES) -> None:
-        self._store = store
-        self._group_events = group_events
+    def __init__(self, in_flight_bytes: int) -> None:
         self._most_bytes = in_flight_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._writer: asyncio.Task[None] | None = None
-        self._thread: ThreadPoolExecutor | None = None
         self._closed = False
         self.in_flight_bytes = 0
-        self.groups = 0
 
     def reserve(self, size: int, *, held: int = 0) -> None:
         """Take `size` bytes of what may be in flight, to be given back with `release`. Raises Unavailable.
 
         A body that already holds `held` bytes, and is the only one, may grow on: it would never fit otherwise.
         """
-        if self._closed:
-            raise Unavailable("this server is shutting down; send the events again in a moment")
+        self._require_open()
         if self.in_flight_bytes > held and self.in_flight_bytes + size > self._most_bytes:
             raise Unavailable(
                 f"expected at most {self._most_bytes} bytes waiting for the disk, got {self.in_flight_bytes + size}; "
@@ -59,12 +49,31 @@ class Journal:
         """Give back what `reserve` took."""
         self.in_flight_bytes -= size
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("this server is shutting down; send the events again in a moment")
+
+
+class Journal(Room):
+    """Writes groups of events one after the other in a thread; while one is written, the next group forms.
+
+    `append` belongs to one event loop; `append_now` may be called from any thread.
+    """
+
+    def __init__(self, store: EventStore, *, group_events: int, in_flight_bytes: int = _IN_FLIGHT_BYTES) -> None:
+        super().__init__(in_flight_bytes)
+        self._store = store
+        self._group_events = group_events
+        self._waiting: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self.groups = 0
+
     async def append(self, packed: Packed) -> list[bool]:
         """Return by position which events were new, once all are durable. Raises Unavailable with none stored."""
         if not packed.order:
             return []
-        if self._closed:
-            raise Unavailable("this server is shutting down; send the events again in a moment")
+        self._require_open()
         loop = asyncio.get_running_loop()
         waiting = _Waiting(packed, loop.create_future())
         self._waiting.append(waiting)

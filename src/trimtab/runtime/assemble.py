@@ -29,7 +29,7 @@ from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
-from trimtab.records import Project
+from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
 from trimtab.redact.policy import LENIENT, STRICT
@@ -171,7 +171,7 @@ def assemble(
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
+            intake=Intake.over(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             runs=runs,
@@ -234,7 +234,15 @@ def _nothing_embeds(_project_id: str, _space: str) -> None:
     """Answer for an engine that makes no vectors: search finds words only."""
 
 
-def open_redactors(settings: Settings, store: HotStore) -> Redactors:
+class RedactionBook(Protocol):
+    """Where the redaction settings of projects are kept."""
+
+    def redactions(self, project_id: str) -> Sequence[RedactionSettings]:
+        """Return all revisions of a project's settings, oldest first."""
+        ...
+
+
+def open_redactors(settings: Settings, store: RedactionBook) -> Redactors:
     """Return the redactors of the directory `settings.storage.path`, whose key is made on first use.
 
     Raises ConfigError or MissingExtra for a detector of `[ner]` that cannot be opened.

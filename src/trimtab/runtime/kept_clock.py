@@ -9,7 +9,7 @@ from pathlib import Path
 from trimtab.clock import EPOCH, SetClock
 from trimtab.errors import ConfigError
 
-__all__ = ["CLOCK_FILE", "KeptClock"]
+__all__ = ["CLOCK_FILE", "FollowedClock", "KeptClock"]
 
 CLOCK_FILE = "clock"
 
@@ -37,3 +37,17 @@ class KeptClock(SetClock):
         draft.write_text(later.isoformat(), encoding="ascii")
         os.replace(draft, self._file)  # noqa: PTH105  whole or not at all, also under a kill
         return later
+
+
+class FollowedClock:
+    """The clock that another process keeps in `folder`, read anew each time; the Unix epoch before it is first set."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / CLOCK_FILE
+
+    def now(self) -> datetime:
+        """Return the time that clock was last set to."""
+        try:
+            return datetime.fromisoformat(self._file.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return EPOCH

@@ -16,6 +16,7 @@ from trimtab.server.address import Addresses
 from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
+from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
@@ -49,10 +50,10 @@ def installed_version() -> str:
         return "0"
 
 
-def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
+def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet | None = None) -> Litestar:
     """Return the ASGI application over `engine`; `workers`, where given, are woken by new events and watched.
 
-    The application neither starts nor closes either of them. Raises ConfigError for a proxy that is no address.
+    The application neither starts nor closes either of them; a `fleet` of ingest workers runs as long as it does. Raises ConfigError for a proxy that is no address.
     """
     metrics = Metrics(engine)
     keyring = Keyring(engine.store)
@@ -74,8 +75,11 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
         openapi_config=None,
         logging_config=None,
         request_max_body_size=engine.settings.server.body_bytes,
-        on_shutdown=[engine.intake.journal.drain],
+        on_startup=[fleet.open] if fleet is not None else [],
+        on_shutdown=[*([fleet.close] if fleet is not None else []), engine.intake.journal.drain],
     )
+    if fleet is not None:
+        fleet.attach(metrics)
     if workers is not None:
         engine.intake.on_stored = workers.wake
     enveloped = Envelope(app.asgi_handler, engine.clock, metrics.observe)
