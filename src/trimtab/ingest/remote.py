@@ -138,6 +138,7 @@ class RemoteJournal(Room):
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Unavailable(_GONE))
+        await self.close()
 
     async def drain(self) -> None:
         """Take nothing more, and return when all that was taken is answered. A second call does nothing."""
@@ -188,3 +189,5 @@ async def serve_rows(
     if busy:  # the worker died: what it had handed over is stored all the same
         await asyncio.wait(busy)
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()

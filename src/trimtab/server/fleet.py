@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ from trimtab.store.ports import Packed
 
 __all__ = ["Fleet"]
 
+_MAIN: Final = "import sys; sys.path[:] = {path!r}; from trimtab.__main__ import main; main()"  # the engine's own code
 _GRACE_S: Final = 15.0
 _FIRST_PAUSE_S: Final = 0.1
 _MOST_PAUSE_S: Final = 5.0
@@ -116,11 +116,10 @@ class Fleet:
         handed = [self._listener.fileno(), their_rows.fileno(), their_asks.fileno()]
         with their_rows, their_asks:
             process = subprocess.Popen(  # noqa: S603  ourselves
-                [sys.executable, "-m", "trimtab", "ingest-worker", *map(str, handed), self.path],
+                [sys.executable, "-c", _MAIN.format(path=sys.path), "ingest-worker", *map(str, handed), self.path],
                 pass_fds=handed,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the engine, which lets them finish
-                env={**os.environ},
             )
         threading.Thread(target=answer_all, args=(asks, self._engine), name="trimtab-asks", daemon=True).start()
         self._loop.call_soon_threadsafe(self._open_door, rows)
