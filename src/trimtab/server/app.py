@@ -16,6 +16,7 @@ from trimtab.server.address import Addresses
 from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
+from trimtab.server.event_door import EventDoor
 from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
@@ -57,12 +58,13 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
     """
     metrics = Metrics(engine)
     keyring = Keyring(engine.store)
+    meter, addresses = Meter(engine.settings.limits), Addresses(engine.settings.server.trusted_proxies)
     state = {
         "engine": engine,
         "workers": workers,
         "keyring": keyring,
-        "meter": Meter(engine.settings.limits),
-        "addresses": Addresses(engine.settings.server.trusted_proxies),
+        "meter": meter,
+        "addresses": addresses,
         "metrics": metrics,
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
@@ -82,6 +84,15 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
         fleet.attach(metrics)
     if workers is not None:
         engine.intake.on_stored = workers.wake
-    enveloped = Envelope(app.asgi_handler, engine.clock, metrics.observe)
+    door = EventDoor(
+        app.asgi_handler,
+        lambda: engine.intake,
+        keyring=keyring,
+        meter=meter,
+        addresses=addresses,
+        losses=metrics,
+        body_bytes=engine.settings.server.body_bytes,
+    )
+    enveloped = Envelope(door, engine.clock, metrics.observe)
     app.asgi_handler = BrowserDoor(enveloped, built_script(), keyring.roster)
     return app

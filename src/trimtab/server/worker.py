@@ -32,6 +32,7 @@ from trimtab.server.address import Addresses
 from trimtab.server.asking import Asking
 from trimtab.server.auth import Keyring, guard
 from trimtab.server.envelope import Envelope
+from trimtab.server.event_door import OWN_KEYS, EventDoor
 from trimtab.server.forward import Forward
 from trimtab.server.limits import Meter
 from trimtab.server.problems import HANDLERS
@@ -42,7 +43,6 @@ __all__ = ["run_worker"]
 
 _ROUTES: Final = [*events.ROUTES, *traces.ROUTES]
 _PATHS: Final = frozenset(path for route in _ROUTES for path in route.paths)
-_OWN_KEYS: Final = (b"Bearer tt_ingest_", b"Bearer tt_admin_")
 _NEWS_S: Final = 1.0
 _MOST_REQUESTS: Final = 20_000
 
@@ -112,7 +112,16 @@ class _Worker:
             on_startup=[self._open],
             on_shutdown=[self._close],
         )  # fmt: skip
-        self._enveloped = Envelope(self.app.asgi_handler, self._clock, self._counts.observe)
+        door = EventDoor(
+            self.app.asgi_handler,
+            lambda: self.app.state["engine"].intake,
+            keyring=self.app.state["keyring"],
+            meter=self.app.state["meter"],
+            addresses=self.app.state["addresses"],
+            losses=self._counts,
+            body_bytes=settings.server.body_bytes,
+        )
+        self._enveloped = Envelope(door, self._clock, self._counts.observe)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -165,7 +174,7 @@ def _is_own(scope: Any) -> bool:
             return False
         if name == b"authorization":
             key = value
-    return key.startswith(_OWN_KEYS)
+    return key.startswith(OWN_KEYS)
 
 
 def run_worker(listener: socket.socket, rows: socket.socket, asking: Asking, settings: Settings, path: str) -> None:
