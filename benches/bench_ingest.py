@@ -74,9 +74,7 @@ class Served:
 
     def clock(self) -> None:
         """Set a clock that is set by hand to now."""
-        httpx.put(
-            f"{self.url}/v1/clock", json={"now": CLOCK.now().isoformat()}, headers=self._admin
-        ).raise_for_status()
+        httpx.put(f"{self.url}/v1/clock", json={"now": CLOCK.now().isoformat()}, headers=self._admin).raise_for_status()
 
     def groups(self) -> float:
         """Return how many transactions have stored events."""
@@ -90,6 +88,7 @@ class Served:
         return sum(_cpu_s(pid) for pid in _family(self._server.pid))
 
     def stop(self) -> None:
+        """End it."""
         self._server.stop()
 
 
@@ -260,7 +259,8 @@ def line(what: str, legs: Sequence[dict[str, float]]) -> str:
 
 
 HEAD = (
-    "| what | n | events/s | bare rows/s | ratio | server CPU us/event | senders' | answer p50 / p99 ms | rows a commit |\n"
+    "| what | n | events/s | bare rows/s | ratio | server CPU us/event | senders' | answer p50 / p99 ms "
+    "| rows a commit |\n"
     "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
@@ -327,7 +327,8 @@ def main() -> None:
     size = statistics.mean(len(json.dumps(each, separators=(",", ":")).encode()) for each in sample)
     head = (
         f"Texts: {told.texts}; {size:,.0f} B an event (aimed at {EVENT_BYTES}); {told.events:,} events a leg, "
-        f"{SENDERS} sender processes, {CONNECTIONS} connections ({SINGLE_CONNECTIONS} for single events); median (range)."
+        f"{SENDERS} sender processes, {CONNECTIONS} connections ({SINGLE_CONNECTIONS} for single events); "
+        "median (range)."
     )
     print(f"{head}\n\n{HEAD}", flush=True)
     lines: list[str] = []

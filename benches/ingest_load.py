@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -183,7 +182,8 @@ def _answer(door: socket.socket) -> bytes:
         read += _more(door)
     head, _, body = read.partition(b"\r\n\r\n")
     found = _LENGTH.search(head)
-    assert head.startswith(b"HTTP/1.1 200") and found is not None, read
+    assert head.startswith(b"HTTP/1.1 200"), read
+    assert found is not None, read
     while len(body) < int(found[1]):
         body += _more(door)
     return body

@@ -102,7 +102,7 @@ def live(
         try:
             assert server.listening.wait(30)
             port = door.getsockname()[1]
-            keys = {kind: one.secret for kind, one in minted.items()}
+            keys: dict[str, str] = {kind: one.secret for kind, one in minted.items()}
             yield Live(f"http://127.0.0.1:{port}", keys, engine, fleet)
         finally:
             server.should_exit = True

@@ -40,8 +40,10 @@ from tests.http.test_ingest import (
     test_what_was_answered_is_there_after_a_restart,
 )
 from tests.http.test_keys import test_what_is_not_a_key_opens_nothing
-from tests.http.test_public import test_a_sender_over_its_limit_is_told_when_to_come_back
-from tests.http.test_public import test_an_ingest_key_has_a_quota_where_one_is_set
+from tests.http.test_public import (
+    test_a_sender_over_its_limit_is_told_when_to_come_back,
+    test_an_ingest_key_has_a_quota_where_one_is_set,
+)
 from tests.http.test_traces import (
     client,
     test_a_refusal_is_a_status_in_the_encoding_that_was_sent,
@@ -92,7 +94,7 @@ def two_workers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def server(two_workers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:  # noqa: ARG001
+def server(two_workers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with live(tmp_path_factory.mktemp("server"), clock=SetClock(NOW)) as running:
         assert running.fleet is not None
         yield running

@@ -239,7 +239,6 @@ def _event(item: bytes, event_bytes: int) -> Event:
     return event
 
 
-
 def _add(decoded: Decoded, item: bytes, event_bytes: int) -> None:
     """Read one event of a batch, the next one."""
     index = decoded.total

@@ -113,11 +113,14 @@ class RemoteJournal(Room):
         number = next(self._numbers)
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._writer.write(framed(Rows(number, packed)))
-        return await waiting
+        new: list[bool] = await waiting
+        return new
 
     def append_now(self, packed: Packed) -> list[bool]:
         """Refuse: a worker has no store of its own. Raises Unavailable."""
-        raise Unavailable(f"expected events over HTTP, got {len(packed.order)} to store at once; a worker only hands on")
+        raise Unavailable(
+            f"expected events over HTTP, got {len(packed.order)} to store at once; a worker only hands on"
+        )
 
     def tell(self, news: News) -> None:
         """Hand on what was counted."""

@@ -54,7 +54,8 @@ def installed_version() -> str:
 def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet | None = None) -> Litestar:
     """Return the ASGI application over `engine`; `workers`, where given, are woken by new events and watched.
 
-    The application neither starts nor closes either of them; a `fleet` of ingest workers runs as long as it does. Raises ConfigError for a proxy that is no address.
+    The application neither starts nor closes either of them; a `fleet` of ingest workers runs as long as it does.
+    Raises ConfigError for a proxy that is no address.
     """
     metrics = Metrics(engine)
     keyring = Keyring(engine.store)

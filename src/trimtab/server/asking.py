@@ -143,7 +143,9 @@ def _answer(engine: Engine, body: bytes) -> Struct:
     except TrimtabError as error:
         return _Refused(error.code, error.message)
     except Exception as error:  # noqa: BLE001  whatever it is: the worker must hear of it, and go on
-        return _Refused(Unavailable.code, f"the engine could not answer ({type(error).__name__}); try again in a moment")
+        return _Refused(
+            Unavailable.code, f"the engine could not answer ({type(error).__name__}); try again in a moment"
+        )
 
 
 def _greet(engine: Engine, hello: _Hello) -> Settings:

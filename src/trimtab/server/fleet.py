@@ -46,7 +46,6 @@ class Fleet:
         self._folder = tempfile.mkdtemp(prefix="trimtab-")  # for this user alone; a socket's path must be short
         self.path = str(Path(self._folder) / "engine.sock")
         self._metrics: Metrics | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._keepers: list[threading.Thread] = []
         self._doors: set[asyncio.Task[None]] = set()
@@ -64,9 +63,9 @@ class Fleet:
 
     async def open(self) -> None:
         """Start the workers."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         for number in range(self._count):
-            keeper = threading.Thread(target=self._keep, args=(number,), name=f"trimtab-worker-{number}", daemon=True)
+            keeper = threading.Thread(target=self._keep, args=(number, loop), name=f"trimtab-worker-{number}", daemon=True)
             self._keepers.append(keeper)
             keeper.start()
 
@@ -89,11 +88,11 @@ class Fleet:
         for keeper in self._keepers:
             keeper.join()
 
-    def _keep(self, number: int) -> None:
+    def _keep(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
         """Run one worker after the other, in a thread of its own."""
         pause = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            process = self._started()
+            process = self._started(loop)
             self._running[number] = process
             if self._stopping.is_set():  # told to stop between the look and the start
                 process.terminate()
@@ -109,20 +108,19 @@ class Fleet:
             self._stopping.wait(pause)
             pause = min(pause * 2, _MOST_PAUSE_S)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        assert self._loop is not None
+    def _started(self, loop: asyncio.AbstractEventLoop) -> subprocess.Popen[bytes]:
         rows, their_rows = socket.socketpair()
         asks, their_asks = socket.socketpair()
         handed = [self._listener.fileno(), their_rows.fileno(), their_asks.fileno()]
         with their_rows, their_asks:
-            process = subprocess.Popen(  # noqa: S603  ourselves
+            process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN.format(path=sys.path), "ingest-worker", *map(str, handed), self.path],
                 pass_fds=handed,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the engine, which lets them finish
             )
         threading.Thread(target=answer_all, args=(asks, self._engine), name="trimtab-asks", daemon=True).start()
-        self._loop.call_soon_threadsafe(self._open_door, rows)
+        loop.call_soon_threadsafe(self._open_door, rows)
         return process
 
     def _open_door(self, rows: socket.socket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -62,13 +62,10 @@ class Forward:
         except httpx.TransportError:
             await _say_gone(send)
             return
+        back = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _PER_HOP]
         try:
-            await send({
-                "type": "http.response.start",
-                "status": answer.status_code,
-                "headers": [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _PER_HOP],
-            })  # fmt: skip
-            async for part in answer.stream:  # type: ignore[union-attr]  an asynchronous one, of this transport
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": back})
+            async for part in cast("httpx.AsyncByteStream", answer.stream):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

@@ -18,6 +18,7 @@ import msgspec
 import uvicorn
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
@@ -125,7 +126,7 @@ class _Worker:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
         elif self._own and _is_own(scope):
             scope["litestar_app"] = self.app

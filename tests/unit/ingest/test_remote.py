@@ -117,12 +117,18 @@ def test_what_a_dying_worker_handed_over_is_stored_whole(front: Desk) -> None:
         ours, theirs = socket.socketpair()
         intake, listening = await worker(front, theirs)
         waiting = asyncio.create_task(intake.accept(PROJECT, body(inference(1), inference(2))))
-        while not isinstance(intake.journal, RemoteJournal) or not intake.journal._waiting:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        theirs.shutdown(socket.SHUT_WR)  # as a kill does it, once the rows are in the socket
+        taken = asyncio.Event()
+
+        async def store(packed: Packed) -> list[bool]:
+            taken.set()
+            return await front.intake.journal.append(packed)
+
         reader, writer = await asyncio.open_unix_connection(sock=ours)
-        await serve_rows(reader, writer, front.intake.journal.append, lambda _: None)
+        serving = asyncio.create_task(serve_rows(reader, writer, store, lambda _: None))
+        await taken.wait()
+        assert isinstance(intake.journal, RemoteJournal)
+        await intake.journal.close()
+        await serving
         waiting.cancel()
         await listening
 
@@ -132,7 +138,9 @@ def test_what_a_dying_worker_handed_over_is_stored_whole(front: Desk) -> None:
 
 def test_rows_keep_every_value_on_their_way(front: Desk) -> None:
     async def calls(intake: Intake) -> None:
-        await intake.accept(PROJECT, body(inference(1, latency_ms=1.5, tags={"language": "en"}, context=[{"id": "doc"}])))
+        await intake.accept(
+            PROJECT, body(inference(1, latency_ms=1.5, tags={"language": "en"}, context=[{"id": "doc"}]))
+        )
 
     asyncio.run(beside(front, calls))
     kept = front.store.inferences(PROJECT, [inference(1)["id"]])[inference(1)["id"]]
