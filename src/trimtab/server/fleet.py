@@ -25,7 +25,8 @@ from trimtab.store.ports import Packed
 
 __all__ = ["Fleet"]
 
-_MAIN: Final = "import sys; sys.path[:] = {path!r}; from trimtab.__main__ import main; main()"  # the engine's own code
+# The engine's own code, wherever it was found.
+_MAIN: Final = "import sys; sys.path[:] = {path!r}; from trimtab.__main__ import main; main()"
 _GRACE_S: Final = 15.0
 _FIRST_PAUSE_S: Final = 0.1
 _MOST_PAUSE_S: Final = 5.0
@@ -65,7 +66,8 @@ class Fleet:
         """Start the workers."""
         loop = asyncio.get_running_loop()
         for number in range(self._count):
-            keeper = threading.Thread(target=self._keep, args=(number, loop), name=f"trimtab-worker-{number}", daemon=True)
+            name = f"trimtab-worker-{number}"
+            keeper = threading.Thread(target=self._keep, args=(number, loop), name=name, daemon=True)
             self._keepers.append(keeper)
             keeper.start()
 
