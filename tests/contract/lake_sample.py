@@ -35,7 +35,7 @@ def sample(seed: int, size: int = 60) -> History:
     served = [Stored(n + 1, dice.choice(PROJECTS), _inference(dice, n)) for n in range(size)]
     said = [Stored(n + 1, dice.choice(PROJECTS), _word(dice, n, served)) for n in range(size * 3)]
     judged = [
-        Stored(n + 1, row.project_id, a.outcome(row.record, p_bad=dice.randrange(5) / 4))
+        Stored(n + 1, row.project_id, a.outcome(row.record, p_bad=dice.randrange(5) / 4, withdrawn=dice.random() < 0.2))
         for n, row in enumerate(dice.choices(served, k=size))
     ]
     return History(served, said, judged)
@@ -116,6 +116,7 @@ def answers(history: History) -> dict[str, list[tuple[Any, ...]]]:
     latest: dict[tuple[str, str], Stored[Outcome]] = {}
     for row in history.outcomes:
         latest[row.project_id, row.record.inference_id] = row
+    latest = {key: row for key, row in latest.items() if not row.record.withdrawn}
     joined = _joined(history)
     opinions = _opinions(joined)
     votes: dict[tuple[str, str], list[Feedback]] = defaultdict(list)

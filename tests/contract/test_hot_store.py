@@ -15,7 +15,7 @@ from tests.contract.hot_store_sample import SESSION, P, ids
 from trimtab.errors import WallBreach
 from trimtab.ids import new_id
 from trimtab.records import Chunk, Feedback, Inference
-from trimtab.store.ports import Arrival, Exposure, HotStore, Query, Target, VersionSummary, Writes
+from trimtab.store.ports import Arrival, Exposure, HotStore, Query, Target, Writes
 
 
 def full_inference() -> Inference:
@@ -292,20 +292,6 @@ def test_an_outcome_rewritten_moves_to_the_end(store: HotStore) -> None:
     assert len(store.outcomes_after(0, 10)) == len(seen)
     assert store.outcomes(P, [served[2].id]) == {served[2].id: again}
     assert [row.record.inference_id for row in store.list_outcomes(P, Query(limit=1)).rows] == [served[2].id]
-
-
-def test_summary_counts_inferences_judged_negatives_and_voters_per_version(store: HotStore) -> None:
-    fields = [("v1", "u"), ("v1", "u"), ("v1", "w"), ("v2", None), (None, "u")]
-    served = [a.inference(version_id=version_id, user_id=user_id) for version_id, user_id in fields]
-    late = a.inference(version_id="v1", created_at=a.NOW + a.SECOND)
-    store.append([a.arrival(item) for item in [*served, late]])
-    judged = [a.outcome(served[0]), a.outcome(served[1], p_bad=0.5), a.outcome(served[3]), a.outcome(late)]
-    store.commit({P: Writes(outcomes=judged)})
-    assert store.summary(P, "answer", a.NOW, a.NOW + a.SECOND) == [
-        VersionSummary(None, 1, 0, 0, 0),
-        VersionSummary("v1", 3, 2, 1, 1),
-        VersionSummary("v2", 1, 1, 1, 0),
-    ]
 
 
 def test_corrections_are_the_latest_joined_and_not_retracted(store: HotStore) -> None:

@@ -10,7 +10,7 @@ from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import SECOND, SESSION, P
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Outcome
-from trimtab.store.ports import Backfill, HotStore, Query, Session, Target, Turn, VersionScores, Writes
+from trimtab.store.ports import Backfill, HotStore, Query, Session, Target, Turn, VersionScores, VersionSummary, Writes
 
 
 def stored(store: HotStore, *events: Inference | Feedback, project_id: str = P) -> None:
@@ -56,11 +56,26 @@ def test_replaced_opinions_may_be_older_than_those_before(store: HotStore) -> No
     assert store.opinions(P, [about.id]) == {about.id: [early]}
 
 
-def test_an_outcome_that_no_signal_speaks_for_goes(store: HotStore) -> None:
-    gone, kept = a.outcome(a.inference()), a.outcome(a.inference())
-    store.commit({P: Writes(outcomes=[gone, kept])})
-    store.commit({P: Writes(unjudged=[gone.inference_id]), "q": Writes(unjudged=[kept.inference_id])})
-    assert list(store.outcomes(P, [gone.inference_id, kept.inference_id])) == [kept.inference_id]
+def test_an_outcome_that_was_taken_back_is_told_to_who_follows_and_to_nobody_else(store: HotStore) -> None:
+    served = a.inference(), a.inference()
+    stored(store, *served)
+    store.commit({P: Writes(outcomes=[a.outcome(each, vote=1.0, voter_id="u") for each in served])})
+    place = store.outcomes_after(0, 10)[-1].seq
+    gone, kept = served[0].id, served[1].id
+    back = a.outcome(served[0], p_bad=0.5, confidence=0.0, withdrawn=True)
+    for _ in range(2):
+        store.commit({P: Writes(outcomes=[back]), "q": Writes(outcomes=[a.outcome(served[1], withdrawn=True)])})
+        assert back in [row.record for row in store.outcomes_after(place, 10)]
+    assert list(store.outcomes(P, [gone, kept])) == [kept]
+    assert [row.record.inference_id for row in store.list_outcomes(P, Query()).rows] == [kept]
+    assert [each.inference_id for each in store.outcomes_in(Backfill(P, "feature", "answer", a.NOW), 9)] == [kept]
+    until = a.NOW + SECOND
+    assert store.summary(P, "answer", a.NOW, until) == [VersionSummary(None, 2, 1, 1)]
+    assert [row.votes for row in store.scores(P, "answer", a.NOW, until)] == [1]
+    assert {each.id for each in store.sample(P, "answer", a.NOW, until, 9, seed=1)} == {gone, kept}
+    store.commit({P: Writes(outcomes=[a.outcome(served[0])])})
+    assert sorted(store.outcomes(P, [gone, kept])) == sorted([gone, kept])
+    assert store.summary(P, "answer", a.NOW, until) == [VersionSummary(None, 2, 2, 2)]
 
 
 def test_a_session_is_its_newest_turns_in_order_of_time(store: HotStore) -> None:
@@ -172,7 +187,19 @@ def test_scores_add_up_estimates_and_votes_of_each_version(store: HotStore) -> N
     )
     until = a.NOW + timedelta(minutes=1)
     assert store.scores(P, "answer", a.NOW, until) == [
-        VersionScores("v1", 3, 2, 1.5, 1.25, 1, 1.0, 1),
-        VersionScores("v2", 1, 0, 0.0, 0.0, 1, 0.0, 1),
+        VersionScores("v1", 3, 2, 1.5, 1.25, 1, 1.0),
+        VersionScores("v2", 1, 0, 0.0, 0.0, 1, 0.0),
     ]
     assert store.scores(P, "answer", until, until + SECOND) == []
+
+
+def test_voters_are_distinct_people_of_each_version(store: HotStore) -> None:
+    answers = [a.inference(version_id=name) for name in ("v1", "v1", "v1", "v2", None)]
+    late = a.inference(version_id="v1", created_at=a.NOW + SECOND)
+    people = ["u", "u", "w", "u", None]
+    voted = [
+        a.outcome(about, vote=None if who is None else 0.0, voter_id=who)
+        for about, who in zip(answers, people, strict=True)
+    ]
+    store.commit({P: Writes(outcomes=[*voted, a.outcome(late, vote=1.0, voter_id="x")])})
+    assert store.voters(P, "answer", a.NOW, a.NOW + SECOND) == {"v1": 2, "v2": 1}

@@ -124,7 +124,7 @@ class ActStage:
             self._settings.verification,
             self._settings.monitoring.window_hours,
         )
-        heard = [outcome for outcome in outcomes if outcome.vote is not None]
+        heard = [outcome for outcome in outcomes if outcome.vote is not None and not outcome.withdrawn]
         voters = [outcome.voter_id for outcome in heard if outcome.voter_id]
         counted = {
             consumer: self._store.votes(consumer, voters)

@@ -156,7 +156,7 @@ class DetectStage:
 
 
 def _counts(outcome: Outcome) -> bool:
-    return outcome.vote is not None and outcome.arm != "candidate"
+    return outcome.vote is not None and not outcome.withdrawn and outcome.arm != "candidate"
 
 
 def _monitor_id(project_id: str, outcome: Outcome) -> str:

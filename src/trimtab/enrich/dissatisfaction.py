@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -74,6 +74,10 @@ class DissatisfactionStore(AuditStore, Protocol):
         """Return sums per version over inferences created in [since, until), judged or not."""
         ...
 
+    def voters(self, project_id: str, feature: str, since: datetime, until: datetime) -> dict[str | None, int]:
+        """Return how many distinct people voted on answers created in [since, until), per version."""
+        ...
+
 
 def dissatisfaction(
     store: DissatisfactionStore, project_id: str, calibration: Calibration, since: datetime, until: datetime
@@ -84,6 +88,7 @@ def dissatisfaction(
     """
     feature, base = calibration.feature, sigmoid(calibration.base)
     rows = store.scores(project_id, feature, since, until)
+    voters = store.voters(project_id, feature, since, until)
     drawn = audit_of(store, project_id, feature, since, until)
     return Dissatisfaction(
         feature=feature,
@@ -91,16 +96,22 @@ def dissatisfaction(
         until=until,
         calibrated=calibration.calibrated,
         reason=calibration.reason,
-        overall=_share(rows, drawn, base),
+        overall=_share(rows, sum(voters.values()), drawn, base),
         versions=[
-            _share([row], [each for each in drawn if each.item.version_id == row.version_id], base, row.version_id)
+            _share(
+                [row],
+                voters.get(row.version_id, 0),
+                [each for each in drawn if each.item.version_id == row.version_id],
+                base,
+                row.version_id,
+            )
             for row in rows
         ],
     )
 
 
 def _share(
-    rows: Sequence[VersionScores], drawn: Sequence[Audited], base: float, version_id: str | None = None
+    rows: Sequence[VersionScores], voters: int, drawn: Sequence[Audited], base: float, version_id: str | None = None
 ) -> Share:
     n = sum(row.inferences for row in rows)
     unsignalled = max(0, n - sum(row.judged for row in rows))
@@ -116,18 +127,17 @@ def _share(
         low=found.low if found else None,
         high=found.high if found else None,
         score=total / n if n else None,
-        among_voters=_voters(rows),
+        among_voters=_voters(rows, voters),
     )
 
 
-def _voters(rows: Iterable[VersionScores]) -> AmongVoters:
-    told = list(rows)
-    votes, negatives = sum(row.votes for row in told), sum(row.negatives for row in told)
+def _voters(rows: Sequence[VersionScores], voters: int) -> AmongVoters:
+    votes, negatives = sum(row.votes for row in rows), sum(row.negatives for row in rows)
     rate = wilson(round(negatives), votes)
     return AmongVoters(
         votes=votes,
         negatives=negatives,
-        voters=sum(row.voters for row in told),
+        voters=voters,
         rate=negatives / votes if votes else None,
         low=rate.low,
         high=rate.high,

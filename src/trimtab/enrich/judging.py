@@ -55,7 +55,7 @@ class Judging:
         opinions: Mapping[str, Sequence[Opinion]] | None = None,
         closing: Mapping[str, Session] | None = None,
     ) -> None:
-        """Add to `writes` the outcomes that are new or other than before, and the ids of those that have none any more.
+        """Add to `writes` the outcomes that are new or other than before; what nothing speaks for now is taken back.
 
         `fresh` are the inferences that this tick brings, `writes.turns` their turns, `opinions` those that it changes,
         `closing` the sessions it ends.
@@ -84,8 +84,8 @@ class Judging:
             outcome = judge(about, held, hearing.hints(about, held), weights, now=self._now)
             old = before.get(inference_id)
             if outcome is None:
-                if old is not None:
-                    writes.unjudged.append(inference_id)
+                if old is not None and not old.withdrawn:
+                    writes.outcomes.append(_withdrawn(old, self._now))
                 continue
             groups = self._segmenter(about.feature).of(about, users.get(about.user_id or ""))
             outcome = msgspec.structs.replace(outcome, segments=groups)
@@ -147,6 +147,25 @@ class Judging:
             held = Segmenter(self._settings.segments, self._store.segments(self._project_id, feature))
             self._segmenters[feature] = held
         return held
+
+
+def _withdrawn(old: Outcome, now: datetime) -> Outcome:
+    """Return the revision that takes the outcome back."""
+    return Outcome(
+        inference_id=old.inference_id,
+        feature=old.feature,
+        version_id=old.version_id,
+        arm=old.arm,
+        user_id=old.user_id,
+        created_at=old.created_at,
+        judged_at=now,
+        p_bad=0.5,
+        confidence=0.0,
+        tier="C",
+        evidence=[],
+        segments=old.segments,
+        withdrawn=True,
+    )
 
 
 def _same(outcome: Outcome, old: Outcome | None) -> bool:

@@ -231,7 +231,7 @@ def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
 
 def is_negative(outcome: Outcome | None) -> bool:
     """Say whether an answer counts as bad."""
-    return outcome is not None and outcome.p_bad > 0.5
+    return outcome is not None and not outcome.withdrawn and outcome.p_bad > 0.5
 
 
 def _own(project_id: str, rows: Sequence[Stored[T]]) -> list[T]:

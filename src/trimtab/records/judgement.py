@@ -69,6 +69,7 @@ class Outcome(Record, frozen=True):
     `voted_at` are the person and the moment of the latest such word. Monitors and canaries count votes, not p_bad.
     `estimate` is P(bad) with the words of reviewers and judges left out: what the audit is compared with.
     `calibrated` says whether the audit vouches for hints' weights (`calibration_id`); else they trigger nothing.
+    `withdrawn`: nothing that was said or done speaks of the answer any more, so this revision takes the judgement back.
     """
 
     inference_id: Uuid
@@ -90,6 +91,7 @@ class Outcome(Record, frozen=True):
     calibrated: bool = False
     calibration_id: Uuid | None = None
     segments: Segments = {}
+    withdrawn: bool = False
 
 
 class User(Record, frozen=True):

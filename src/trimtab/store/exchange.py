@@ -34,6 +34,7 @@ from trimtab.records import (
 __all__ = [
     "Arrival",
     "Backfill",
+    "Count",
     "Exposure",
     "Packed",
     "Page",
@@ -42,6 +43,7 @@ __all__ = [
     "RescanKind",
     "Session",
     "Stale",
+    "Step",
     "Stored",
     "Switch",
     "Target",
@@ -173,11 +175,30 @@ class Stale(NamedTuple):
     reached: int
 
 
+Step = Literal["minute", "hour", "day", "all"]
+"""How finely counters are told: one count for each minute, hour or day (UTC), or one for the whole span."""
+
+
+class Count(NamedTuple):
+    """One counter: of a feature ("" where none is named), version and group ("" without grouping), from `start` on.
+
+    `count` is how many there were, `total` the sum of their values (the count itself where there is none).
+    """
+
+    start: datetime
+    feature: str
+    version_id: str | None
+    group_value: str
+    metric: str
+    count: int  # type: ignore[assignment]  # the name says it better than tuple.count would be missed
+    total: float
+
+
 class VersionScores(NamedTuple):
     """Sums over the outcomes of one version in a span of time.
 
     `estimates` and `squares` are the sums of `estimate` and of its square over `judged` outcomes that have one, `votes`
-    and `negatives` count users' votes (their mean per answer) and add them up, `voters` the distinct people.
+    and `negatives` count users' votes (their mean per answer) and add them up.
     """
 
     version_id: str | None
@@ -187,17 +208,15 @@ class VersionScores(NamedTuple):
     squares: float
     votes: int
     negatives: float
-    voters: int
 
 
 class VersionSummary(NamedTuple):
-    """Counts of one version in a span of time. A voter is a distinct user among judged inferences."""
+    """Counts of one version in a span of time: answers, judged ones, and those of them with p_bad > 0.5."""
 
     version_id: str | None
     inferences: int
     judged: int
     negatives: int
-    voters: int
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -248,7 +267,6 @@ class Writes(Struct, kw_only=True):
     closed: list[Session] = []
     replaced: list[str] = []  # inference ids
     opinions: list[Opinion] = []
-    unjudged: list[str] = []  # inference ids that no signal speaks of any more: their outcomes go
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
     monitors: list[Monitor] = []

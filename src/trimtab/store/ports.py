@@ -39,6 +39,7 @@ from trimtab.records import (
 from trimtab.store.exchange import (
     Arrival,
     Backfill,
+    Count,
     Exposure,
     Packed,
     Page,
@@ -47,6 +48,7 @@ from trimtab.store.exchange import (
     RescanKind,
     Session,
     Stale,
+    Step,
     Stored,
     Switch,
     Target,
@@ -61,6 +63,7 @@ __all__ = [
     "Arrival",
     "Backfill",
     "CatalogStore",
+    "Count",
     "EventStore",
     "Exposure",
     "HotStore",
@@ -74,6 +77,7 @@ __all__ = [
     "RescanKind",
     "Session",
     "Stale",
+    "Step",
     "Stored",
     "Switch",
     "Target",
@@ -93,7 +97,7 @@ class EventStore(Protocol):
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
         before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
-        feedback each have ids of their own. Exposure counters move in the same transaction, by rows really inserted.
+        feedback each have ids of their own. Counters move in the same transaction, by rows really inserted.
         Raises `WallBreach` for an event that did not come from the redactor.
         """
         ...
@@ -187,7 +191,7 @@ class JudgementStore(Protocol):
         ...
 
     def outcomes_in(self, backfill: Backfill, limit: int) -> list[Outcome]:
-        """Return at most `limit` outcomes of the backfill's scope after its `after`, by inference id."""
+        """Return at most `limit` outcomes of the backfill's scope after its `after`, by id; none withdrawn."""
         ...
 
     def opinions(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, list[Opinion]]:
@@ -195,26 +199,63 @@ class JudgementStore(Protocol):
         ...
 
     def outcomes_after(self, seq: int, limit: int) -> list[Stored[Outcome]]:
-        """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order."""
-        ...
+        """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order.
 
-    def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
-        """Return the outcomes of those inferences that have one."""
-        ...
-
-    def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
-        """Return one page of outcomes. One that is rewritten while pages are read moves to the newest end."""
-        ...
-
-    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
-        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5.
-
-        An outcome's `created_at` is its inference's.
+        Here alone those that were `withdrawn` come, too: so whoever follows learns that a judgement was taken back.
         """
         ...
 
+    def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
+        """Return the outcomes of those inferences that have one, not withdrawn."""
+        ...
+
+    def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
+        """Return one page of outcomes, none withdrawn. One rewritten while pages are read moves to the newest end."""
+        ...
+
+    def counts(
+        self,
+        project_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        step: Step,
+        metrics: Sequence[str],
+        feature: str | None = None,
+        group_by: str | None = None,
+    ) -> list[Count]:
+        """Return counters of what happened in [since, until), ordered by start, feature, version, group and metric.
+
+        The minutes in which `since` and `until` lie count whole. A count of step "all" starts at `since`, every other
+        at its own whole minute, hour or day; what there is none of is left out. `group_by` splits by the value of one
+        of the groupings in an outcome's `segments`; then only metrics of outcomes are counted, and outcomes without
+        that grouping are not. Groups are counted by the hour: the hours at both ends count whole, and step "minute"
+        raises `InvalidField`.
+
+        Of inferences: `inferences`, `errors`, and `latency_ms`, `input_tokens`, `output_tokens`, `cost_usd` (those that
+        have it, and its sum). Of outcomes, in the minute of their inference: `judged`, `negative` (p_bad > 0.5),
+        `estimate` and `estimate_squared` (those that have one, and the sum of it or its square), `voted` (those that
+        users voted on, and the sum of their votes, 1 = bad), `vote_negative` (vote > 0.5). Of feedback, by its own time
+        and without a version: `feedback.KIND` (how many, and the sum of their values), `retracted.KIND` for what takes
+        another back; it counts under the feature that it names itself, under "" where it names none.
+
+        Rows that are no longer kept were counted and stay so.
+        """
+        ...
+
+    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
+        """Return counts per version over inferences created in [since, until), whole minutes as in `counts`."""
+        ...
+
     def scores(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionScores]:
-        """Return sums per version over inferences created in [since, until), judged or not."""
+        """Return sums per version over inferences created in [since, until), judged or not; minutes as in `counts`."""
+        ...
+
+    def voters(self, project_id: str, feature: str, since: datetime, until: datetime) -> dict[str | None, int]:
+        """Return how many distinct people voted on answers created in [since, until), per version that any voted on.
+
+        People cannot be added up, so this reads the outcomes with a vote in the span, one by one.
+        """
         ...
 
     def corrections(self, project_id: str, query: Query) -> Page[Correction]:

@@ -75,6 +75,7 @@ __all__ = [
     "Noun",
     "aims",
     "backfills",
+    "counters",
     "cursors",
     "exposures",
     "joins",
@@ -231,6 +232,12 @@ Index(
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
+Index(
+    "outcomes_voter",
+    *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id", "voter_id")),
+    sqlite_where=OUTCOMES.table.c.voter_id.is_not(None),
+    postgresql_where=OUTCOMES.table.c.voter_id.is_not(None),
+)
 Index("outcomes_user", OUTCOMES.table.c.project_id, OUTCOMES.table.c.user_id)
 Index("calibrations_feature", CALIBRATIONS.table.c.project_id, CALIBRATIONS.table.c.feature)
 Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
@@ -326,6 +333,20 @@ exposures = _derived(
     _part("version_id"),
     _part("arm"),
     Column("inferences", BigInteger(), nullable=False),
+)
+# In the order of time before that of metrics and features: what comes in now then changes three places, not hundreds.
+counters = _derived(
+    "counters",
+    _part("project_id"),
+    _part("group_key"),
+    _part("width", BigInteger()),
+    _part("start", BigInteger()),
+    _part("metric"),
+    _part("feature"),
+    _part("version_id"),
+    _part("group_value"),
+    Column("count", BigInteger(), nullable=False),
+    Column("total", Float(), nullable=False),
 )
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

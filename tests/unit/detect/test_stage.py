@@ -115,6 +115,12 @@ def test_outcome_written_again_is_not_counted_again(store: HotStore) -> None:
     assert monitor(store, version_id).votes == 1
 
 
+def test_a_vote_taken_back_is_counted_by_no_monitor(store: HotStore) -> None:
+    tell(store, [msgspec.structs.replace(vote(0, 1.0, None), withdrawn=True)])
+    watch(store)
+    assert store.monitors("p", "support") == []
+
+
 def test_few_people_are_too_few_however_strong_the_evidence(store: HotStore) -> None:
     version_id = serve(store, "first")
     days = [(day, person) for day in range(40) for person in range(4)]

@@ -113,6 +113,7 @@ def summarise(request: Call) -> Listing[VersionRate]:
     told, engine = asked(request), engine_of(request)
     since, until = _span(told.since, told.until, engine)
     items = []
+    voters = engine.store.voters(request.auth.project_id, _feature(told), since, until)
     for row in engine.store.scores(request.auth.project_id, _feature(told), since, until):
         rate = wilson(round(row.negatives), row.votes)
         items.append(
@@ -121,7 +122,7 @@ def summarise(request: Call) -> Listing[VersionRate]:
                 inferences=row.inferences,
                 judged=row.votes,
                 negatives=rate.bad,
-                voters=row.voters,
+                voters=voters.get(row.version_id, 0),
                 rate=rate.value,
                 low=rate.low,
                 high=rate.high,

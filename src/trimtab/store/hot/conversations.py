@@ -119,7 +119,7 @@ class Conversations(Port):
         """Return at most `limit` outcomes of the backfill's scope after its `after`, by inference id."""
         columns = OUTCOMES.table.c
         whose = columns.user_id if backfill.scope == "user" else columns.feature
-        conditions = [columns.project_id == backfill.project_id, whose == backfill.key]
+        conditions = [columns.project_id == backfill.project_id, whose == backfill.key, columns.withdrawn.is_(False)]
         if backfill.after:
             conditions.append(columns.inference_id > id_bytes(backfill.after))
         statement = select(*OUTCOMES.fields).where(*conditions).order_by(columns.inference_id).limit(limit)

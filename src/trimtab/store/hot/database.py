@@ -74,6 +74,10 @@ class Transaction(Protocol):
         """Run the statement for each row of values."""
         ...
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement, which has a RETURNING, for each row of values, and return all that it returned."""
+        ...
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         ...
@@ -83,6 +87,10 @@ class Transaction(Protocol):
 
         `noun` is keyed by project and id. A key that repeats inside `rows` counts once, at its first place.
         """
+        ...
+
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters: rows of all columns of `counters`, each key once, in the order in which to take them."""
         ...
 
 

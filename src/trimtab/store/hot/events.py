@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from trimtab.clock import from_micros, to_micros
 from trimtab.records import Feedback, Inference
 from trimtab.store.codec import known_ids
+from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, paged, within
 from trimtab.store.packing import pack_arrivals
@@ -24,7 +25,6 @@ __all__ = ["Events"]
 
 T = TypeVar("T", bound=Struct)
 
-_MINUTE = 60_000_000
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
 
 
@@ -38,7 +38,7 @@ class Events(Port):
             index_elements=list(exposures.primary_key.columns),
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
-        self._count = prepare(counted, database.dialect, _EXPOSED)
+        self._expose = prepare(counted, database.dialect, _EXPOSED)
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Make the events durable in one transaction and say by position which were new."""
@@ -55,11 +55,16 @@ class Events(Port):
         with self._database.transaction() as write:
             if inferences:
                 new_inferences = write.insert_new(INFERENCES, inferences)
-                counts = _exposed(inferences, new_inferences)
-                if counts:
-                    write.many(self._count, counts)
             if feedback:
                 new_feedback = write.insert_new(FEEDBACK, feedback)
+            # Counters come last: on a server other writers of the same counters wait from here to the commit.
+            tally = Tally()
+            exposed = count_inferences(tally, compress(inferences, new_inferences))
+            count_feedback(tally, compress(feedback, new_feedback))
+            if exposed:
+                write.many(self._expose, exposed)
+            if counts := tally.rows():
+                write.count(counts)
         if not feedback:
             return new_inferences
         flags = (iter(new_inferences), iter(new_feedback))
@@ -132,8 +137,8 @@ class Events(Port):
             .where(
                 columns.project_id == project_id,
                 columns.feature == feature,
-                columns.minute >= to_micros(since) // _MINUTE,
-                columns.minute < -(-to_micros(until) // _MINUTE),
+                columns.minute >= to_micros(since) // MINUTE,
+                columns.minute < -(-to_micros(until) // MINUTE),
             )
             .group_by(columns.version_id, columns.arm)
             .order_by(columns.version_id, columns.arm)
@@ -150,17 +155,6 @@ class Events(Port):
             statement = select(*noun.fields).where(columns.project_id == project_id, columns.id.in_(lot))
             found.extend(noun.decode(row) for row in self._database.rows(statement))
         return found
-
-
-def _exposed(rows: Sequence[Sequence[Any]], new: Sequence[bool]) -> list[tuple[Any, ...]]:
-    names = INFERENCES.inserted
-    feature, created, version, arm = (names.index(name) for name in ("feature", "created_at", "version_id", "arm"))
-    counts = Counter(
-        (row[0], row[feature], row[created] // _MINUTE, row[version] or "", row[arm] or "")
-        for row, fresh in zip(rows, new, strict=True)
-        if fresh
-    )
-    return sorted((*key, count) for key, count in counts.items())  # in one order: writers must not wait crosswise
 
 
 def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, and_, select
 
 from trimtab.clock import from_micros
 from trimtab.records import Correction, Feedback, Opinion, Outcome
 from trimtab.store.codec import id_text, known_ids
 from trimtab.store.hot.page import Port, after, chunks, cut, paged, placed, within
-from trimtab.store.ports import Page, Query, Stored, Target, VersionScores, VersionSummary
+from trimtab.store.ports import Page, Query, Stored, Target
 from trimtab.store.schema import FEEDBACK, INFERENCES, OPINIONS, OUTCOMES, orphans, targets
 
 __all__ = ["Judgements"]
@@ -80,7 +79,7 @@ class Judgements(Port):
         found: dict[str, Outcome] = {}
         for lot in chunks(known_ids(inference_ids)):
             statement = select(*OUTCOMES.fields).where(
-                _outcome.project_id == project_id, _outcome.inference_id.in_(lot)
+                _outcome.project_id == project_id, _outcome.inference_id.in_(lot), _outcome.withdrawn.is_(False)
             )
             for row in self._database.rows(statement):
                 outcome = OUTCOMES.decode(row)
@@ -89,84 +88,12 @@ class Judgements(Port):
 
     def list_outcomes(self, project_id: str, query: Query) -> Page[Outcome]:
         """Return one page of outcomes."""
-        conditions = []
+        conditions: list[ColumnElement[bool]] = [_outcome.withdrawn.is_(False)]
         if query.feature is not None:
             conditions.append(_outcome.feature == query.feature)
         if query.version_id is not None:
             conditions.append(_outcome.version_id == query.version_id)
         return paged(self._database, OUTCOMES, project_id, query, *conditions)
-
-    def summary(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionSummary]:
-        """Return counts per version over inferences created in [since, until). Negative: p_bad > 0.5."""
-        served = (
-            select(_inference.version_id, func.count())
-            .where(
-                _inference.project_id == project_id,
-                _inference.feature == feature,
-                *within(INFERENCES.table.c.created_at, since, until),
-            )
-            .group_by(_inference.version_id)
-        )
-        judged = (
-            select(
-                _outcome.version_id,
-                func.count(),
-                func.sum(case((_outcome.p_bad > 0.5, 1), else_=0)),
-                func.count(_outcome.user_id.distinct()),
-            )
-            .where(
-                _outcome.project_id == project_id,
-                _outcome.feature == feature,
-                *within(OUTCOMES.table.c.created_at, since, until),
-            )
-            .group_by(_outcome.version_id)
-        )
-        with self._database.snapshot() as view:
-            inferences: dict[str | None, int] = {row[0]: row[1] for row in view.rows(served)}
-            counts: dict[str | None, tuple[int, int, int]] = {
-                row[0]: (row[1], int(row[2]), row[3]) for row in view.rows(judged)
-            }
-        versions = sorted(inferences.keys() | counts.keys(), key=lambda version_id: version_id or "")
-        return [
-            VersionSummary(version_id, inferences.get(version_id, 0), *counts.get(version_id, (0, 0, 0)))
-            for version_id in versions
-        ]
-
-    def scores(self, project_id: str, feature: str, since: datetime, until: datetime) -> list[VersionScores]:
-        """Return sums per version over inferences created in [since, until), judged or not."""
-        served = (
-            select(_inference.version_id, func.count())
-            .where(
-                _inference.project_id == project_id,
-                _inference.feature == feature,
-                *within(INFERENCES.table.c.created_at, since, until),
-            )
-            .group_by(_inference.version_id)
-        )
-        zero: ColumnElement[Any] = literal_column("0")
-        judged = (
-            select(
-                _outcome.version_id,
-                func.count(_outcome.estimate),
-                func.coalesce(func.sum(_outcome.estimate), zero),
-                func.coalesce(func.sum(_outcome.estimate * _outcome.estimate), zero),
-                func.count(_outcome.vote),
-                func.coalesce(func.sum(_outcome.vote), zero),
-                func.count(_outcome.voter_id.distinct()),
-            )
-            .where(
-                _outcome.project_id == project_id,
-                _outcome.feature == feature,
-                *within(OUTCOMES.table.c.created_at, since, until),
-            )
-            .group_by(_outcome.version_id)
-        )
-        with self._database.snapshot() as view:
-            inferences: dict[str | None, int] = {row[0]: row[1] for row in view.rows(served)}
-            sums = {row[0]: tuple(row[1:]) for row in view.rows(judged)}
-        versions = sorted(inferences.keys() | sums.keys(), key=lambda version_id: version_id or "")
-        nothing = (0, 0.0, 0.0, 0, 0.0, 0)
-        return [VersionScores(each, inferences.get(each, 0), *sums.get(each, nothing)) for each in versions]
 
     def corrections(self, project_id: str, query: Query) -> Page[Correction]:
         """Return the latest, not retracted corrections that are joined to an inference."""

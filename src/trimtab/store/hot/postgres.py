@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import msgspec
 import psycopg
 from psycopg.errors import CharacterNotInRepertoire, LockNotAvailable, UniqueViolation
 from psycopg.types.string import StrDumper
@@ -37,6 +38,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, OperationalError, 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared
 from trimtab.store.hot.postgres_alone import Alone
+from trimtab.store.hot.postgres_counters import COUNT
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
 from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
@@ -229,6 +231,17 @@ class _Write:
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.sql.encode(), statement.arranged(rows))
 
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement for each row of values and return all that it returned."""
+        found: list[Sequence[Any]] = []
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement.sql.encode(), statement.arranged(rows), returning=True)
+            more = bool(rows)
+            while more:
+                found += cursor.fetchall()
+                more = bool(cursor.nextset())
+        return found
+
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
         found: Sequence[Any] | None = self._connection.execute(
@@ -278,6 +291,11 @@ class _Write:
             copy.set_types(["int8", *(_copied(noun.table.c[column]) for column in noun.inserted)])
             for row in rows:
                 copy.write_row(row)
+
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters, in one statement."""
+        told = msgspec.json.encode([[_shown(value) for value in row] for row in rows])
+        self._connection.execute(COUNT, (told.decode(),))
 
 
 class _Text(StrDumper):

@@ -10,7 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Dialect, Executable, FromClause, create_engine
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Executable,
+    FromClause,
+    case,
+    create_engine,
+    literal_column,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +32,7 @@ from trimtab.store.hot.database import Insert, Prepared, holes, prepare
 from trimtab.store.hot.sqlite_bulk import Bulk
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
-from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, metadata
+from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, counters, metadata
 
 __all__ = ["SqliteDatabase", "open_sqlite"]
 
@@ -281,6 +291,7 @@ class _Write:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._count = _count()
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
         self._bulks: dict[str, Bulk] = {}
 
@@ -290,6 +301,13 @@ class _Write:
         if bulk is None:
             bulk = self._bulks[statement.sql] = Bulk(statement.sql)
         bulk.run(self._connection, statement.arranged(rows))
+
+    def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Run the statement for each row of values and return all that it returned."""
+        found: list[Sequence[Any]] = []
+        for values in statement.arranged(rows):
+            found += self._connection.execute(statement.sql, values)
+        return found
 
     def one(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Any] | None:
         """Return the first row of a query inside the transaction."""
@@ -313,6 +331,22 @@ class _Write:
             flags.append((row[owner], row[key]) in fresh)
             fresh.discard((row[owner], row[key]))
         return flags
+
+    def count(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add to the counters."""
+        self._connection.executemany(self._count, rows)
+
+
+def _count() -> str:
+    new = sqlite.insert(counters).values(holes(counters.c.keys()))
+    nothing: ColumnElement[Any] = literal_column("0")
+    left = counters.c["count"] + new.excluded["count"]
+    # What is left where nothing is left would be what rounding left.
+    total = case((left == nothing, nothing), else_=counters.c.total + new.excluded.total)
+    statement = new.on_conflict_do_update(
+        index_elements=list(counters.primary_key.columns), set_={"count": left, "total": total}
+    )
+    return prepare(statement, _DIALECT, counters.c.keys()).sql
 
 
 def _insert_new(noun: Noun[Any]) -> Bulk:

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 from trimtab.errors import Unavailable
 from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
+from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.judgements import Judgements
@@ -17,7 +18,7 @@ from trimtab.store.schema import probe
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Conversations, Catalog, Loop, Redactions):
+class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:

@@ -21,8 +21,9 @@ from sqlalchemy import (
 
 from trimtab.clock import to_micros
 from trimtab.errors import Conflict, WallBreach
-from trimtab.records import Opinion, Redacted
+from trimtab.records import Opinion, Outcome, Redacted
 from trimtab.store.codec import id_bytes
+from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
 from trimtab.store.hot.redaction import RedactionStatements
@@ -55,6 +56,7 @@ __all__ = ["Committer"]
 
 _Rows = Sequence[Sequence[Any]]
 _Job = tuple[Prepared, _Rows]
+_COUNTED = tuple(OUTCOMES.inserted.index(name) for name in COUNTED)
 _OPINION_KEY = ("project_id", "inference_id", "kind", "source", "user_id")
 
 
@@ -90,7 +92,8 @@ class Committer:
                     f"expected a rollout whose revision is above {switch.expected!r}, got {switch.rollout.revision!r}"
                 )
         redactions = [(project_id, sealed) for project_id, each in writes.items() for sealed in each.redactions]
-        if not jobs and not switches and not redactions:
+        judged = [project_id for project_id, each in writes.items() if each.outcomes]
+        if not jobs and not switches and not redactions and not judged:
             return
         with self._database.transaction(writes) as write:
             for project_id, switch in switches:
@@ -99,6 +102,23 @@ class Committer:
                 self._redaction.set(write, project_id, sealed)
             for statement, rows in jobs:
                 write.many(statement, rows)
+            tally = Tally()
+            for project_id in judged:
+                self._judge(write, project_id, writes[project_id].outcomes, tally)
+            if counts := tally.rows():
+                write.count(counts)
+
+    def _judge(self, write: Transaction, project_id: str, outcomes: Sequence[Outcome], tally: Tally) -> None:
+        """Write outcomes in the place of their old selves, and sum up by how much the counters differ then."""
+        # Where the list names an inference twice the last counts.
+        last = {outcome.inference_id: outcome for outcome in outcomes}.values()
+        rows = [OUTCOMES.row(project_id, outcome) for outcome in last]
+        keys = [(project_id, id_bytes(outcome.inference_id)) for outcome in last]
+        for old in write.returned(self._outcome_gone, keys):
+            count_outcome(tally, project_id, old, sign=-1)
+        write.many(self._once[OUTCOMES], rows)
+        for row in rows:
+            count_outcome(tally, project_id, [row[place] for place in _COUNTED])
 
     def _jobs(self, project_id: str, writes: Writes) -> Iterable[_Job]:
         """Yield what to run, in the order in which it must run, without the empty kinds."""
@@ -119,15 +139,11 @@ class Committer:
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
-        # Where a list names a row twice the last counts, and each row must be written after its old self is gone.
-        outcomes = {outcome.inference_id: outcome for outcome in writes.outcomes}.values()
-        found.append((self._outcome_gone, ((project_id, id_bytes(outcome.inference_id)) for outcome in outcomes)))
-        found.append((self._once[OUTCOMES], (OUTCOMES.row(project_id, outcome) for outcome in outcomes)))
-        found.append((self._outcome_gone, ((project_id, id_bytes(inference_id)) for inference_id in writes.unjudged)))
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))
         found.append(self._enriching.replaced(project_id, writes))
         found += self._redaction.jobs(project_id, writes)
         opinions = _latest(project_id, writes.opinions)
+        # Each row must be written after its old self is gone.
         found.append((self._opinion_gone, opinions))
         found.append((self._once[OPINIONS], (OPINIONS.row(project_id, opinion) for opinion in opinions.values())))
         listed = ((statement, list(rows)) for statement, rows in found)
@@ -166,7 +182,8 @@ class Committer:
         gone = delete(OUTCOMES.table).where(
             columns.project_id == bindparam("project_id"), columns.inference_id == bindparam("inference_id")
         )
-        return prepare(gone, self._database.dialect, ("project_id", "inference_id"))
+        counted = gone.returning(*(columns[name] for name in COUNTED))
+        return prepare(counted, self._database.dialect, ("project_id", "inference_id"))
 
     def _opinion_statement(self) -> Prepared:
         """Make an opinion give way only to a later word; what then cannot be inserted was not the latest."""

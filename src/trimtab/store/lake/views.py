@@ -1,9 +1,10 @@
 """Named views over the lake's tables, in SQL that reads the same on DataFusion, DuckDB, Polars and Spark.
 
-`outcomes_latest` has the newest judgement of each inference. `feedback_joined` has each feedback with the inference it
-is about (`about_id`; what names an answer that never came is left out). `opinions_latest` keeps of each person the
-latest word of a kind on an inference, `votes` counts them, `corrections_latest` has one correction per inference, and
-`judged` is one row per inference with all of that beside it, null where nobody said anything.
+`outcomes_latest` has the newest judgement of each inference, unless that was taken back. `feedback_joined` has each
+feedback with the inference it is about (`about_id`; what names an answer that never came is left out).
+`opinions_latest` keeps of each person the latest word of a kind on an inference, `votes` counts them,
+`corrections_latest` has one correction per inference, and `judged` is one row per inference with all of that beside it,
+null where nobody said anything.
 
 A name that several inferences share means the latest of them; a session means the last answer given before the word,
 else the first, of the word's own feature where it names one that answered there. The engine joins by the same rules.
@@ -40,7 +41,8 @@ VIEWS: dict[str, str] = {
     "outcomes_latest": f"""
 SELECT {_of("outcomes", "o")}
 FROM outcomes o
-JOIN (SELECT MAX(seq) AS last_seq FROM outcomes GROUP BY project_id, inference_id) n ON o.seq = n.last_seq""",
+JOIN (SELECT MAX(seq) AS last_seq FROM outcomes GROUP BY project_id, inference_id) n ON o.seq = n.last_seq
+WHERE CASE WHEN o.withdrawn THEN 1 ELSE 0 END = 0""",
     "feedback_targets": f"""
 SELECT {_FEEDBACK},
   CASE WHEN trace_id IS NOT NULL AND span_id IS NOT NULL THEN 'span'

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alembic import op
-from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, PrimaryKeyConstraint, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, PrimaryKeyConstraint, Text, false, true
 from sqlalchemy import text as sql
 
 __all__ = ["derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
@@ -43,9 +43,10 @@ def real(name: str, *, optional: bool = False) -> Column[Any]:
     return Column(name, Float(), nullable=optional)
 
 
-def flag(name: str, *, optional: bool = False) -> Column[Any]:
-    """Return a column of truths."""
-    return Column(name, Boolean(), nullable=optional)
+def flag(name: str, *, optional: bool = False, default: bool | None = None) -> Column[Any]:
+    """Return a column of truths; `default` as in `text`."""
+    filled = None if default is None else true() if default else false()
+    return Column(name, Boolean(), nullable=optional, server_default=filled)
 
 
 def record(name: str, *columns: Column[Any], key: Sequence[str]) -> None:
