@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import compress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select

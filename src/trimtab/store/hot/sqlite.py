@@ -334,10 +334,10 @@ class _Write:
 
     def count(self, rows: Sequence[Sequence[Any]]) -> None:
         """Add to the counters."""
-        self._connection.executemany(self._count, rows)
+        self._count.run(self._connection, rows)
 
 
-def _count() -> str:
+def _count() -> Bulk:
     new = sqlite.insert(counters).values(holes(counters.c.keys()))
     nothing: ColumnElement[Any] = literal_column("0")
     left = counters.c["count"] + new.excluded["count"]
@@ -346,7 +346,7 @@ def _count() -> str:
     statement = new.on_conflict_do_update(
         index_elements=list(counters.primary_key.columns), set_={"count": left, "total": total}
     )
-    return prepare(statement, _DIALECT, counters.c.keys()).sql
+    return Bulk(prepare(statement, _DIALECT, counters.c.keys()).sql)
 
 
 def _insert_new(noun: Noun[Any]) -> Bulk:
