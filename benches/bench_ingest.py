@@ -339,7 +339,7 @@ def main() -> None:
 
     legs, bars = everything(told, note)
     print("\n" + "\n".join(bars))
-    tail = ", ".join(f"{name} {value}" for name, value in on.items())
+    tail = ", ".join(f"{name.replace(chr(95), chr(32))} {value}" for name, value in on.items())
     print(f"\n{tail}")
     name = told.name or ("_decline" if told.prefill else "" if told.texts == "mixed" else f"_{told.texts}")
     settings = {**vars(told), "out": told.out.name}

@@ -17,6 +17,8 @@ from trimtab.store.ports import EventStore, Packed
 __all__ = ["Journal", "Room"]
 
 _IN_FLIGHT_BYTES = 64 << 20
+_SMALL_GROUP = 256
+_COMPANY_S = 0.0015
 
 
 class _Waiting(NamedTuple):
@@ -56,6 +58,8 @@ class Room:
 
 class Journal(Room):
     """Writes groups of events one after the other in a thread; while one is written, the next group forms.
+
+    One that is small by then waits a moment for company; a call that comes while nothing is written never waits.
 
     `append` belongs to one event loop; `append_now` may be called from any thread.
     """
@@ -97,7 +101,11 @@ class Journal(Room):
         loop = asyncio.get_running_loop()
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trimtab-journal")
+        busy = False
         while self._waiting:
+            if busy and sum(len(waiting.packed.order) for waiting in self._waiting) < _SMALL_GROUP:
+                await asyncio.sleep(_COMPANY_S)
+            busy = True
             group = self._next_group()
             packed = joined([waiting.packed for waiting in group])
             try:

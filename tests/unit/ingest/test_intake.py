@@ -13,6 +13,7 @@ import pytest
 from tests.intake import PROJECT, Desk, body, desk, feedback, inference
 from trimtab.config import Ingest
 from trimtab.errors import BodyTooLarge, InputError, TimeInFuture, TimeTooOld, Unavailable, UnknownFeature
+from trimtab.ingest.decode import STEP_BYTES
 from trimtab.ingest.intake import Intake
 from trimtab.ingest.journal import Journal
 from trimtab.store.ports import HotStore, Packed
@@ -268,3 +269,29 @@ def test_the_only_body_in_flight_may_be_larger_than_the_bound(tmp_path: Path) ->
         whole = body(*(inference(n) for n in range(30)))
         halves = arriving(whole[:1500], whole[1500:3000], whole[3000:])
         assert asyncio.run(front.intake.accept(PROJECT, halves)).accepted == 30
+
+
+def test_others_have_their_turn_while_a_large_batch_is_worked_off(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    raw = body(*(inference(n, input="a word or two " * 70) for n in range(1500)))
+    turns, journal = 0, front.intake.journal
+    assert isinstance(journal, Journal)
+
+    async def calls() -> int:
+        nonlocal turns
+        working = asyncio.create_task(front.intake.accept(PROJECT, raw))
+        while not journal._waiting and not working.done():  # until it goes to the disk as a whole
+            await asyncio.sleep(0)
+            turns += 1
+        return (await working).accepted
+
+    assert asyncio.run(calls()) == 1500
+    assert turns >= 2 * len(raw) // STEP_BYTES  # once a step of decoding, once a step of cleaning
+
+
+def test_a_batch_with_one_very_large_event_is_taken_like_any_other(front: Desk) -> None:
+    raw = body(
+        *(inference(n) for n in range(300)), inference("large", input=[{"role": "user", "content": "w " * 90_000}])
+    )
+    receipt = asyncio.run(front.intake.accept(PROJECT, raw))
+    assert (receipt.accepted, receipt.rejected) == (301, [])
