@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runs import DbosRuns
 from trimtab.act.stage import ActStage
 from trimtab.clock import SetClock
@@ -54,7 +54,7 @@ class LoopWorld:
         self.redactor = Redactor(key=bytes(32))
         self.store: HotStore = open_sqlite(folder / "trimtab.db")
         self.runner = Lookup()
-        self.playbook = ExemplarPlaybook(self.store, self.redactor, settings, self.runner)
+        self.playbook = IncidentPlaybook(self.store, self.redactor, settings, self.runner)
         self.runs = DbosRuns(self.playbook, folder / "workflows.db", inline=True)
         self.stages: list[Stage] = [
             EnrichStage(self.store),

@@ -19,15 +19,26 @@ from msgspec import Meta, Struct
 
 from trimtab.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Loaded", "Settings", "allowed_values", "load", "settings_paths", "without_password"]
+__all__ = [
+    "FILE_NAME",
+    "Loaded",
+    "Settings",
+    "WatchRule",
+    "allowed_values",
+    "load",
+    "settings_paths",
+    "without_password",
+]
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
+_NAMED = ("features", "monitors")
 _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(gt=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Days = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
@@ -173,12 +184,54 @@ class Monitoring(_Section, frozen=True):
     baseline_votes: Annotated[int, Meta(ge=50)] = 500
     baseline_bound: Rate = 0.8
     baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
+    false_alarms_per_month: Positive = 1.0
+    propensity_factor: Annotated[float, Meta(ge=0)] = 2.0
+
+
+class WatchRule(_Section, frozen=True):
+    """A watch that you declare on one measure of answers, group by group (docs: monitors).
+
+    `metric` is what counts as bad: "vote" (a person's no), "outcome" (P(bad) of the answer), "feedback.KIND" (that
+    signal was seen), "error", "latency" and "cost" (over `limit`, in ms and USD). `group_by` names "version", "model",
+    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer.
+    """
+
+    feature: str = ""
+    metric: str = "vote"
+    kind: Literal["rate", "threshold"] = "rate"
+    group_by: tuple[str, ...] = ("version",)
+    max_groups: Some = 1000
+    limit: Positive | None = None
+    reference_rate: Rate | None = None
+    baseline_events: Annotated[int, Meta(ge=50)] = 500
+    baseline_bound: Rate = 0.8
+    baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
+    horizon_events: Some = 2000
+    window_hours: Positive = 24.0
+    min_users: Some = 5
+    min_events: Some = 20
+    maturity_hours: Annotated[float, Meta(ge=0)] = 24.0
+    for_minutes: Annotated[float, Meta(ge=0)] = 0.0
+    keep_firing_hours: Annotated[float, Meta(ge=0)] = 24.0
+    cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    no_data_hours: Annotated[float, Meta(ge=0)] = 0.0
+    inhibited_by: tuple[str, ...] = ()
+    act: bool = False
+    window_minutes: Some = 60
+    above: Rate | None = None
+    recover_below: Rate | None = None
+    enabled: bool = True
 
 
 class Playbook(_Section, frozen=True):
-    """What happens when an incident opens, and how much one change may carry."""
+    """What happens when an incident opens, and how much one change may carry (docs: the loop).
+
+    `actions` are tried in their order; those in `ask` wait for a person's approval, as all do where `mode` is "ask".
+    """
 
     mode: Literal["auto", "ask", "off"] = "auto"
+    actions: tuple[str, ...] = ("exemplar",)
+    ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
     min_corrections: Some = 1
@@ -238,6 +291,22 @@ class Embedding(_Section, frozen=True):
     retry_s: Annotated[float, Meta(ge=0)] = 60.0
 
 
+class Topics(_Section, frozen=True):
+    """What people keep saying: when it is looked for, in which texts, and what counts (docs: topics).
+
+    With `every_hours` 0 only when asked. `name_model` is asked for names at the endpoint of `[runner]`; empty: words.
+    """
+
+    every_hours: Annotated[float, Meta(ge=0)] = 24.0
+    window_days: Positive = 28.0
+    recent_days: Positive = 7.0
+    min_size: Annotated[int, Meta(ge=2)] = 10
+    min_users: Some = 3
+    max_texts: Annotated[int, Meta(ge=100)] = 20_000
+    false_alarm_rate: Rate = 0.05
+    name_model: str = ""
+
+
 class FeatureOverride(_Section, frozen=True):
     """What one feature does differently."""
 
@@ -261,7 +330,7 @@ class Lake(_Section, frozen=True):
     Without a `uri` it is the directory `lake` under `storage.path`.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     uri: str = ""
     endpoint: str = ""
     region: str = ""
@@ -271,6 +340,20 @@ class Lake(_Section, frozen=True):
     vacuum_hours: Some = 48
     query_bytes: Annotated[int, Meta(ge=64 << 20)] = 1 << 30
     query_seconds: Positive = 600.0
+
+
+class Retention(_Section, frozen=True):
+    """How long rows stay in the hot store once they are in the lake (docs: retention). 0 days: for ever.
+
+    A kind without days of its own has `hot_days`.
+    """
+
+    hot_days: Days = 30.0
+    inferences_days: Days | None = None
+    feedback_days: Days | None = None
+    outcomes_days: Days | None = None
+    late_events: Literal["reject", "accept"] = "reject"
+    without_lake: bool = False
 
 
 class Logging(_Section, frozen=True):
@@ -307,10 +390,13 @@ class Settings(_Section, frozen=True):
     verification: Verification = Verification()
     runner: Runner = Runner()
     embedding: Embedding = Embedding()
+    topics: Topics = Topics()
     engine: Engine = Engine()
     lake: Lake = Lake()
+    retention: Retention = Retention()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
+    monitors: dict[str, WatchRule] = {}
 
 
 class Loaded(NamedTuple):
@@ -337,8 +423,8 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) 
     for variable, text in environ.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             parts = variable.removeprefix(_PREFIX).split("__")
-            if parts[0].lower() == "features":  # a feature's name keeps its case
-                parts = ["features", *parts[1:-1], parts[-1].lower()]
+            if parts[0].lower() in _NAMED:  # a feature's name keeps its case
+                parts = [parts[0].lower(), *parts[1:-1], parts[-1].lower()]
             else:
                 parts = [part.lower() for part in parts]
             _place(tree, parts, text, variable)
@@ -350,7 +436,7 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) 
 
 
 def settings_paths(section: type[Struct] = Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (dotted path, type, default) of every setting; a feature's overrides are yielded as `features.NAME.KEY`."""
+    """Yield (dotted path, type, default) of every setting; what has a name of its own as `features.NAME.KEY`."""
     hints = get_type_hints(section, include_extras=True)
     for info in msgspec.structs.fields(section):
         kind = hints[info.name]
@@ -417,9 +503,9 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _known(dotted: str) -> str | None:
     """Return the declared path that `dotted` is, with the feature's own name put back to NAME."""
     parts = dotted.split(".")
-    if parts[0] == "features" and len(parts) > 3:  # the name has dots of its own
+    if parts[0] in _NAMED and len(parts) > 3:  # the name has dots of its own
         parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
-    if parts[0] == "features" and len(parts) == 3:
+    if parts[0] in _NAMED and len(parts) == 3:
         parts[1] = "NAME"
     name = ".".join(parts)
     return name if name in {path for path, _, _ in settings_paths()} else None

@@ -27,6 +27,8 @@ came (quoted), and what to do.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
 from typing import ClassVar
 
 __all__ = [
@@ -50,7 +52,10 @@ __all__ = [
     "UnknownFeature",
     "UnreadableFile",
     "WallBreach",
+    "whereabouts",
 ]
+
+_DEPTH = 3
 
 
 class TrimtabError(Exception):
@@ -190,3 +195,18 @@ class MissingExtra(TrimtabError, ImportError):
     """An optional part is not installed; the message names the install line."""
 
     code = "missing_extra"
+
+
+def whereabouts(error: BaseException) -> str:
+    """Return an error's class and the innermost places it came through, never its message: that may quote people.
+
+    >>> try:
+    ...     int("what somebody wrote")
+    ... except ValueError as error:
+    ...     told = whereabouts(error)
+    >>> told.startswith("ValueError at ")
+    True
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_DEPTH:]
+    places = [f"{'/'.join(PurePath(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(error).__name__} at {' > '.join(places)}" if places else type(error).__name__

@@ -26,6 +26,9 @@ from trimtab.records import (
     RedactionSettings,
     Rollout,
     Run,
+    Topic,
+    TopicDay,
+    TopicRun,
     User,
     Version,
 )
@@ -178,3 +181,14 @@ def redaction(revision: int, **fields: Any) -> RedactionSettings:
     extra = [RedactionPattern(name="member", pattern=r"MB-\d{6}")]
     told = {"mode": "lenient", "disabled": ["IP"], "allow": ["1{3}"], "extra": extra, "updated_by": new_id(NOW)}
     return RedactionSettings(**{"revision": revision, "updated_at": NOW, **told, **fields})
+
+
+def topic(**fields: Any) -> Topic:
+    told = {"id": new_id(NOW), "found_at": NOW, "space": "lsa_1", "words": ["late parcel", "courier"], "size": 12}
+    days = [TopicDay(day="2026-03-01", events=12, users=9)]
+    more = {"users": 9, "first_seen_at": NOW - SECOND, "last_seen_at": NOW, "days": days, "p_value": 0.25}
+    return Topic(**{**told, **more, "examples": [new_id(NOW)], **fields})
+
+
+def topic_run(**fields: Any) -> TopicRun:
+    return TopicRun(**{"id": new_id(NOW), "state": "asked", "by": "person", "asked_at": NOW, **fields})

@@ -27,6 +27,10 @@ SAMPLE = {
     "incident_id": "x",
     "change_id": "x",
     "run_id": "x",
+    "monitor": "no-such",
+    "silence_id": "x",
+    "topic_id": "x",
+    "inference_id": "x",
     "user_id": "nobody",
     "session_id": "none",
 }

@@ -1,4 +1,4 @@
-"""The playbook that answers an incident with exemplars: gather, build, gate, expose.
+"""The playbook that answers an incident: effects beside the feature, then gather, build, gate, expose.
 
 Each step commits its effects and its own RunStep in one transaction. A step that runs again after a crash finds its
 RunStep and returns what it says, so no effect happens twice; what DBOS adds is that the next step follows.
@@ -6,102 +6,141 @@ RunStep and returns what it says, so no effect happens twice; what DBOS adds is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 import msgspec
 
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.evidence import Evidence
 from trimtab.act.gate import MAX_CASES, run_gate
+from trimtab.act.order import NOTICE, Order, Step
 from trimtab.act.rollout import exposed
 from trimtab.act.runner import Runner
 from trimtab.clock import Clock
 from trimtab.config import Settings
-from trimtab.errors import NotFound
-from trimtab.ids import content_id, derived_id
-from trimtab.records import Case, Change, Correction, Exemplar, Incident, Rollout, Run, RunStep, Version, text_of
+from trimtab.errors import ConfigError, NotFound
+from trimtab.ids import derived_id
+from trimtab.records import Case, Change, Incident, Run, RunStep, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
-from trimtab.stats.bucket import split_part
 from trimtab.store.ports import HotStore, Query, Writes
 
-__all__ = ["PLAYBOOK", "ExemplarPlaybook", "Order", "Step", "part_of"]
-
-PLAYBOOK = "exemplar"
+__all__ = ["IncidentPlaybook"]
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run was started for. Nothing but ids, names and a time: it is kept in the workflow's own database."""
-
-    project_id: str
-    run_id: str
-    feature: str
-    incident_id: str
-    now: datetime
-
-
-class Step(Protocol):
-    """One step of a playbook: does its work for an order and returns ids and counts as plain JSON."""
-
-    def __call__(self, order: Order) -> dict[str, Any]:
-        """Do the step, or return what it did before."""
-        ...
-
-
-def part_of(correction: Correction) -> str:
-    """Return "build" or "judge": split by the user whose answer was wrong, so that no person's words do both."""
-    return split_part(correction.user_id or correction.inference_id)
-
-
-class ExemplarPlaybook:
-    """Makes a candidate Version from what people said the right answers are, and takes it as far as the canary.
+class IncidentPlaybook:
+    """Takes an incident through the actions that the settings name, as far as the canary.
 
     Without a `clock` every step happens at its order's time. With one, a candidate is exposed when it really is: votes
-    from the hours that a slow gate took are no evidence on it.
+    from the hours that a slow gate took are no evidence on it. Raises ConfigError where `playbook.actions` names an
+    action that is neither among `actions` (exemplars where none are given) nor `effects`.
     """
 
     def __init__(
-        self, store: HotStore, cleaners: Cleaners, settings: Settings, runner: Runner, *, clock: Clock | None = None
+        self,
+        store: HotStore,
+        cleaners: Cleaners,
+        settings: Settings,
+        runner: Runner,
+        *,
+        clock: Clock | None = None,
+        actions: Sequence[VersionAction] = (),
+        effects: Sequence[Effect] = (),
     ) -> None:
         self._store = store
         self._cleaners = cleaners
         self._settings = settings
         self._runner = runner
         self._clock = clock
+        self._evidence = Evidence(store, settings)
+        self._actions: dict[str, VersionAction] = {
+            action.kind: action for action in actions or [ExemplarAction(self._evidence)]
+        }
+        self._effects = {effect.name: effect for effect in effects}
+        known = [*self._actions, *self._effects]
+        for name in (*settings.playbook.actions, *settings.playbook.ask):
+            if name not in known:
+                raise ConfigError(
+                    f"expected playbook.actions to be among {', '.join(sorted(known))}, got {name!r}",
+                    param="playbook.actions",
+                )
 
-    @property
-    def steps(self) -> list[tuple[str, Step]]:
-        """The steps in order."""
-        return [("gather", self.gather), ("build", self.build), ("gate", self.gate), ("expose", self.expose)]
+    def steps(self, order: Order) -> list[tuple[str, Step]]:
+        """Return the steps of a run in order."""
+        beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
+        if order.action == NOTICE:
+            return [*beside, ("close", self.close)]
+        return [
+            *beside,
+            ("gather", self.gather),
+            ("build", self.build),
+            ("gate", self.gate),
+            ("expose", self.expose),
+        ]
 
     def mode(self, feature: str) -> str:
         """Return the approval policy of a feature: auto, ask or off."""
         override = self._settings.features.get(feature)
         return (override.playbook if override else None) or self._settings.playbook.mode
 
-    def available(self, project_id: str, incident: Incident, now: datetime) -> list[Correction]:
-        """Return the build part of corrections that no exemplar of the served version stands for yet, newest first."""
-        stable = self._served(project_id, incident.feature)
-        used = {item.source_feedback_id for item in stable.exemplars}
-        return [
-            item
-            for item in self._corrections(project_id, incident.feature, now)
-            if item.feedback_id not in used and part_of(item) == "build"
-        ]
+    def policy(self, feature: str, action: str) -> str:
+        """Return whether an action may run by itself (auto), waits for a person (ask), or must not run (never)."""
+        mode = self.mode(feature)
+        if mode == "off":
+            return "never"
+        return "ask" if mode == "ask" or action in self._settings.playbook.ask else "auto"
+
+    def plans(self, project_id: str, incident: Incident, now: datetime) -> list[Plan]:
+        """Say, action by action in their order, what each would do about the incident now."""
+        situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
+        found: list[Plan] = []
+        for name in self._settings.playbook.actions:
+            if name in self._effects:
+                plan = self._effects[name].plan(situation)
+            else:
+                plan = self._actions[name].plan(situation, self._tried(situation, name))
+                if incident.held:
+                    plan = msgspec.structs.replace(plan, possible=False, reason=incident.held)
+            found.append(msgspec.structs.replace(plan, policy=self.policy(incident.feature, name)))
+        return found
+
+    def next_order(
+        self, project_id: str, incident: Incident, mine: Sequence[Run], now: datetime, *, by_hand: bool = False
+    ) -> Order | None:
+        """Return the run the incident is due after its runs `mine`, or None while there is nothing to do.
+
+        The first action that has evidence it did not have before is taken; effects are done once, with the first run.
+        `by_hand` starts a run though nothing is new, or the incident is held. Called twice before that run has begun it
+        gives the same id.
+        """
+        names = self._settings.playbook.actions
+        allowed = [name for name in names if self.policy(incident.feature, name) != "never" or by_hand]
+        effects = tuple(name for name in allowed if name in self._effects) if not mine else ()
+        actions = [name for name in allowed if name in self._actions] if by_hand or not incident.held else []
+        situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
+        ready = (name for name in actions if self._is_possible(situation, name, mine))
+        action = next(ready, actions[0] if by_hand and actions else NOTICE)
+        if action == NOTICE and not effects:
+            return None
+        return Order(
+            project_id=project_id,
+            run_id=derived_id("run", incident.id, action, str(len(mine))),
+            feature=incident.feature,
+            incident_id=incident.id,
+            now=now,
+            action=action,
+            effects=effects,
+        )
 
     def gather(self, order: Order) -> dict[str, Any]:
-        """Choose the corrections: the build part becomes exemplars, the judge part golden cases of this incident."""
+        """Choose the evidence: the build part for the action, the judge part as golden cases of this incident."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
-            incident = self._incident(order)
-            found = self.available(order.project_id, incident, order.now)
-            limit = self._settings.playbook.max_exemplars
-            known = {case.feedback_id for case in self._store.cases(order.project_id, order.feature)}
-            judged = [
-                item
-                for item in self._corrections(order.project_id, order.feature, order.now)
-                if item.feedback_id not in known and part_of(item) == "judge"
-            ]
+            gathered = self._action(order).gather(self._situation(order))
             cases = [
                 Case(
                     id=derived_id("case", item.feedback_id),
@@ -113,43 +152,36 @@ class ExemplarPlaybook:
                     incident_id=order.incident_id,
                     feedback_id=item.feedback_id,
                 )
-                for item in judged
+                for item in self._evidence.judge(order.project_id, order.feature, order.now)
             ]
-            detail = {"corrections": [item.feedback_id for item in found[:limit]], "cases": len(cases)}
-            return Writes(runs=[_begun(order)], cases=seal_all(self._cleaners.of(order.project_id), cases)), detail
+            sealed = seal_all(self._cleaners.of(order.project_id), cases)
+            return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases)}
 
         return self._once(order, "gather", work)
 
     def build(self, order: Order) -> dict[str, Any]:
-        """Make the candidate: the served version plus the new exemplars; on the same input the later word wins."""
+        """Let the action make its candidate."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
-            chosen = self._detail(order, "gather")["corrections"]
-            base = self._served(order.project_id, order.feature)
+            situation = self._situation(order)
+            base, action = situation.base, self._action(order)
+            proposal = action.propose(situation, self._detail(order, "gather"))
             change = Change(
                 id=derived_id("change", order.run_id),
                 feature=order.feature,
-                kind="exemplar",
+                kind=action.kind,
                 state="building",
                 created_at=order.now,
                 base_version_id=base.id,
                 run_id=order.run_id,
                 incident_id=order.incident_id,
             )
-            if len(chosen) < self._settings.playbook.min_corrections:
-                reason = f"{len(chosen)} usable corrections, {self._settings.playbook.min_corrections} needed"
-                empty = msgspec.structs.replace(change, state="empty", reason=reason)
-                return Writes(changes=[empty]), {"change": change.id, "version": None, "exemplars": 0}
-            fresh = self._exemplars(order, chosen)
-            said = {_key(item.input) for item in fresh}
-            version = Version(
-                feature=order.feature,
+            if proposal.version is None:
+                empty = msgspec.structs.replace(change, state="empty", reason=self._clean(order, proposal.reason))
+                return Writes(changes=[empty]), {"change": change.id, "version": None, **proposal.detail}
+            version = msgspec.structs.replace(
+                proposal.version,
                 created_at=order.now,
-                messages=base.messages,
-                model=base.model,
-                parameters=base.parameters,
-                rules=base.rules,
-                exemplars=[*(item for item in base.exemplars if _key(item.input) not in said), *fresh],
                 parent_id=base.id,
                 incident_id=order.incident_id,
                 change_id=change.id,
@@ -157,10 +189,11 @@ class ExemplarPlaybook:
             sealed = seal(self._cleaners.of(order.project_id), version)
             change = msgspec.structs.replace(change, candidate_version_id=sealed.record.id)
             if sealed.record.id == base.id:
-                change = msgspec.structs.replace(change, state="empty", reason="the exemplars change nothing")
+                reason = proposal.reason or f"the {action.kind} changes nothing"
+                change = msgspec.structs.replace(change, state="empty", reason=self._clean(order, reason))
             elif self._was_rolled_back(order, sealed.record.id):
                 change = msgspec.structs.replace(change, state="blocked", reason="this version was rolled back before")
-            detail = {"change": change.id, "version": sealed.record.id, "exemplars": len(fresh)}
+            detail = {"change": change.id, "version": sealed.record.id, **proposal.detail}
             return Writes(changes=[change], versions=[sealed]), detail
 
         return self._once(order, "build", work)
@@ -196,35 +229,46 @@ class ExemplarPlaybook:
             change, now = self._change(order), self._now(order)
             writes = Writes()
             if change.state == "building":
-                if self.mode(order.feature) == "ask":
+                if self.policy(order.feature, order.action) == "ask":
                     change = msgspec.structs.replace(change, state="awaiting", reason="waits for approval")
                 else:
                     share = self._settings.canary.steps[0]
-                    rollout = self._rollout(order.project_id, order.feature)
+                    rollout = self._evidence.rollout(order.project_id, order.feature)
                     writes.switches.append(exposed(rollout, change, share, now))
                     trial = {"steps": [[now.isoformat(), share]]}
                     change = msgspec.structs.replace(change, state="canary", exposed_at=now, step_at=now, canary=trial)
                 writes.changes.append(change)
-            run = self._store.run(order.project_id, order.run_id)
-            if run is not None:
-                done = msgspec.structs.replace(run, state="done", ended_at=now, change_id=change.id, steps=[])
-                writes.runs.append(done)
+            writes.runs += self._done(order, now, change.id)
             return writes, {"state": change.state}
 
         return self._once(order, "expose", work)
+
+    def close(self, order: Order) -> dict[str, Any]:
+        """End a run that changes nothing."""
+        return self._once(order, "close", lambda: (Writes(runs=self._done(order, self._now(order), None)), {}))
 
     def fail(self, order: Order, reason: str) -> None:
         """Write down that a run cannot go on, and block its change: the incident stays open for the next attempt."""
         run = self._store.run(order.project_id, order.run_id) or _begun(order)
         if run.state != "running":
             return
-        line = self._cleaners.of(order.project_id).batch([reason])[0][:2000]
+        line = self._clean(order, reason)
         ended = msgspec.structs.replace(run, state="failed", ended_at=self._now(order), error=line, steps=[])
         writes = Writes(runs=[ended])
         change = self._store.change(order.project_id, derived_id("change", order.run_id))
         if change is not None and change.state in ("building", "awaiting"):
             writes.changes.append(msgspec.structs.replace(change, state="blocked", reason=line))
         self._store.commit({order.project_id: writes})
+
+    def _effect(self, order: Order, *, name: str) -> dict[str, Any]:
+        """Do one effect: its rows and the word that it was done are one commit."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            writes, detail = self._effects[name].apply(self._situation(order))
+            writes.runs.append(_begun(order))
+            return writes, detail
+
+        return self._once(order, f"do_{name}", work)
 
     def _once(self, order: Order, name: str, work: Callable[[], tuple[Writes, dict[str, Any]]]) -> dict[str, Any]:
         """Do a step's work and write it down in one commit; a step written down already is not done again."""
@@ -238,8 +282,45 @@ class ExemplarPlaybook:
         self._store.commit({order.project_id: writes})
         return detail
 
+    def _is_possible(self, situation: Situation, name: str, mine: Sequence[Run]) -> bool:
+        tried = self._tried(situation, name, mine)
+        return self._actions[name].plan(situation, tried).possible
+
+    def _tried(self, situation: Situation, name: str, mine: Sequence[Run] | None = None) -> Collection[str]:
+        """Return what the action's latest attempt was built from: a next one needs others beside them."""
+        if mine is None:
+            query = Query(feature=situation.incident.feature, limit=1000)
+            found = (row.record for row in self._store.runs(situation.project_id, query).rows)
+            mine = [run for run in found if run.incident_id == situation.incident.id]
+        latest = next((run for run in mine if run.playbook == name), None)
+        run = self._store.run(situation.project_id, latest.id) if latest else None
+        steps = run.steps if run else []
+        return {word for step in steps if step.name == "gather" for word in step.detail.get("corrections", [])}
+
+    def _situation(self, order: Order) -> Situation:
+        incident = self._store.incident(order.project_id, order.incident_id)
+        if incident is None:
+            raise NotFound(f"no incident {order.incident_id!r}", param=order.incident_id)
+        base = self._evidence.served(order.project_id, order.feature)
+        return Situation(order.project_id, incident, base, order.now, order.run_id)
+
+    def _action(self, order: Order) -> VersionAction:
+        action = self._actions.get(order.action)
+        if action is None:
+            raise NotFound(
+                f"this engine has no action {order.action!r}; name it in playbook.actions", param=order.action
+            )
+        return action
+
+    def _clean(self, order: Order, reason: str) -> str:
+        return self._cleaners.of(order.project_id).batch([reason])[0][:2000]
+
     def _now(self, order: Order) -> datetime:
         return self._clock.now() if self._clock else order.now
+
+    def _done(self, order: Order, now: datetime, change_id: str | None) -> list[Run]:
+        run = self._store.run(order.project_id, order.run_id) or _begun(order)
+        return [msgspec.structs.replace(run, state="done", ended_at=now, change_id=change_id, steps=[])]
 
     def _was_rolled_back(self, order: Order, version_id: str) -> bool:
         """Say whether users or a person have refused this very version: the same corrections make it again."""
@@ -256,53 +337,11 @@ class ExemplarPlaybook:
             raise NotFound(f"run {order.run_id!r} has no step {name!r}", param=order.run_id)
         return detail
 
-    def _exemplars(self, order: Order, feedback_ids: list[str]) -> list[Exemplar]:
-        chosen = set(feedback_ids)
-        latest: dict[str, Exemplar] = {}
-        for item in self._corrections(order.project_id, order.feature, order.now):  # newest first
-            if item.feedback_id in chosen:
-                text = text_of(item.input)
-                latest.setdefault(
-                    _key(text),
-                    Exemplar(
-                        id=content_id("x", item.feedback_id.encode()),
-                        input=text,
-                        output=item.corrected,
-                        source_feedback_id=item.feedback_id,
-                        added_at=order.now,
-                    ),
-                )
-        return list(latest.values())
-
-    def _corrections(self, project_id: str, feature: str, now: datetime) -> list[Correction]:
-        since = now - timedelta(days=self._settings.playbook.lookback_days)
-        query = Query(feature=feature, since=since, limit=10_000)
-        rows = [row.record for row in self._store.corrections(project_id, query).rows]
-        return sorted(rows, key=lambda item: (item.created_at, item.feedback_id), reverse=True)
-
-    def _rollout(self, project_id: str, feature: str) -> Rollout:
-        rollout = self._store.rollout(project_id, feature)
-        if rollout is None:
-            raise NotFound(f"feature {feature!r} serves nothing yet", param=feature)
-        return rollout
-
-    def _served(self, project_id: str, feature: str) -> Version:
-        stable = self._store.version(project_id, feature, self._rollout(project_id, feature).stable_version_id)
-        if stable is None:
-            raise NotFound(f"feature {feature!r} serves nothing yet", param=feature)
-        return stable
-
     def _version(self, order: Order, version_id: str) -> Version:
         version = self._store.version(order.project_id, order.feature, version_id)
         if version is None:
             raise NotFound(f"no version {version_id!r} of {order.feature!r}", param=version_id)
         return version
-
-    def _incident(self, order: Order) -> Incident:
-        incident = self._store.incident(order.project_id, order.incident_id)
-        if incident is None:
-            raise NotFound(f"no incident {order.incident_id!r}", param=order.incident_id)
-        return incident
 
     def _change(self, order: Order) -> Change:
         change_id = self._detail(order, "build")["change"]
@@ -315,7 +354,7 @@ class ExemplarPlaybook:
 def _begun(order: Order) -> Run:
     return Run(
         id=order.run_id,
-        playbook=PLAYBOOK,
+        playbook=order.action,
         feature=order.feature,
         state="running",
         started_at=order.now,
@@ -328,7 +367,3 @@ def _judging(cases: list[Case]) -> list[Case]:
     must = [case for case in cases if case.severity == "must_pass"]
     rest = [case for case in cases if case.severity != "must_pass"]
     return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]
-
-
-def _key(text: str) -> str:
-    return " ".join(text.split()).casefold()

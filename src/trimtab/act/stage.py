@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from trimtab.act.playbook import PLAYBOOK, ExemplarPlaybook, Order
+from trimtab.act.order import NOTICE, Order
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.rollout import promoted, stepped, withdrawn
 from trimtab.act.runs import Runs
 from trimtab.act.trial import Decision, Trial, harm_consumer, help_consumer
 from trimtab.config import Settings
 from trimtab.errors import Conflict
-from trimtab.ids import derived_id
 from trimtab.records import Change, ChangeState, Incident, Outcome, Rollout, Run
 from trimtab.store.ports import HotStore, Query, Writes
 
@@ -41,7 +41,7 @@ class ActStage:
         self,
         store: HotStore,
         settings: Settings,
-        playbook: ExemplarPlaybook,
+        playbook: IncidentPlaybook,
         runs: Runs,
         *,
         turn: AbstractContextManager[Any] | None = None,
@@ -212,28 +212,24 @@ class ActStage:
             return None
         mine = [run for run in runs if run.incident_id == incident.id]
         cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
-        if any(now - run.started_at < cooldown for run in mine):
+        if any(now - run.started_at < cooldown for run in mine if run.playbook != NOTICE):
             return None
-        tried = self._tried(project_id, mine[0].id) if mine else frozenset()
-        words = self._playbook.available(project_id, incident, now)
-        if sum(word.feedback_id not in tried for word in words) < self._settings.playbook.min_corrections:
-            return None
-        run_id = derived_id("run", incident.id, PLAYBOOK, str(len(mine)))
-        return _order(project_id, run_id, incident, now)
-
-    def _tried(self, project_id: str, run_id: str) -> frozenset[str]:
-        """Return the corrections that the latest attempt was built from: a next one needs others beside them."""
-        run = self._store.run(project_id, run_id)
-        steps = run.steps if run else []
-        return frozenset(word for step in steps if step.name == "gather" for word in step.detail["corrections"])
+        return self._playbook.next_order(project_id, incident, mine, now)
 
     def _pick_up(self, project_id: str, run: Run) -> None:
         """Bring a run that is written down as running together with what the workflow engine knows of it."""
         state = self._runs.state(run.id)
         if state == "running" or run.incident_id is None:
             return
+        effects = tuple(step.name.removeprefix("do_") for step in run.steps if step.name.startswith("do_"))
         order = Order(
-            project_id=project_id, run_id=run.id, feature=run.feature, incident_id=run.incident_id, now=run.started_at
+            project_id=project_id,
+            run_id=run.id,
+            feature=run.feature,
+            incident_id=run.incident_id,
+            now=run.started_at,
+            action=run.playbook,
+            effects=effects,
         )
         if state == "unknown":  # its file is gone; every step knows what it did
             self._runs.start(order)
@@ -250,7 +246,3 @@ def _holds(change: Change, rollout: Rollout) -> bool:
             return rollout.stable_version_id == change.candidate_version_id
         case _:
             return rollout.candidate_version_id == change.candidate_version_id
-
-
-def _order(project_id: str, run_id: str, incident: Incident, now: datetime) -> Order:
-    return Order(project_id=project_id, run_id=run_id, feature=incident.feature, incident_id=incident.id, now=now)

@@ -15,6 +15,7 @@ from trimtab.cli.lake import lake
 from trimtab.cli.report import report
 from trimtab.cli.serve import serve
 from trimtab.cli.study import study
+from trimtab.cli.topics import topics
 from trimtab.server.app import installed_version
 
 __all__ = ["app"]
@@ -53,4 +54,5 @@ app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)
 app.command()(report)
+app.command()(topics)
 app.add_typer(lake, name="lake")

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from trimtab.config import Monitoring
 from trimtab.ids import derived_id
-from trimtab.records import Incident, Monitor, Outcome
+from trimtab.records import Incident, Monitor
 from trimtab.stats.detector import RateMonitor, RateMonitorState
 from trimtab.stats.interval import clopper_pearson_upper
 
-__all__ = ["Watch"]
+__all__ = ["Sample", "Watch"]
 
 _MAX_USERS = 50
 _HIGHEST_REFERENCE = 0.95  # above it there is nothing left to get worse
 
 
+class Sample(NamedTuple):
+    """One thing a monitor hears: `x` in [0, 1] (1 = bad), who stands behind it ("" if nobody is known), and when."""
+
+    x: float
+    who: str
+    at: datetime
+
+
 class Watch:
-    """The running form of a Monitor: feed it votes in order of arrival, take `record()` to the store.
+    """The running form of a Monitor: feed it samples in order of arrival, take `record()` to the store.
 
     Beside the statistic it keeps, for each possible onset the detector still holds (one per odds ratio, five at most),
     when that onset was, when its first bad vote came and who voted bad since.
@@ -37,6 +45,11 @@ class Watch:
             self._start(monitor.reference)
 
     @property
+    def log_evidence(self) -> float | None:
+        """How far the evidence is from an alarm, in nats: 0 is the alarm; None while the reference is learned."""
+        return self._detector.evidence if self._detector else None
+
+    @property
     def monitor_id(self) -> str:
         """The monitor's id, under which its vote cap is remembered."""
         return self._monitor.id
@@ -49,17 +62,14 @@ class Watch:
             onsets={str(key): value for key, value in self._onsets.items()},
         )
 
-    def take(self, outcome: Outcome, now: datetime) -> Incident | None:
-        """Count one vote (the vote cap is the caller's) and return an incident when it raised the alarm."""
-        vote = outcome.vote
-        if vote is None:
-            return None
-        self._set(votes=self._monitor.votes + 1, negatives=self._monitor.negatives + vote)
+    def take(self, sample: Sample, now: datetime) -> Incident | None:
+        """Count one sample (the cap per person is the caller's) and return an incident when it raised the alarm."""
+        self._set(votes=self._monitor.votes + 1, negatives=self._monitor.negatives + sample.x)
         if self._detector is None:
-            self._learn(vote)
+            self._learn(sample.x)
             return None
-        self._detector.update(vote)
-        self._mark(outcome, vote, now)
+        self._detector.update(sample.x)
+        self._mark(sample)
         return self._alarm(now) if self._detector.evidence >= 0 else None
 
     def _set(self, **changes: Any) -> None:
@@ -85,19 +95,18 @@ class Watch:
         self._set(reference=reference, reference_kind="baseline")
         self._start(reference)
 
-    def _mark(self, outcome: Outcome, vote: float, now: datetime) -> None:
+    def _mark(self, sample: Sample) -> None:
         detector = cast("RateMonitor", self._detector)
         state = detector.state()
         starts = {state["n"] - since for since in state["since_n"] if since > 0}
-        at = (outcome.voted_at or now).isoformat()
+        at = sample.at.isoformat()
         marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in starts}
-        if vote > 0.5:
+        if sample.x > 0.5:
             for mark in marks.values():
                 mark["first"] = mark["first"] or at
-                voter = outcome.voter_id or ""
                 most = max(_MAX_USERS, self._settings.min_users)
-                if voter not in mark["users"] and len(mark["users"]) < most:
-                    mark["users"].append(voter)
+                if sample.who not in mark["users"] and len(mark["users"]) < most:
+                    mark["users"].append(sample.who)
         self._onsets = marks
 
     def _alarm(self, now: datetime) -> Incident | None:

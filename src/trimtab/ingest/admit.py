@@ -5,27 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import InputError, TimeInFuture, TimeTooOld, UnknownFeature
 from trimtab.ingest.feature import declare
-from trimtab.records import Event
+from trimtab.records import Event, Inference
 from trimtab.redact.project import Cleaners
-from trimtab.store.ports import HotStore
+from trimtab.store.ports import HotStore, PurgedKind
 
-__all__ = ["Admission", "FeatureBook", "StoredFeatures"]
+__all__ = ["Admission", "FeatureBook", "Late", "StoredFeatures"]
+
+Late = Literal["reject", "accept"]
+"""What happens to an event from before what the hot store still knows: nobody could tell whether it came before."""
 
 
 class FeatureBook(Protocol):
-    """Where features are looked up and declared."""
+    """What admission must know of the store: its features, and what has left it."""
 
     def learn(self, project_id: str, names: Sequence[str], *, may_declare: bool) -> set[str]:
         """Return all features of the project, after declaring those of `names` that may be. May block.
 
         Raises `Unavailable`.
         """
+        ...
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return the time up to which rows of a kind may have left the store, None where none has. Cheap."""
         ...
 
 
@@ -50,13 +57,18 @@ class StoredFeatures:
                         known.add(name)
             return known
 
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return the time up to which rows of a kind may have left the store, None where none has."""
+        return self._store.purged_until(kind)
+
 
 class Admission:
     """Decides event by event. Features are remembered: the book is asked only about a name not seen before."""
 
-    def __init__(self, book: FeatureBook, settings: Ingest) -> None:
+    def __init__(self, book: FeatureBook, settings: Ingest, *, late: Late = "reject") -> None:
         self._book = book
         self._settings = settings
+        self._late = late
         self._known: dict[str, set[str]] = {}
         self._past = timedelta(days=settings.past_days)
         self._future = timedelta(seconds=settings.future_seconds)
@@ -90,7 +102,22 @@ class Admission:
             )
         if event.feature is not None and event.feature not in self._known.get(project_id, ()):
             return self._unknown_feature(project_id, event.feature)
-        return None
+        return self._forgotten(event) if self._late == "reject" else None
+
+    def _forgotten(self, event: Event) -> TimeTooOld | None:
+        """Refuse what may be stored already and have gone to the lake since: it would count twice.
+
+        Events come in at most `future_seconds` before they happen, so nothing younger than this can be among them.
+        """
+        until = self._book.purged_until("inferences" if isinstance(event, Inference) else "feedback")
+        if until is None or event.created_at > until + self._future:
+            return None
+        return TimeTooOld(
+            f"expected created_at after {(until + self._future).isoformat()}, got {event.created_at.isoformat()}: what "
+            "came in before has moved to the lake, so a repeated event would count twice; "
+            "set retention.late_events = 'accept' to take it",
+            param="created_at",
+        )
 
     def _unknown_feature(self, project_id: str, name: str) -> UnknownFeature:
         known = self._known.get(project_id, set())

@@ -15,7 +15,7 @@ from msgspec import Struct
 from trimtab.clock import Clock
 from trimtab.config import Ingest
 from trimtab.errors import ForbiddenKey, InputError, RedactionFailed, TrimtabError
-from trimtab.ingest.admit import Admission, FeatureBook, StoredFeatures
+from trimtab.ingest.admit import Admission, FeatureBook, Late, StoredFeatures
 from trimtab.ingest.body import Body, Incoming
 from trimtab.ingest.decode import (
     STEP_BYTES,
@@ -86,6 +86,7 @@ class Intake:
         settings: Ingest,
         *,
         body_bytes: int = _BODY_BYTES,
+        late: Late = "reject",
     ) -> None:
         self.features = features
         self.journal = journal
@@ -93,18 +94,25 @@ class Intake:
         self._clock = clock
         self._settings = settings
         self._body_bytes = body_bytes
-        self._admission = Admission(features, settings)
+        self._admission = Admission(features, settings, late=late)
         self.tally = Tally()
         self.on_stored: Callable[[], None] | None = None
 
     @classmethod
     def over(
-        cls, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest, *, body_bytes: int = _BODY_BYTES
+        cls,
+        store: HotStore,
+        cleaners: Cleaners,
+        clock: Clock,
+        settings: Ingest,
+        *,
+        body_bytes: int = _BODY_BYTES,
+        late: Late = "reject",
     ) -> Intake:
         """Return the intake of the process that writes."""
         journal = Journal(store, group_events=settings.group_events, in_flight_bytes=settings.in_flight_bytes)
         features = StoredFeatures(store, cleaners, clock, settings)
-        return cls(features, journal, cleaners, clock, settings, body_bytes=body_bytes)
+        return cls(features, journal, cleaners, clock, settings, body_bytes=body_bytes, late=late)
 
     async def accept(
         self,

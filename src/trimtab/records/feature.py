@@ -9,12 +9,13 @@ from msgspec import Meta
 
 from trimtab.ids import content_id
 from trimtab.records.event import Message
-from trimtab.records.field import KeyKind, Name, Origin, Pattern, Record, Text, Time, Uuid
+from trimtab.records.field import Identifier, KeyKind, Name, Origin, Pattern, Record, Text, Time, Uuid
 
 __all__ = [
     "ApiKey",
     "Exemplar",
     "Feature",
+    "Knowledge",
     "Project",
     "RedactionPattern",
     "RedactionSettings",
@@ -98,6 +99,22 @@ class Rule(Record, frozen=True):
     harmful: int = 0
 
 
+class Knowledge(Record, frozen=True):
+    """What the app's documents should say: a corrected passage, or the answer to a question, on trial with its Version.
+
+    `source_id` is the chunk it takes the place of (None: it is new). A reader of the Version shows it beside what
+    retrieval found; once the Version is everyone's, it is delivered to the app's index.
+    """
+
+    id: Name
+    text: Text
+    question: Text = ""
+    source_id: Identifier | None = None
+    source_feedback_id: Uuid | None = None
+    added_at: Time | None = None
+    expires_at: Time | None = None
+
+
 class Version(Record, frozen=True):
     """Immutable snapshot that decides a feature's behaviour. Its id is the hash of what it does, not of its history."""
 
@@ -108,6 +125,7 @@ class Version(Record, frozen=True):
     parameters: Annotated[dict[str, Any], Meta(extra={"pii": "value"})] = {}
     rules: list[Rule] = []
     exemplars: list[Exemplar] = []
+    knowledge: list[Knowledge] = []
     parent_id: Name | None = None
     incident_id: Uuid | None = None
     change_id: Uuid | None = None
@@ -116,7 +134,7 @@ class Version(Record, frozen=True):
 
     def identified(self) -> Version:
         """Return this version with `id` set from its behaviour: equal behaviour, equal id."""
-        told = {
+        told: dict[str, Any] = {
             "feature": self.feature,
             "messages": self.messages,
             "model": self.model,
@@ -124,6 +142,8 @@ class Version(Record, frozen=True):
             "rules": [(rule.id, rule.text) for rule in self.rules],
             "exemplars": [(item.input, item.output) for item in self.exemplars],
         }
+        if self.knowledge:  # left out while there is none, so that versions from before it keep their ids
+            told["knowledge"] = [(item.question, item.text, item.source_id) for item in self.knowledge]
         content = msgspec.json.encode(told, order="deterministic")
         return msgspec.structs.replace(self, id=content_id("v", content))
 

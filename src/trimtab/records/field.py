@@ -23,6 +23,7 @@ __all__ = [
     "Segments",
     "Signal",
     "Source",
+    "Spec",
     "State",
     "Text",
     "Tier",
@@ -57,6 +58,9 @@ Line = Annotated[str, Meta(max_length=2000, extra={"pii": "none"})]
 
 State = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
 """Numbers the engine keeps between ticks."""
+
+Spec = Annotated[dict[str, Any], Meta(extra={"pii": "none"})]
+"""Settings in the words of the settings file: names and numbers, checked against it."""
 
 Segments = Annotated[dict[str, str], Meta(extra={"pii": "none"})]
 """To which group an answer belongs, by the name of the grouping; values come from cleaned records."""

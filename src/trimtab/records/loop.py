@@ -6,22 +6,28 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from trimtab.records.field import Line, Name, Payload, Record, State, Text, Time, Uuid
+from trimtab.records.field import Line, Name, Payload, Record, Segments, Spec, State, Text, Time, Uuid
 
 __all__ = [
     "Case",
     "CaseResult",
     "Change",
+    "ChangeKind",
     "ChangeState",
     "GateReport",
     "Incident",
+    "IncidentKind",
     "IncidentState",
     "Monitor",
+    "MonitorRule",
     "Run",
     "RunStep",
+    "Silence",
 ]
 
 IncidentState = Literal["firing", "recovering", "resolved"]
+IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
+ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
 ChangeState = Literal[
     "building",
     "blocked",
@@ -37,9 +43,12 @@ ChangeState = Literal[
 
 
 class Monitor(Record, frozen=True):
-    """A declared watch on the negative votes of one version of a feature, with the state of its sequential test.
+    """One group of answers under watch, with the state of its sequential test.
 
-    `reference` is the rate of negative votes that counts as normal: None while it is learned from `learned_votes`.
+    `rule` names the declared watch; "votes" is the one that is always there, on the negative votes of each version of a
+    feature. `reference` is the rate of bad ones that counts as normal: None while it is learned from `learned_votes`.
+    `votes` counts what was heard, whatever the metric. `life` holds what waits: since when an alarm is pending, how the
+    incident recovers, when something was heard last.
     """
 
     id: Uuid
@@ -56,10 +65,37 @@ class Monitor(Record, frozen=True):
     detector: State = {}
     onsets: State = {}
     last_alarm_at: Time | None = None
+    rule: Name = "votes"
+    metric: Name = "vote"
+    segment: Segments = {}
+    life: State = {}
+
+
+class MonitorRule(Record, frozen=True):
+    """A watch declared through the API; `spec` holds the settings of `[monitors.NAME]` that differ from the default."""
+
+    name: Name
+    updated_at: Time
+    spec: Spec = {}
+
+
+class Silence(Record, frozen=True):
+    """While it lasts, a rule (or only its groups of one feature) opens no incident; what it hears still counts."""
+
+    id: Uuid
+    rule: Name
+    until: Time
+    created_at: Time
+    feature: Name | None = None
+    reason: Text = ""
 
 
 class Incident(Record, frozen=True):
-    """What a monitor found: since when, on what evidence, and how it ended."""
+    """What a monitor found: since when, on what evidence, and how it ended.
+
+    `rule` names the declared watch ("votes": the one that is always there), `segment` the group of answers it is in.
+    While `held` says why, nothing changes by itself: the incident is for people. `detail` holds numbers to plot.
+    """
 
     id: Uuid
     feature: Name
@@ -76,6 +112,12 @@ class Incident(Record, frozen=True):
     users: int
     log_evidence: float
     log_threshold: float
+    kind: IncidentKind = "rate"
+    metric: Name = "vote"
+    rule: Name = "votes"
+    segment: Segments = {}
+    held: Line = ""
+    detail: State = {}
     resolved_at: Time | None = None
     resolution: Literal["verified", "manual", "superseded"] | None = None
 
@@ -133,7 +175,7 @@ class Change(Record, frozen=True):
 
     id: Uuid
     feature: Name
-    kind: Literal["exemplar", "manual"]
+    kind: ChangeKind
     state: ChangeState
     created_at: Time
     base_version_id: Name
@@ -162,7 +204,7 @@ class RunStep(Record, frozen=True):
 
 
 class Run(Record, frozen=True):
-    """One durable execution of a playbook."""
+    """One durable execution. `playbook` names the action that may change the feature; of a "notice" none does."""
 
     id: Uuid
     playbook: Name

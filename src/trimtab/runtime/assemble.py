@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from trimtab.act.decisions import Decisions
 from trimtab.act.memory import FittedMemory
-from trimtab.act.playbook import ExemplarPlaybook
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
+from trimtab.act.stage import CURSOR as ACT_CURSOR
 from trimtab.act.stage import ActStage
+from trimtab.archive.retention import RetentionStage
+from trimtab.archive.stage import ArchiveStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
+from trimtab.detect.propensity import PropensityStage
+from trimtab.detect.rules.stage import RulesStage
+from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.stage import DetectStage
+from trimtab.detect.topics.names import Namer
+from trimtab.detect.topics.stage import TopicStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.space import SpaceStage
-from trimtab.enrich.stage import EnrichStage
+from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR, EnrichStage
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
@@ -35,9 +44,14 @@ from trimtab.redact.plugin import open_detector
 from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.redact.project import Redactors
 from trimtab.store.hot.sqlite import open_sqlite
-from trimtab.store.ports import HotStore, Writes
+from trimtab.store.lake.lazy import LazyLake
+from trimtab.store.lake.port import LakeStore
+from trimtab.store.ports import HotStore, PurgedKind, Writes
 from trimtab.store.vectors.port import VectorStore
 from trimtab.store.vectors.sqlite import open_sqlite_vectors
+
+if TYPE_CHECKING:
+    from trimtab.store.lake.place import Place
 
 __all__ = [
     "DATABASE",
@@ -60,6 +74,11 @@ KEY_FILE = "redaction.key"
 _LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
 _KEY_BYTES = 32
+_READERS: Mapping[PurgedKind, Sequence[str]] = {
+    "inferences": [INFERENCE_CURSOR],
+    "feedback": [FEEDBACK_CURSOR],
+    "outcomes": [DETECT_CURSOR, ACT_CURSOR],
+}
 
 
 class Stage(Protocol):
@@ -86,6 +105,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         runner: Runner,
+        playbook: IncidentPlaybook,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -100,16 +120,17 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.runner = runner
+        self.playbook = playbook
         self.runs = runs
         self.vectors = vectors
         self.search = search
         self.stages = tuple(stages)
         self._closing = closing
 
-    def tick(self, now: datetime | None = None, *, first: int | None = None) -> int:
-        """Let each stage, or the `first` so many, do one bounded piece of work, in order; return the rows handled."""
+    def tick(self, now: datetime | None = None) -> int:
+        """Let each stage do one bounded piece of work, in order; return the rows handled."""
         when = now or self.clock.now()
-        return sum(stage.tick(when) for stage in self.stages[:first])
+        return sum(stage.tick(when) for stage in self.stages)
 
     def settle(self, now: datetime | None = None) -> int:
         """Tick until nothing is left to do at this time; return the rows handled."""
@@ -159,10 +180,10 @@ def assemble(
         if not store.projects():
             store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
         answering = runner or _runner(settings)
-        playbook = ExemplarPlaybook(store, redactor, settings, answering, clock=clock)
+        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
-        spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
+        spaces, meaning = _meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         rows = settings.engine.batch_rows
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         return Engine(
@@ -171,23 +192,31 @@ def assemble(
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=Intake.over(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
+            intake=_intake(settings, store, redactor, clock),
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
+            playbook=playbook,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
             stages=[
                 EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
                 rescan,
+                PropensityStage(store, settings.monitoring),
                 DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
+                RulesStage(store, settings),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
-                *_archive(settings, store, undo, inline=inline_runs),
+                *_keeping(settings, store, vectors, undo, inline=inline_runs),
             ],
             closing=undo.pop_all(),
         )
+
+
+def _intake(settings: Settings, store: HotStore, redactor: Redactors, clock: Clock) -> Intake:
+    most, late = settings.server.body_bytes, settings.retention.late_events
+    return Intake.over(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
 
 
 def _open_vectors(settings: Settings) -> VectorStore:
@@ -202,32 +231,84 @@ def _open_vectors(settings: Settings) -> VectorStore:
 
 
 def _meaning(
-    settings: Settings, store: HotStore, vectors: VectorStore, undo: contextlib.ExitStack, *, inline: bool
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    redactor: Redactors,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
 ) -> tuple[SpaceStage | None, list[Stage]]:
-    """Return the stages that turn texts into vectors, where there are any."""
+    """Return the stages that turn texts into vectors, where there are any, and the one that finds topics."""
     if settings.embedding.kind == "none":
-        return None, []
+        return None, [_topics(settings, store, None, redactor, undo, inline=inline)]
     spaces = SpaceStage(store, settings.embedding, Path(settings.storage.path) / SPACES, inline=inline)
     undo.callback(spaces.close)
     vectorise = VectoriseStage(store, vectors, spaces, inline=inline)
     undo.callback(vectorise.close)
-    return spaces, [spaces, vectorise]
+    return spaces, [spaces, vectorise, _topics(settings, store, vectors, redactor, undo, inline=inline)]
 
 
-def _archive(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> list[Stage]:
-    """Return the stage that ships history to the lake, where there is one."""
-    if not settings.lake.enabled:
-        return []
-    from trimtab.archive.stage import ArchiveStage  # noqa: PLC0415  the lake's library takes long to import
-    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
-    from trimtab.store.lake.place import place_of  # noqa: PLC0415
+def _keeping(
+    settings: Settings, store: HotStore, vectors: VectorStore, undo: contextlib.ExitStack, *, inline: bool
+) -> list[Stage]:
+    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told."""
+    stages: list[Stage] = []
+    shipped = None
+    if settings.lake.enabled:
+        lake = LazyLake(_lake_opener(settings))
+        undo.callback(lake.close)
+        archive = ArchiveStage(store, lake, settings.lake, inline=inline, patient=True)
+        undo.callback(archive.close)
+        shipped = archive.reached
+        stages.append(archive)
+    if settings.lake.enabled or settings.retention.without_lake:
+        stages.append(RetentionStage(store, settings, _READERS, shipped=shipped, vectors=vectors))
+    return stages
 
-    place = place_of(settings.lake, Path(settings.storage.path), os.environ)
-    lake = open_lake(place, SystemClock())  # leases on S3 last by the machines' time, whatever the engine's clock says
-    undo.callback(lake.close)
-    stage = ArchiveStage(store, lake, settings.lake, inline=inline)
+
+def _topics(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore | None,
+    redactor: Redactors,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> TopicStage:
+    """Return the stage that finds what people keep saying; it goes without vectors where none are made."""
+    stage = TopicStage(
+        store,
+        vectors,
+        redactor,
+        settings.topics,
+        namer=Namer(settings.runner, settings.topics.name_model) if settings.topics.name_model else None,
+        inline=inline,
+    )
     undo.callback(stage.close)
-    return [stage]
+    return stage
+
+
+def _lake_opener(settings: Settings) -> Callable[[], LakeStore]:
+    """Return what opens the lake. Raises MissingExtra without its library and ConfigError for an address of no use."""
+    if importlib.util.find_spec("deltalake") is None:
+        raise MissingExtra(
+            "lake.enabled needs the lake's library: pip install 'trimtab[server]', or set lake.enabled = false"
+        )
+
+    def place() -> Place:
+        from trimtab.store.lake.place import place_of  # noqa: PLC0415  the lake's library takes long to import
+
+        return place_of(settings.lake, Path(settings.storage.path), os.environ)
+
+    def opened() -> LakeStore:
+        from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
+
+        return open_lake(place(), SystemClock())  # leases on S3 last by the machines' time, whatever clock is set
+
+    if settings.lake.uri:  # a directory of our own needs no look
+        place()
+    return opened
 
 
 def _nothing_embeds(_project_id: str, _space: str) -> None:
@@ -282,7 +363,10 @@ def _runner(settings: Settings) -> Runner:
 
 def _locked(folder: Path) -> int:
     """Take the directory for this process: two engines on one store would each run the other's workflows."""
-    lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(_unwritable(folder, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -297,12 +381,10 @@ def _redaction_key(folder: Path) -> bytes:
     """Return the key of pseudonyms, made on first use. It lies beside the database, never in it."""
     file = folder / KEY_FILE
     if not file.exists():
-        fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
-            out.write(secrets.token_bytes(_KEY_BYTES).hex())
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
+        try:
+            _write_key(folder, file)
+        except OSError as error:
+            raise Unavailable(_unwritable(folder, error)) from error
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii").strip())
     except ValueError:
@@ -312,3 +394,17 @@ def _redaction_key(folder: Path) -> bytes:
             f"{str(file)!r} is damaged: expected {_KEY_BYTES} bytes in hexadecimal; restore it from a backup"
         )
     return key
+
+
+def _write_key(folder: Path, file: Path) -> None:
+    fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+        out.write(secrets.token_bytes(_KEY_BYTES).hex())
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    told = f"expected a directory that can be written at {str(folder)!r}: {error.strerror}"
+    return f"{told}; check its disk, owner and mount"

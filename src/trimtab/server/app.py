@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from importlib.metadata import PackageNotFoundError, version
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
@@ -21,7 +21,23 @@ from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
-from trimtab.server.routes import events, features, keys, loop, operations, outcomes, redaction, search, traces, users
+from trimtab.server.routes import (
+    events,
+    features,
+    inbox,
+    keys,
+    loop,
+    monitors,
+    operations,
+    outcomes,
+    overview,
+    redaction,
+    search,
+    set_aside,
+    topics,
+    traces,
+    users,
+)
 from trimtab.server.routes import read as read_side
 
 __all__ = ["API_VERSION", "ROUTES", "create_app", "installed_version"]
@@ -32,13 +48,18 @@ ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
     *traces.ROUTES,
     *features.ROUTES,
+    *overview.ROUTES,
     *read_side.ROUTES,
+    *inbox.ROUTES,
     *outcomes.ROUTES,
+    *monitors.ROUTES,
     *search.ROUTES,
+    *topics.ROUTES,
     *loop.ROUTES,
     *users.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,
+    *set_aside.ROUTES,
     *operations.ROUTES,
 ]
 
@@ -57,7 +78,7 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
     The application neither starts nor closes either of them; a `fleet` of ingest workers runs as long as it does.
     Raises ConfigError for a proxy that is no address.
     """
-    metrics = Metrics(engine)
+    metrics = Metrics(engine, workers)
     keyring = Keyring(engine.store)
     meter, addresses = Meter(engine.settings.limits), Addresses(engine.settings.server.trusted_proxies)
     state = {
@@ -70,8 +91,9 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(
-        # A handler remembers the limits of the first application it joins: each application gets its own.
-        route_handlers=[copy(route) for route in ROUTES],
+        # A handler remembers the limits of the first application it joins: each application gets its own. The router
+        # takes those of one path in one go: one by one, Litestar would hand the first to a thread once for each other.
+        route_handlers=[Router(path="/", route_handlers=[copy(route) for route in ROUTES])],
         guards=[guard],
         exception_handlers=HANDLERS,
         state=State(state),

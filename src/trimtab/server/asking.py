@@ -10,7 +10,9 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +23,7 @@ from trimtab.errors import Conflict, TrimtabError, Unavailable
 from trimtab.ingest.remote import raised
 from trimtab.records import ApiKey, Project, RedactionSettings
 from trimtab.runtime.assemble import Engine
+from trimtab.store.ports import PurgedKind
 from trimtab.store.schema import FEEDBACK, INFERENCES
 
 __all__ = ["GENERATION", "Asking", "answer_all"]
@@ -30,6 +33,7 @@ T = TypeVar("T")
 GENERATION: Final = hashlib.sha256(repr((INFERENCES.inserted, FEEDBACK.inserted)).encode()).hexdigest()[:16]
 """What both ends must agree on: the columns of the rows that go over."""
 
+_PURGED_S: Final = 1.0
 _LENGTH: Final = struct.Struct("<I")
 
 
@@ -59,7 +63,11 @@ class _Revisions(Struct, frozen=True, array_like=True, tag=6):
     project_id: str
 
 
-_Ask = _Hello | _FindKey | _Projects | _Keys | _Learn | _Revisions
+class _PurgedUntil(Struct, frozen=True, array_like=True, tag=7):
+    kind: PurgedKind
+
+
+_Ask = _Hello | _FindKey | _Projects | _Keys | _Learn | _Revisions | _PurgedUntil
 
 
 class _Told(Struct, frozen=True, array_like=True, tag=1):
@@ -82,6 +90,7 @@ class Asking:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._lock = threading.Lock()
+        self._purged: dict[PurgedKind, tuple[float, datetime | None]] = {}
 
     def hello(self) -> Settings:
         """Return the engine's settings. Raises Conflict when the engine is of another generation than this worker."""
@@ -107,6 +116,15 @@ class Asking:
     def redactions(self, project_id: str) -> list[RedactionSettings]:
         """Return all revisions of a project's redaction settings, oldest first. Raises Unavailable."""
         return self._ask(_Revisions(project_id), list[RedactionSettings])
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return the time up to which rows of a kind may have left the store, as it was a second ago at most."""
+        now = time.monotonic()
+        held = self._purged.get(kind)
+        if held is None or now - held[0] > _PURGED_S:
+            until: datetime | None = self._ask(_PurgedUntil(kind), datetime | None)  # type: ignore[arg-type]
+            held = self._purged[kind] = (now, until)
+        return held[1]
 
     def _ask(self, ask: Struct, kind: type[T]) -> T:
         try:
@@ -162,6 +180,7 @@ _VERBS: Final[dict[type, Callable[[Engine, Any], Any]]] = {
     _Learn: lambda engine, ask: sorted(
         engine.intake.features.learn(ask.project_id, ask.names, may_declare=ask.may_declare)
     ),
+    _PurgedUntil: lambda engine, ask: engine.store.purged_until(ask.kind),
     _Revisions: lambda engine, ask: list(engine.store.redactions(ask.project_id)),
 }
 

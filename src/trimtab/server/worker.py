@@ -140,7 +140,8 @@ class _Worker:
         room = max(ingest.in_flight_bytes // ingest.workers, self._settings.server.body_bytes)
         journal = RemoteJournal(reader, writer, in_flight_bytes=room)
         body_bytes = self._settings.server.body_bytes
-        intake = Intake(self._asking, journal, self._redactors, self._clock, ingest, body_bytes=body_bytes)
+        late = self._settings.retention.late_events
+        intake = Intake(self._asking, journal, self._redactors, self._clock, ingest, body_bytes=body_bytes, late=late)
         self.app.state["engine"] = _Desk(self._settings, self._clock, intake)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._listen(journal)), loop.create_task(self._tell(journal, intake))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from trimtab.clock import to_micros
 from trimtab.records import (
     ApiKey,
     Arm,
@@ -19,6 +21,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -27,17 +30,30 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
+    Topic,
+    TopicRun,
     User,
     Version,
 )
 
 __all__ = [
     "Arrival",
+    "Aside",
+    "AsideKind",
     "Backfill",
     "Count",
+    "Due",
     "Exposure",
+    "HotSpan",
+    "Keep",
     "Packed",
     "Page",
+    "Place",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "Rescan",
     "RescanKind",
@@ -45,17 +61,24 @@ __all__ = [
     "Stale",
     "Step",
     "Stored",
+    "StreamKind",
     "Switch",
     "Target",
+    "TopicPlace",
     "Turn",
     "VersionScores",
     "VersionSummary",
     "Vote",
     "Writes",
+    "cursor_behind",
+    "cut_cursor",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_SEQ_BITS = 63
+_BEFORE_ALL = 1 << 62  # added to a time, which may lie before 1970: a cursor is never negative
 
 
 class Stored(NamedTuple, Generic[T]):
@@ -175,6 +198,33 @@ class Stale(NamedTuple):
     reached: int
 
 
+AsideKind = Literal["inference", "feedback", "outcome", "session", "version", "case", "feature", "user"]
+StreamKind = Literal["inference", "feedback", "outcome"]
+
+
+class Aside(NamedTuple):
+    """A row that a stage could not handle and went on without: which one, why and since when.
+
+    `error` names a class and places in the code, never what a row says. `again`: the stage is to try it once more.
+    """
+
+    project_id: str
+    stage: str
+    kind: AsideKind
+    record_id: str
+    error: str
+    at: datetime
+    again: bool = False
+
+
+class Place(NamedTuple):
+    """Where a row of a stream stands, whose it is and its id (an outcome's: that of its inference)."""
+
+    seq: int
+    project_id: str
+    record_id: str
+
+
 Step = Literal["minute", "hour", "day", "all"]
 """How finely counters are told: one count for each minute, hour or day (UTC), or one for the whole span."""
 
@@ -192,6 +242,85 @@ class Count(NamedTuple):
     metric: str
     count: int  # type: ignore[assignment]  # the name says it better than tuple.count would be missed
     total: float
+
+
+PurgedKind = Literal["inferences", "feedback", "outcomes"]
+"""What goes from the hot store by age; the rows that were derived from them go with them."""
+
+PurgeWalk = Literal["inferences", "feedback", "outcomes", "opinions", "sessions"]
+"""A walk over one table in search of what may go, in the order in which the walks are made."""
+
+
+class Keep(NamedTuple):
+    """What of one project has to stay, however old.
+
+    `since`: answers of a feature that were created from then on, with all that was said about them; and rows by id.
+    """
+
+    since: Mapping[str, datetime] = {}
+    inferences: frozenset[str] = frozenset()
+    feedback: frozenset[str] = frozenset()
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """What may go: rows that arrived before `before` and lie at or below the place `upto`, but for what is to be kept.
+
+    A kind that is missing in `before` stays for ever. `keep` is by project.
+    """
+
+    before: Mapping[PurgedKind, datetime]
+    upto: Mapping[PurgedKind, int]
+    keep: Mapping[str, Keep] = {}
+
+
+class PurgeLot(NamedTuple):
+    """Rows found by one walk that may go together; `reached` is the place from which the walk goes on.
+
+    `ended`: nothing further is old enough. `vectors` names, by project and kind, what search may know of them.
+    `rows` is the store's own.
+    """
+
+    walk: PurgeWalk
+    reached: int
+    ended: bool
+    looked: int
+    rows: Sequence[Any]
+    vectors: Mapping[tuple[str, Literal["feedback", "inference"]], list[str]]
+
+
+class PurgeMark(NamedTuple):
+    """How far one kind of rows has gone: `rows` of them, of which the last arrived at `until`.
+
+    At or below `safe` rows had been in the lake for a day when that was looked at; `noted` is where the lake stood at
+    `noted_at`, which becomes `safe` a day later.
+    """
+
+    rows: int = 0
+    until: datetime | None = None
+    safe: int = 0
+    noted: int = 0
+    noted_at: datetime | None = None
+
+
+class HotSpan(NamedTuple):
+    """What the hot store holds of one kind: how many rows, and when the oldest of them arrived."""
+
+    rows: int
+    oldest: datetime | None
+
+
+class TopicPlace(NamedTuple):
+    """Where a topic lies and which texts belong to it, newest first; `topic_id` None: those that belong to none.
+
+    `centroid` is packed little-endian float32, comparable within `space`. `feature` None: of the whole project.
+    """
+
+    topic_id: str | None
+    feature: str | None
+    space: str
+    centroid: bytes
+    feedback_ids: list[str]
+    inference_ids: list[str]
 
 
 class VersionScores(NamedTuple):
@@ -270,6 +399,9 @@ class Writes(Struct, kw_only=True):
     outcomes: list[Outcome] = []
     votes: list[Vote] = []
     monitors: list[Monitor] = []
+    rules: list[MonitorRule] = []
+    unruled: list[str] = []  # names of rules that are gone
+    silences: list[Redacted[Silence]] = []  # one whose `until` has passed counts no more
     incidents: list[Incident] = []
     changes: list[Change] = []
     runs: list[Run] = []  # without their steps
@@ -289,3 +421,19 @@ class Writes(Struct, kw_only=True):
     redactions: list[Redacted[RedactionSettings]] = []
     rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
     rescans: list[Rescan] = []
+    aside: list[Aside] = []  # by stage, kind and record: the latest stays
+    taken_up: list[Aside] = []  # set aside no more
+    topics: list[Redacted[Topic]] = []
+    topic_runs: list[TopicRun] = []
+    topic_places: list[TopicPlace] = []  # by feature and topic
+    topics_forgotten: list[str] = []  # topic ids: they and their places go
+
+
+def cursor_behind(created_at: datetime, seq: int) -> int:
+    """Return the cursor behind a row of a list that is in the order of (`created_at`, arrival)."""
+    return ((to_micros(created_at) + _BEFORE_ALL) << _SEQ_BITS) | seq
+
+
+def cut_cursor(cursor: int) -> tuple[int, int]:
+    """Return the time, in microseconds, and the `seq` that a cursor of `cursor_behind` was made of."""
+    return (cursor >> _SEQ_BITS) - _BEFORE_ALL, cursor & ((1 << _SEQ_BITS) - 1)

@@ -24,25 +24,41 @@ from trimtab.records import (
     Correction,
     Feature,
     Feedback,
+    FeedbackKind,
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
     RedactionSettings,
     Rollout,
     Run,
+    Silence,
+    Topic,
+    TopicRun,
+    TopicState,
     User,
     Version,
 )
 from trimtab.store.exchange import (
     Arrival,
+    Aside,
+    AsideKind,
     Backfill,
     Count,
+    Due,
     Exposure,
+    HotSpan,
+    Keep,
     Packed,
     Page,
+    Place,
+    PurgedKind,
+    PurgeLot,
+    PurgeMark,
+    PurgeWalk,
     Query,
     Rescan,
     RescanKind,
@@ -50,8 +66,10 @@ from trimtab.store.exchange import (
     Stale,
     Step,
     Stored,
+    StreamKind,
     Switch,
     Target,
+    TopicPlace,
     Turn,
     VersionScores,
     VersionSummary,
@@ -61,26 +79,41 @@ from trimtab.store.exchange import (
 
 __all__ = [
     "Arrival",
+    "Aside",
+    "AsideKind",
+    "AsideStore",
     "Backfill",
     "CatalogStore",
     "Count",
+    "Due",
     "EventStore",
     "Exposure",
+    "HotSpan",
     "HotStore",
     "JudgementStore",
+    "Keep",
     "LoopStore",
     "Packed",
     "Page",
+    "Place",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "RedactionStore",
     "Rescan",
     "RescanKind",
+    "RetentionStore",
     "Session",
     "Stale",
     "Step",
     "Stored",
+    "StreamKind",
     "Switch",
     "Target",
+    "TopicPlace",
+    "TopicStore",
     "Turn",
     "VersionScores",
     "VersionSummary",
@@ -123,14 +156,28 @@ class EventStore(Protocol):
         ...
 
     def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
+        """Return one page of inferences.
+
+        In the order of arrival; where the query names a feature, version or time in that of (`created_at`, arrival).
+        """
         ...
 
     def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback.
+        """Return one page of feedback, in an order as that of inferences.
 
         `query.feature` matches the feedback's own or its joined inference's feature, `query.version_id` the joined
         inference's version.
+        """
+        ...
+
+    def inbox(
+        self, project_id: str, query: Query, *, kind: FeedbackKind | None = None, negative: bool | None = None
+    ) -> Page[Feedback]:
+        """Return one page of joined feedback that a person should read, in the order of (`created_at`, arrival).
+
+        That is what has words (but for edits, which are what somebody did) or calls the answer bad; nothing that takes
+        back, nothing of judges. Feature and version are the joined inference's. `negative` asks for what calls it bad,
+        or for the rest. With `kind` or `negative` a page may end early, with a `next`, where few of many rows match.
         """
         ...
 
@@ -342,8 +389,16 @@ class LoopStore(Protocol):
         """Return when each of these users was last counted by this consumer."""
         ...
 
-    def monitors(self, project_id: str, feature: str) -> list[Monitor]:
-        """Return the feature's monitors, oldest first."""
+    def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
+        """Return the monitors of a rule, of one feature or of all, oldest first."""
+        ...
+
+    def rules(self, project_id: str) -> list[MonitorRule]:
+        """Return the watches declared through the API, by name."""
+        ...
+
+    def silences(self, project_id: str, now: datetime) -> list[Silence]:
+        """Return the silences that last beyond `now`, oldest first."""
         ...
 
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
@@ -408,7 +463,131 @@ class RedactionStore(Protocol):
         ...
 
 
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class AsideStore(Protocol):
+    """Which rows a stage could not handle and went on without. `commit` writes them."""
+
+    def asides(
+        self, project_id: str | None = None, *, stage: str | None = None, again: bool | None = None, limit: int = 1000
+    ) -> list[Aside]:
+        """Return at most `limit` rows that are set aside, the oldest first; of all projects where none is named."""
+        ...
+
+    def count_asides(self) -> dict[tuple[str, str], int]:
+        """Return how many rows of all projects are set aside, by stage and kind."""
+        ...
+
+    def place_after(self, kind: StreamKind, seq: int) -> Place | None:
+        """Return where the first row of a stream after `seq` stands, without reading what is in it."""
+        ...
+
+
+class RetentionStore(Protocol):
+    """What leaves by age, and how far that has gone."""
+
+    def purgeable(self, walk: PurgeWalk, due: Due, *, after: int, limit: int) -> PurgeLot:
+        """Look at no more than `limit` rows after `after` and return those that may go; nothing is changed.
+
+        An answer goes together with all feedback that is joined to it, when all of them are due, its outcome is at or
+        below `upto`, and no audit waits for a reviewer's word on it. Feedback goes by itself once no answer here has
+        it; outcomes and opinions once their answer is gone; closed sessions once none of their answers is left, by
+        `before` of inferences.
+        """
+        ...
+
+    def purge(self, lot: PurgeLot) -> dict[PurgedKind, int]:
+        """Remove the lot in one transaction with what was derived from it, and count it; return the rows by kind.
+
+        Counters stay. A lot that was removed before changes nothing.
+        """
+        ...
+
+    def purge_votes(
+        self, before: datetime, busy: Sequence[str], *, after: tuple[str, str], limit: int
+    ) -> tuple[str, str] | None:
+        """Remove at most `limit` memories of who was counted before `before`, but for those of the `busy` projects.
+
+        Returns the place from which to go on, None at the end. Give ("", "") first.
+        """
+        ...
+
+    def purge_marks(self) -> dict[PurgedKind, PurgeMark]:
+        """Return how far each kind has gone."""
+        ...
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return when the last of the purged rows of that kind had arrived, from memory; None where none has gone."""
+        ...
+
+    def places(self, kind: PurgedKind, *, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Return at most `limit` of the kind's rows in (after, upto], rising: place and (its inference's) id."""
+        ...
+
+    def mark_safe(self, kind: PurgedKind, *, safe: int, noted: int, at: datetime) -> None:
+        """Remember where the lake stood at that moment, and up to where rows are in it for good."""
+        ...
+
+    def hot_span(self, kind: PurgedKind, *, count: bool = True) -> HotSpan:
+        """Return what is held of that kind. Counting reads an index whole; without `count` the number is 0."""
+        ...
+
+    def tidy(self, before: datetime) -> int:
+        """Give back what room can be given back without holding up writers, of times before `before`.
+
+        Returns how many partitions went. PostgreSQL drops weeks that are empty; SQLite uses free pages again.
+        """
+        ...
+
+
+class TopicStore(Protocol):
+    """What people keep saying, as the last run found it. `feature` None means the whole project, not any feature."""
+
+    def topic(self, project_id: str, topic_id: str) -> Topic | None:
+        """Return one topic."""
+        ...
+
+    def topics(self, project_id: str, feature: str | None, states: Sequence[TopicState] = ()) -> list[Topic]:
+        """Return the topics of the feature, of these states if any are given, the largest first."""
+        ...
+
+    def topic_features(self, project_id: str) -> list[str | None]:
+        """Return the features that have topics, None first where the whole project has."""
+        ...
+
+    def topic_place(self, project_id: str, topic: Topic) -> TopicPlace | None:
+        """Return where the topic lies and which texts belong to it."""
+        ...
+
+    def topic_places(self, project_id: str, feature: str | None) -> list[TopicPlace]:
+        """Return the places of all topics of the feature, and of the texts that belong to none."""
+        ...
+
+    def topic_run(self, project_id: str, run_id: str) -> TopicRun | None:
+        """Return one run."""
+        ...
+
+    def topic_runs(self, project_id: str, query: Query, states: Sequence[str] = ()) -> Page[TopicRun]:
+        """Return one page of runs, of these states if any are given; times are compared with `asked_at`.
+
+        `query.feature` matches runs that looked into this feature alone.
+        """
+        ...
+
+    def open_topic_runs(self, limit: int) -> list[Stored[TopicRun]]:
+        """Return at most `limit` runs of all projects that are asked for or running, the one asked for first ahead."""
+        ...
+
+
+class HotStore(
+    EventStore,
+    JudgementStore,
+    CatalogStore,
+    LoopStore,
+    RedactionStore,
+    RetentionStore,
+    AsideStore,
+    TopicStore,
+    Protocol,
+):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

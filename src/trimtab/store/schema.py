@@ -37,6 +37,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Monitor,
+    MonitorRule,
     Opinion,
     Outcome,
     Project,
@@ -44,6 +45,9 @@ from trimtab.records import (
     Rollout,
     Run,
     RunStep,
+    Silence,
+    Topic,
+    TopicRun,
     User,
     Version,
 )
@@ -61,6 +65,7 @@ __all__ = [
     "INCIDENTS",
     "INFERENCES",
     "MONITORS",
+    "MONITOR_RULES",
     "NOUNS",
     "OPINIONS",
     "OUTCOMES",
@@ -70,6 +75,9 @@ __all__ = [
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
+    "SILENCES",
+    "TOPICS",
+    "TOPIC_RUNS",
     "USERS",
     "VERSIONS",
     "Noun",
@@ -82,17 +90,20 @@ __all__ = [
     "metadata",
     "orphans",
     "probe",
+    "purges",
     "rescans",
     "segments",
     "sessions",
+    "set_aside",
     "targets",
+    "topic_places",
     "turns",
     "votes",
 ]
 
 T = TypeVar("T", bound=Struct)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of the newest migration in `trimtab.store.migrations`; a database carries the number of its own."""
 
 metadata = MetaData()
@@ -184,6 +195,8 @@ FEEDBACK = Noun("feedback", Feedback, key=("project_id", "id"), extra=_received(
 OPINIONS = Noun("opinions", Opinion, key=("project_id", "inference_id", "kind", "source", "user_id"))
 OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
+MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
+SILENCES = Noun("silences", Silence, key=("project_id", "id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -203,12 +216,16 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
+TOPICS = Noun("topics", Topic, key=("project_id", "id"))
+TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
     OPINIONS,
     OUTCOMES,
     MONITORS,
+    MONITOR_RULES,
+    SILENCES,
     INCIDENTS,
     CHANGES,
     RUNS,
@@ -223,6 +240,8 @@ NOUNS: tuple[Noun[Any], ...] = (
     CALIBRATIONS,
     REDACTIONS,
     AUDITS,
+    TOPICS,
+    TOPIC_RUNS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -231,6 +250,12 @@ Index(
     *(INFERENCES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id")),
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
+Index(
+    "feedback_feature",  # most feedback names its answer and leaves the feature to it
+    *(FEEDBACK.table.c[name] for name in ("project_id", "feature", "created_at")),
+    sqlite_where=FEEDBACK.table.c.feature.is_not(None),
+    postgresql_where=FEEDBACK.table.c.feature.is_not(None),
+)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
 Index(
     "outcomes_voter",
@@ -244,6 +269,8 @@ Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
 Index("opinions_kind", OPINIONS.table.c.project_id, OPINIONS.table.c.kind)
 Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.feature)
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
+Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
+Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 
@@ -260,8 +287,26 @@ joins = _derived(
     _part("project_id"),
     _part("feedback_id", LargeBinary(16)),
     Column("inference_id", LargeBinary(16), nullable=False),
+    # What lists look for, copied from both rows when they are joined: no list then reads what it does not show.
+    Column("feature", Text()),
+    Column("version_id", Text()),
+    Column("created_at", BigInteger()),
+    Column("place", BigInteger()),
+    Column("kind", Text()),
+    Column("negative", Boolean(), nullable=False),
+    Column("readable", Boolean(), nullable=False),
 )
 Index("joins_inference", joins.c.project_id, joins.c.inference_id)
+_LISTED = (joins.c.created_at, joins.c.place)
+_SHOWN: Any = {"sqlite_where": joins.c.readable.is_(True), "postgresql_where": joins.c.readable.is_(True)}
+Index("joins_feature", joins.c.project_id, joins.c.feature, *_LISTED)
+Index("joins_version", joins.c.project_id, joins.c.feature, joins.c.version_id, *_LISTED)
+Index("inbox_feature", joins.c.project_id, joins.c.feature, *_LISTED, joins.c.kind, joins.c.negative, **_SHOWN)
+Index(
+    "inbox_version",
+    *(joins.c[name] for name in ("project_id", "feature", "version_id", "created_at", "place", "kind", "negative")),
+    **_SHOWN,
+)
 aims = _derived(
     "aims",
     _part("project_id"),
@@ -301,6 +346,16 @@ rescans = _derived(
     Column("rules", Text(), nullable=False),
     Column("seq", BigInteger(), nullable=False),
     Column("rewritten", BigInteger(), nullable=False),
+)
+set_aside = _derived(
+    "set_aside",
+    _part("project_id"),
+    _part("stage"),
+    _part("kind"),
+    _part("record_id"),
+    Column("error", Text(), nullable=False),
+    Column("at", BigInteger(), nullable=False),
+    Column("again", Boolean(), nullable=False),
 )
 orphans = _derived(
     "orphans",
@@ -348,5 +403,24 @@ counters = _derived(
     Column("count", BigInteger(), nullable=False),
     Column("total", Float(), nullable=False),
 )
+topic_places = _derived(
+    "topic_places",
+    _part("project_id"),
+    _part("scope"),
+    _part("topic_id", LargeBinary(16)),
+    Column("space", Text(), nullable=False),
+    Column("centroid", LargeBinary(), nullable=False),
+    Column("feedback", LargeBinary(), nullable=False),
+    Column("inferences", LargeBinary(), nullable=False),
+)
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
+purges = _derived(
+    "purges",
+    _part("kind"),
+    Column("purged", BigInteger(), nullable=False),
+    Column("until", BigInteger(), nullable=False),
+    Column("safe", BigInteger(), nullable=False),
+    Column("noted", BigInteger(), nullable=False),
+    Column("noted_at", BigInteger(), nullable=False),
+)
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.loop import FEATURE, PROJECT, SETTINGS, START, LoopWorld
-from trimtab.act.playbook import ExemplarPlaybook, Order
+from trimtab.act.order import Order
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runs import DbosRuns
 from trimtab.errors import Conflict, Unavailable
 from trimtab.ids import derived_id
@@ -42,7 +43,7 @@ class Bench:
         self.folder = folder
         self.world = LoopWorld(folder)
         self.runner = Runner()
-        self.playbook = ExemplarPlaybook(
+        self.playbook = IncidentPlaybook(
             self.world.store, self.world.redactor, SETTINGS, self.runner, clock=self.world.clock
         )
         shown = [Exemplar(id=f"x{place}", input=ask, output=TRUTH[ask]) for place, ask in enumerate(sorted(TRUTH))]

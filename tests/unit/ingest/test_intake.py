@@ -5,18 +5,21 @@ import gzip
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.intake import PROJECT, Desk, body, desk, feedback, inference
+from tests.intake import NOW, PROJECT, Desk, body, desk, feedback, inference
+from trimtab.clock import SetClock
 from trimtab.config import Ingest
 from trimtab.errors import BodyTooLarge, InputError, TimeInFuture, TimeTooOld, Unavailable, UnknownFeature
+from trimtab.ingest.admit import Late
 from trimtab.ingest.decode import STEP_BYTES
 from trimtab.ingest.intake import Intake
 from trimtab.ingest.journal import Journal
-from trimtab.store.ports import HotStore, Packed
+from trimtab.store.ports import Due, HotStore, Packed, PurgedKind
 
 
 @pytest.fixture
@@ -119,6 +122,26 @@ def test_a_single_bad_event_is_an_error(tmp_path: Path, event: dict[str, Any], e
             asyncio.run(front.intake.accept_one(PROJECT, raw, "inference"))
         assert front.stored() == set()
         assert front.intake.tally.rejected == {error.code: 1}
+
+
+@pytest.mark.parametrize("late", ["reject", "accept"])
+def test_what_may_have_left_the_store_already_is_taken_once_unless_told_otherwise(tmp_path: Path, late: Late) -> None:
+    old, older, young = "2026-01-10T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-10T01:00:00Z"
+    with desk(tmp_path) as front:
+        front.clock = SetClock(datetime(2026, 1, 10, tzinfo=UTC))
+        intake = Intake.over(front.store, front.redactor, front.clock, Ingest(), late=late)
+        sent = body(inference(1, created_at=old), feedback(1, created_at=older))
+        assert intake.accept_now(PROJECT, sent).accepted == 2  # nothing has left yet: however old, it is new
+        before: dict[PurgedKind, datetime] = {"inferences": NOW}
+        lot = front.store.purgeable("inferences", Due(before=before, upto={"inferences": 99}), after=0, limit=9)
+        front.store.purge(lot)
+        front.clock.set(NOW)
+        again = intake.accept_now(PROJECT, body(inference(1, created_at=old), inference(2, created_at=older)))
+        others = intake.accept_now(PROJECT, body(inference(3, created_at=young), feedback(2, created_at=older)))
+    assert [each.code for each in again.rejected] == (["time_too_old"] * 2 if late == "reject" else [])
+    assert (others.accepted, others.rejected) == (2, [])  # it is younger than all that left, and no word has left
+    if late == "reject":
+        assert "expected created_at after 2026-01-10T00:10:00+00:00" in again.rejected[0].message
 
 
 def test_calls_that_wait_together_share_one_transaction(front: Desk) -> None:

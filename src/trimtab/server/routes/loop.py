@@ -8,9 +8,8 @@ from litestar import get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from trimtab.act.playbook import PLAYBOOK, Order
+from trimtab.act.actions.port import Plan
 from trimtab.errors import Conflict, InvalidField, NotFound
-from trimtab.ids import derived_id
 from trimtab.records import Change, ChangeState, Incident, IncidentState, Run
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
 from trimtab.server.query import LIST, asked, query_of
@@ -64,6 +63,16 @@ def resolve_incident(request: Call, incident_id: FromPath[str]) -> Incident:
     return engine.decisions.resolve(request.auth.project_id, id_in_path(incident_id, "incident"), engine.clock.now())
 
 
+@get("/v1/incidents/{incident_id:str}/plan", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Plan]))
+def plan_incident(request: Call, incident_id: FromPath[str]) -> Listing[Plan]:
+    """Say what each action would do about an incident now, in the order in which they are tried; nothing is done."""
+    engine, project_id = engine_of(request), request.auth.project_id
+    incident = engine.store.incident(project_id, id_in_path(incident_id, "incident"))
+    if incident is None:
+        raise NotFound(f"no incident {incident_id!r}", param="incident_id")
+    return Listing(engine.playbook.plans(project_id, incident, engine.clock.now()))
+
+
 @post(
     "/v1/incidents/{incident_id:str}/run",
     sync_to_thread=True,
@@ -83,14 +92,13 @@ def run_playbook(request: Call, incident_id: FromPath[str]) -> Started:
     changes = [row.record for row in engine.store.changes(project_id, query).rows]
     if any(run.state == "running" for run in runs) or any(change.state in _UNDER_WAY for change in changes):
         raise Conflict(f"a run or a change of {incident.feature!r} is under way; let it end, or roll it back first")
+    mine = [run for run in runs if run.incident_id == incident.id]
     # The id the stage itself would give the next run: started by both in the same moment, it runs once.
-    count = sum(run.incident_id == incident.id for run in runs)
-    run_id = derived_id("run", incident.id, PLAYBOOK, str(count))
-    now = engine.clock.now()
-    engine.runs.start(
-        Order(project_id=project_id, run_id=run_id, feature=incident.feature, incident_id=incident.id, now=now)
-    )
-    return Started(run_id=run_id)
+    order = engine.playbook.next_order(project_id, incident, mine, engine.clock.now(), by_hand=True)
+    if order is None:
+        raise Conflict(incident.held or "no action is named in playbook.actions that could change the feature")
+    engine.runs.start(order)
+    return Started(run_id=order.run_id)
 
 
 @get("/v1/changes", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Change], query=_STATED))
@@ -168,6 +176,7 @@ ROUTES = [
     list_incidents,
     get_incident,
     resolve_incident,
+    plan_incident,
     run_playbook,
     list_changes,
     get_change,

@@ -127,6 +127,17 @@ class Database(Protocol):
         """Be told, outside of transactions, up to when events come in, so that tables split by time can be made."""
         ...
 
+    def require_room(self) -> None:
+        """Raise `Unavailable` where a row would still find a place in a page that is there, and a batch none."""
+        ...
+
+    def give_back(self, before: datetime) -> int:
+        """Give back room of tables split by time that hold nothing of times before `before`; say how many parts went.
+
+        Where somebody is in the way, it is left for later.
+        """
+        ...
+
     def close(self) -> None:
         """Finish what is under way and close every connection."""
         ...

@@ -1,4 +1,4 @@
-"""Events: what people and models said, appended in bulk and read in order of arrival, by id and by page."""
+"""Events: what people and models said, appended in bulk and read in order of arrival and by id."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import compress
 from typing import TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import exists, func, select
 
 from trimtab.clock import from_micros, to_micros
 from trimtab.records import Feedback, Inference
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, holes, prepare
-from trimtab.store.hot.page import Port, after, chunks, paged, within
+from trimtab.store.hot.page import Port, after, chunks, within
 from trimtab.store.packing import pack_arrivals
-from trimtab.store.ports import Arrival, Exposure, Packed, Page, Query, Stored
-from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
+from trimtab.store.ports import Arrival, Exposure, Packed, Stored
+from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
 __all__ = ["Events"]
 
@@ -86,27 +86,6 @@ class Events(Port):
         """Return those of the feedback events that are stored, by id."""
         return {record.id: record for record in self._by_ids(FEEDBACK, project_id, feedback_ids)}
 
-    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
-        columns = INFERENCES.table.c
-        conditions = []
-        if query.feature is not None:
-            conditions.append(columns.feature == query.feature)
-        if query.version_id is not None:
-            conditions.append(columns.version_id == query.version_id)
-        return paged(self._database, INFERENCES, project_id, query, *conditions)
-
-    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback."""
-        columns = FEEDBACK.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if query.feature is not None:
-            joined = _joined(INFERENCES.table.c.feature == query.feature)
-            conditions.append(or_(columns.feature == query.feature, joined))
-        if query.version_id is not None:
-            conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
-        return paged(self._database, FEEDBACK, project_id, query, *conditions)
-
     def sample(
         self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
     ) -> list[Inference]:
@@ -155,11 +134,3 @@ class Events(Port):
             statement = select(*noun.fields).where(columns.project_id == project_id, columns.id.in_(lot))
             found.extend(noun.decode(row) for row in self._database.rows(statement))
         return found
-
-
-def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return whether the feedback of the outer query is joined to an inference of which the condition holds."""
-    outer, inner = FEEDBACK.table.c, INFERENCES.table.c
-    own = and_(joins.c.project_id == outer.project_id, joins.c.feedback_id == outer.id)
-    target = and_(inner.project_id == joins.c.project_id, inner.id == joins.c.inference_id)
-    return exists().where(own, target, condition)

@@ -8,13 +8,24 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import ColumnElement, exists, select
 
-from trimtab.clock import from_micros
-from trimtab.records import Case, Change, ChangeState, Incident, Monitor, Run
+from trimtab.clock import from_micros, to_micros
+from trimtab.records import Case, Change, ChangeState, Incident, Monitor, MonitorRule, Run, Silence
 from trimtab.store.hot.database import Database
 from trimtab.store.hot.page import Port, by_id, chunks, one_id, paged
 from trimtab.store.hot.writes import Committer
 from trimtab.store.ports import Page, Query, Writes
-from trimtab.store.schema import CASES, CHANGES, INCIDENTS, MONITORS, RUN_STEPS, RUNS, cursors, votes
+from trimtab.store.schema import (
+    CASES,
+    CHANGES,
+    INCIDENTS,
+    MONITOR_RULES,
+    MONITORS,
+    RUN_STEPS,
+    RUNS,
+    SILENCES,
+    cursors,
+    votes,
+)
 
 __all__ = ["Loop"]
 
@@ -45,12 +56,28 @@ class Loop(Port):
             found.update((row[0], from_micros(row[1])) for row in self._database.rows(statement))
         return found
 
-    def monitors(self, project_id: str, feature: str) -> list[Monitor]:
-        """Return the feature's monitors, oldest first."""
+    def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
+        """Return the monitors of a rule, of one feature or of all, oldest first."""
         columns = MONITORS.table.c
-        statement = select(*MONITORS.fields).where(columns.project_id == project_id, columns.feature == feature)
+        statement = select(*MONITORS.fields).where(columns.project_id == project_id, columns.rule == rule)
+        if feature is not None:
+            statement = statement.where(columns.feature == feature)
         return [
             MONITORS.decode(row) for row in self._database.rows(statement.order_by(columns.created_at, columns.seq))
+        ]
+
+    def rules(self, project_id: str) -> list[MonitorRule]:
+        """Return the watches declared through the API, by name."""
+        columns = MONITOR_RULES.table.c
+        statement = select(*MONITOR_RULES.fields).where(columns.project_id == project_id).order_by(columns.name)
+        return [MONITOR_RULES.decode(row) for row in self._database.rows(statement)]
+
+    def silences(self, project_id: str, now: datetime) -> list[Silence]:
+        """Return the silences that last beyond `now`, oldest first."""
+        columns = SILENCES.table.c
+        statement = select(*SILENCES.fields).where(columns.project_id == project_id, columns.until > to_micros(now))
+        return [
+            SILENCES.decode(row) for row in self._database.rows(statement.order_by(columns.created_at, columns.seq))
         ]
 
     def incident(self, project_id: str, incident_id: str) -> Incident | None:

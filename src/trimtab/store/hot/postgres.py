@@ -41,7 +41,7 @@ from trimtab.store.hot.postgres_alone import Alone
 from trimtab.store.hot.postgres_counters import COUNT
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
-from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
+from trimtab.store.hot.postgres_weeks import WEEK, drop_week, empty_weeks, made_until, make_week, week_of
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import Noun
@@ -60,6 +60,7 @@ SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction
     set_config('timezone', 'UTC', false), set_config('tcp_keepalives_idle', '30', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
+_ROOM = "CREATE TEMP TABLE IF NOT EXISTS trimtab_room (filler text STORAGE PLAIN) ON COMMIT DELETE ROWS"
 
 
 def open_postgres(url: str, *, connections: int = 10, alone: bool = False) -> HotStore:
@@ -165,10 +166,36 @@ class PostgresDatabase:
             else:
                 self._room_until = monday + (_WEEKS_AHEAD + 1) * WEEK
 
+    def require_room(self) -> None:
+        """Write a table of the session's own, which is emptied at the commit, so that every time it takes new pages."""
+        with self._in_use(), self._explained(), self._engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL client_min_messages = warning")  # that it is there already is no news
+            connection.exec_driver_sql(_ROOM)
+            connection.exec_driver_sql("INSERT INTO trimtab_room SELECT repeat('x', 1900) FROM generate_series(1, 64)")
+
     def _make_week(self, table: str, monday: datetime) -> None:
         with self._in_use(), self._engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")  # who waits here holds others back
             make_week(connection, table, monday)
+
+    def give_back(self, before: datetime) -> int:
+        """Drop the empty weeks of the event tables that ended before `before`; one that is being read waits."""
+        dropped = 0
+        try:
+            for table in EVENTS:
+                with self._in_use(), self._reading.connect() as connection:
+                    found = empty_weeks(connection, table, before)
+                for monday in found:
+                    with self._in_use(), self._engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            "SET LOCAL lock_timeout = '200ms'"
+                        )  # who waits here holds others back
+                        drop_week(connection, table, monday, keep="true")
+                    dropped += 1
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise explained(error, self._place) from error
+        return dropped
 
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""

@@ -48,7 +48,7 @@ _KEYS: dict[type, tuple[Noun[Any], tuple[str, ...]]] = {
 _WORDS: dict[type, tuple[str, ...]] = {
     Inference: ("input", "output", "context", "tags", "error"),
     Feedback: ("label", "text"),
-    Version: ("messages", "parameters", "rules", "exemplars", "note"),
+    Version: ("messages", "parameters", "rules", "exemplars", "knowledge", "note"),
     Case: ("input", "expected"),
     Feature: ("description",),
     User: ("properties",),

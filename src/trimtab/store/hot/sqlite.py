@@ -121,6 +121,13 @@ class SqliteDatabase:
     def make_room(self, until: datetime) -> None:
         """Do nothing: no table is split by time."""
 
+    def require_room(self) -> None:
+        """Do nothing: every commit goes to the end of the WAL."""
+
+    def give_back(self, before: datetime) -> int:  # noqa: ARG002  free pages are used again
+        """Do nothing: what goes leaves free pages, and the next rows fill them."""
+        return 0
+
     @contextmanager
     def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
         """Open the write; leaving it commits and syncs, an error undoes all of it."""

@@ -12,7 +12,7 @@ from arro3.core import Table
 from trimtab.clock import Clock, to_micros
 from trimtab.errors import Conflict, Unavailable
 from trimtab.store.lake.erasure import erase
-from trimtab.store.lake.maintain import compact, vacuum, verify
+from trimtab.store.lake.maintain import compact, holds, vacuum, verify
 from trimtab.store.lake.place import Place, explained
 from trimtab.store.lake.port import Erased, HotRows, LakeTable, Progress, Span, TableStats, Verified
 from trimtab.store.lake.schema import LAKE_NOUNS
@@ -106,6 +106,11 @@ class DeltaLake:
         """Compare rows, files and the log with each other and, where one is given, with the hot store."""
         self._require_open()
         return verify(self._tables, self._tombstones, table, hot, progress)
+
+    def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
+        """Say whether the table holds every row that the hot store holds in (after, upto]."""
+        self._require_open()
+        return holds(self._tables, self._tombstones, table, hot, after, upto)
 
     def stats(self, table: LakeTable) -> TableStats:
         """Return counts from the table's log; no data is read."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
-from trimtab.store.ports import EventStore, JudgementStore, Stored
+from trimtab.store.ports import EventStore, JudgementStore, RetentionStore, Stored
 
 __all__ = [
     "LAKE_TABLES",
@@ -36,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being worked on, how many parts of it are done, and of how many."""
 
 
-class HotRows(EventStore, JudgementStore, Protocol):
+class HotRows(EventStore, JudgementStore, RetentionStore, Protocol):
     """The part of the hot store that is shipped and compared."""
 
 
@@ -142,6 +142,13 @@ class LakeStore(Protocol):
 
     def verify(self, table: LakeTable, hot: HotRows | None, *, progress: Progress | None = None) -> Verified:
         """Compare rows, files and the log with each other and, where one is given, with the hot store."""
+        ...
+
+    def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
+        """Say whether the table holds every row that the hot store holds in (after, upto], but for erased people's.
+
+        Compares places and ids. It proves what the cursor promises, before rows leave the hot store for good.
+        """
         ...
 
     def stats(self, table: LakeTable) -> TableStats:

@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, PrimaryKeyConstraint, Text, false, true
 from sqlalchemy import text as sql
 
-__all__ = ["derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
+__all__ = ["blob", "derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -26,6 +26,11 @@ def text(name: str, *, optional: bool = False, default: str | None = None) -> Co
 def uuid(name: str, *, optional: bool = False) -> Column[Any]:
     """Return a column of ids, 16 bytes each."""
     return Column(name, LargeBinary(16), nullable=optional)
+
+
+def blob(name: str) -> Column[Any]:
+    """Return a column of bytes of any number."""
+    return Column(name, LargeBinary(), nullable=False)
 
 
 def number(name: str, *, optional: bool = False, default: int | None = None) -> Column[Any]:

@@ -1,0 +1,75 @@
+"""Corrections become worked examples that the model is shown: the fastest mend, live with the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from trimtab.act.actions.port import Plan, Proposal, Situation
+from trimtab.act.evidence import Evidence
+from trimtab.ids import content_id
+from trimtab.records import ChangeKind, Exemplar, text_of
+
+__all__ = ["ExemplarAction"]
+
+
+class ExemplarAction:
+    """The served version plus what people said the right answers are; on the same input the later word wins."""
+
+    kind: ChangeKind = "exemplar"
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._settings = evidence.settings.playbook
+
+    def plan(self, situation: Situation, tried: Collection[str] = ()) -> Plan:
+        """Say how many usable corrections there are beside those tried before."""
+        words = self._evidence.build(situation.project_id, situation.base, situation.now)
+        fresh = sum(word.feedback_id not in tried for word in words)
+        return Plan(
+            action=self.kind,
+            possible=fresh >= self._settings.min_corrections,
+            reason=f"{fresh} usable corrections, {self._settings.min_corrections} needed",
+            detail={"corrections": min(len(words), self._settings.max_exemplars), "fresh": fresh},
+        )
+
+    def gather(self, situation: Situation) -> dict[str, Any]:
+        """Choose the newest corrections of the build part, at most `playbook.max_exemplars`."""
+        found = self._evidence.build(situation.project_id, situation.base, situation.now)
+        return {"corrections": [item.feedback_id for item in found[: self._settings.max_exemplars]]}
+
+    def propose(self, situation: Situation, gathered: dict[str, Any]) -> Proposal:
+        """Add the corrections to the exemplars."""
+        chosen = gathered["corrections"]
+        if len(chosen) < self._settings.min_corrections:
+            return Proposal(None, f"{len(chosen)} usable corrections, {self._settings.min_corrections} needed")
+        base = situation.base
+        fresh = self._exemplars(situation, set(chosen))
+        said = {_key(item.input) for item in fresh}
+        kept = [item for item in base.exemplars if _key(item.input) not in said]
+        version = msgspec.structs.replace(base, exemplars=[*kept, *fresh])
+        return Proposal(version, "the exemplars change nothing", {"exemplars": len(fresh)})
+
+    def _exemplars(self, situation: Situation, chosen: set[str]) -> list[Exemplar]:
+        latest: dict[str, Exemplar] = {}
+        project_id, feature, now = situation.project_id, situation.base.feature, situation.now
+        for item in self._evidence.corrections(project_id, feature, now):  # newest first
+            if item.feedback_id in chosen:
+                text = text_of(item.input)
+                latest.setdefault(
+                    _key(text),
+                    Exemplar(
+                        id=content_id("x", item.feedback_id.encode()),
+                        input=text,
+                        output=item.corrected,
+                        source_feedback_id=item.feedback_id,
+                        added_at=now,
+                    ),
+                )
+        return list(latest.values())
+
+
+def _key(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,289 @@
+"""One group under a declared watch: its test, and the life of what it finds.
+
+Found, it may have to hold for a while (`for_minutes`), opens an incident, is over when as many good ones have come that
+more than half of the harm is proven gone, rests for a while (`cooldown_hours`), and begins anew.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from trimtab.config import Monitoring
+from trimtab.detect.rules.rule import Rule
+from trimtab.detect.watch import Sample, Watch
+from trimtab.ids import derived_id
+from trimtab.records import Incident, Monitor
+from trimtab.stats.interval import clopper_pearson_lower
+from trimtab.stats.verification import VerifiedFix
+
+__all__ = ["MonitorState", "Move", "Post"]
+
+MonitorState = Literal["learning", "inactive", "pending", "firing", "recovering", "no_data"]
+"""What a group is in: it learns what is normal, nothing shows, evidence gathers, an incident is open, silence."""
+
+_PENDING_NATS = -2.3025850929940455  # a tenth of the evidence that an alarm takes
+_PROVEN = 0.8
+
+
+class Move(NamedTuple):
+    """What a group asks for: to open this incident, or to bring its open one into this state."""
+
+    verb: Literal["open", "recover", "refire", "resolve"]
+    incident: Incident | None = None
+
+
+class Post:
+    """The running form of a Monitor of a declared watch. Feed it samples, ask it to `settle`, take `record()`."""
+
+    def __init__(self, rule: Rule, monitor: Monitor, alpha: float) -> None:
+        spec = rule.spec
+        self.rule = rule
+        self._watch = Watch(
+            monitor,
+            Monitoring(
+                reference_rate=spec.reference_rate,
+                false_alarm_rate=alpha,
+                horizon_votes=spec.horizon_events,
+                window_hours=spec.window_hours,
+                min_users=spec.min_users,
+                min_votes=spec.min_events,
+                baseline_votes=spec.baseline_events,
+                baseline_bound=spec.baseline_bound,
+                baseline_margin=spec.baseline_margin,
+            ),
+        )
+        self._life: dict[str, Any] = dict(monitor.life)
+        self._alarms = monitor.alarms
+        self._alarmed_at = monitor.last_alarm_at
+
+    @property
+    def id(self) -> str:
+        """The monitor's id."""
+        return self._watch.monitor_id
+
+    @property
+    def open_incident(self) -> str | None:
+        """The id of the incident that is open, if any."""
+        found: str | None = self._life.get("open")
+        return found
+
+    @property
+    def waits(self) -> bool:
+        """Whether time alone may move it: an alarm is pending, an incident is open, or silence would be news."""
+        return bool(self._life.get("pending") or self._life.get("open") or self.rule.spec.no_data_hours)
+
+    def state(self, now: datetime) -> MonitorState:
+        """Return what the group is in."""
+        if self._life.get("silent"):
+            return "no_data"
+        if self.open_incident:
+            return "recovering" if self._life.get("recovered") else "firing"
+        if self._life.get("pending"):
+            return "pending"
+        if self._is_silent(now):
+            return "no_data"
+        if self.rule.spec.kind == "threshold":
+            return "inactive"
+        evidence = self._watch.log_evidence
+        if evidence is None:
+            return "learning"
+        return "pending" if evidence >= _PENDING_NATS else "inactive"
+
+    def record(self) -> Monitor:
+        """Return the monitor with everything heard so far."""
+        held = self._watch.record()
+        return msgspec.structs.replace(
+            held, life=self._life, alarms=max(self._alarms, held.alarms), last_alarm_at=self._alarmed_at
+        )
+
+    def take(self, sample: Sample, now: datetime) -> list[Move]:
+        """Hear one sample (the cap per person is the caller's); return what it moves."""
+        self._life["last"] = max(self._life.get("last", ""), sample.at.isoformat())
+        moves: list[Move] = []
+        if self._life.pop("silent", None):
+            moves += self._ended(now, "resolve")
+        pending = self._life.get("pending")
+        if pending and sample.at >= datetime.fromisoformat(pending["half"]):
+            self._life["pending"] = {**pending, "n": pending["n"] + 1, "bad": pending["bad"] + sample.x}
+        if self.rule.spec.kind == "threshold":
+            return moves + self._threshold(sample, now)
+        if self.open_incident and self._life.get("recovery"):
+            fix = VerifiedFix.from_state(self._life["recovery"])
+            fix.update(sample.x)
+            self._life["recovery"] = dict(fix.state())
+        found = self._watch.take(sample, now)
+        if found is not None:
+            moves += self._found(found, now)
+        return moves
+
+    def settle(self, now: datetime) -> list[Move]:
+        """Return what time alone moves."""
+        moves: list[Move] = []
+        pending = self._life.get("pending")
+        if pending and now - datetime.fromisoformat(pending["since"]) >= timedelta(minutes=self.rule.spec.for_minutes):
+            self._life["pending"] = None
+            incident = msgspec.convert(pending["incident"], Incident)
+            if pending["n"] == 0 or pending["bad"] / pending["n"] > incident.reference:
+                moves += self._open(msgspec.structs.replace(incident, detected_at=now))
+        if self.open_incident and not self._life.get("silent"):
+            moves += self._recovering(now)
+        if self._is_silent(now) and not self.open_incident:
+            moves += self._silence(now)
+        return moves
+
+    def let_go(self, ended_at: datetime) -> None:
+        """Take note that the incident was closed by somebody else."""
+        self._life.update(open=None, recovery=None, recovered=None, silent=None, ended=ended_at.isoformat())
+
+    def dismiss(self) -> None:
+        """Take back an `open` that must not be: silenced, or a wider watch has said it already."""
+        self._life.update(open=None, recovery=None)
+
+    def _found(self, found: Incident, now: datetime) -> list[Move]:
+        self._alarms, self._alarmed_at = self._alarms + 1, now
+        spec = self.rule.spec
+        if self.open_incident:
+            self._prove(found)  # it still goes on: proof that it is over begins after this
+            return [Move("refire")] if self._life.pop("recovered", None) else []
+        ended = self._life.get("ended")
+        if ended and now - datetime.fromisoformat(ended) < timedelta(hours=spec.cooldown_hours):
+            return []
+        incident = msgspec.structs.replace(
+            found,
+            id=derived_id("incident", self.id, str(self._alarms)),
+            kind="threshold" if spec.kind == "threshold" else "rate",
+            metric=spec.metric,
+            rule=self.rule.name,
+            segment=self._watch.record().segment,
+            held="" if spec.act else f"the watch {self.rule.name!r} is declared to tell people only (act = false)",
+        )
+        if spec.for_minutes > 0:
+            if not self._life.get("pending"):
+                half = now + timedelta(minutes=spec.for_minutes / 2)  # it holds if it is still so in the second half
+                told = {"since": now.isoformat(), "half": half.isoformat(), "n": 0, "bad": 0.0}
+                self._life["pending"] = {**told, "incident": msgspec.to_builtins(incident)}
+            return []
+        return self._open(incident)
+
+    def _open(self, incident: Incident) -> list[Move]:
+        self._life["open"] = incident.id
+        self._life["opened"] = incident.detected_at.isoformat()
+        self._prove(incident)
+        return [Move("open", incident)]
+
+    def _prove(self, incident: Incident) -> None:
+        """Begin to look for proof that it is over: less than the midpoint of what was found and what is normal."""
+        self._life["recovery"] = None
+        if self.rule.spec.kind == "rate":
+            rate = clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
+            if rate > incident.reference:
+                fix = VerifiedFix.between(incident_rate=rate, reference_rate=incident.reference)
+                self._life["recovery"] = dict(fix.state())
+
+    def _recovering(self, now: datetime) -> list[Move]:
+        over = self._below() if self.rule.spec.kind == "threshold" else self._verified()
+        if not over:
+            return []
+        opened = datetime.fromisoformat(self._life["opened"])
+        if now - opened >= timedelta(hours=self.rule.spec.keep_firing_hours):
+            return self._ended(now, "resolve")
+        if self._life.get("recovered"):
+            return []
+        self._life["recovered"] = now.isoformat()
+        return [Move("recover")]
+
+    def _verified(self) -> bool:
+        held = self._life.get("recovery")
+        return VerifiedFix.from_state(held).verified if held else False
+
+    def _ended(self, now: datetime, verb: Literal["resolve"]) -> list[Move]:
+        self.let_go(now)
+        return [Move(verb)]
+
+    def _threshold(self, sample: Sample, now: datetime) -> list[Move]:
+        """Count by the minute over the window, as people ask for it; it promises nothing about false alarms."""
+        spec = self.rule.spec
+        at = int(sample.at.timestamp() // 60)
+        buckets = {int(minute): counts for minute, counts in self._life.get("buckets", {}).items()}
+        n, bad, first = buckets.get(at, [0, 0.0, sample.at.isoformat()])
+        buckets[at] = [n + 1, bad + sample.x, first]
+        newest = max(buckets)
+        kept = {minute: counts for minute, counts in buckets.items() if minute > newest - spec.window_minutes}
+        self._life["buckets"] = {str(minute): counts for minute, counts in kept.items()}
+        n, bad = self._window()
+        if self.open_incident:
+            if self._life.get("recovered") and not self._below():
+                self._life["recovered"] = None
+                return [Move("refire")]
+            return []
+        if self._life.get("pending") or n < spec.min_events or spec.above is None or bad / n <= spec.above:
+            return []
+        began = min(datetime.fromisoformat(first) for _, _, first in kept.values())
+        monitor = self._watch.record()
+        return self._found(
+            Incident(
+                id=monitor.id,
+                feature=monitor.feature,
+                version_id=monitor.version_id,
+                monitor_id=monitor.id,
+                state="firing",
+                onset_at=min(began, now),
+                first_signal_at=min(began, now),
+                detected_at=now,
+                reference=spec.above,
+                observed=bad / n,
+                events=n,
+                negatives=round(bad),
+                users=0,
+                log_evidence=0.0,
+                log_threshold=0.0,
+            ),
+            now,
+        )
+
+    def _window(self) -> tuple[int, float]:
+        counts = list(self._life.get("buckets", {}).values())
+        return sum(n for n, _, _ in counts), sum(bad for _, bad, _ in counts)
+
+    def _below(self) -> bool:
+        spec = self.rule.spec
+        n, bad = self._window()
+        line = spec.recover_below if spec.recover_below is not None else spec.above
+        return n >= spec.min_events and line is not None and bad / n < line
+
+    def _is_silent(self, now: datetime) -> bool:
+        hours, last = self.rule.spec.no_data_hours, self._life.get("last")
+        return bool(hours and last and now - datetime.fromisoformat(last) >= timedelta(hours=hours))
+
+    def _silence(self, now: datetime) -> list[Move]:
+        self._life["silent"] = now.isoformat()
+        monitor, last = self._watch.record(), datetime.fromisoformat(self._life["last"])
+        self._alarms += 1
+        incident = Incident(
+            id=derived_id("incident", self.id, str(self._alarms)),
+            feature=monitor.feature,
+            version_id=monitor.version_id,
+            monitor_id=monitor.id,
+            state="firing",
+            onset_at=last,
+            first_signal_at=last,
+            detected_at=now,
+            reference=0.0,
+            observed=0.0,
+            events=0,
+            negatives=0,
+            users=0,
+            log_evidence=0.0,
+            log_threshold=0.0,
+            kind="no_data",
+            metric=self.rule.spec.metric,
+            rule=self.rule.name,
+            segment=monitor.segment,
+            held=f"nothing was heard for {self.rule.spec.no_data_hours:g} hours",
+        )
+        self._life["open"] = incident.id
+        self._life["opened"] = now.isoformat()
+        return [Move("open", incident)]
