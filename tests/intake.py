@@ -62,7 +62,7 @@ class Desk:
         self.store = store
         self.clock = SetClock(NOW)
         self.redactor = Redactor(key=bytes(32))
-        self.intake = Intake(store, self.redactor, self.clock, settings, **limits)
+        self.intake = Intake.over(store, self.redactor, self.clock, settings, **limits)
 
     def stored(self) -> set[str]:
         """Return the ids of all events on disk; an id twice fails."""

@@ -79,6 +79,7 @@ class Ingest(_Section, frozen=True):
     past_days: Some = 3650
     group_events: Some = 2000
     in_flight_bytes: Annotated[int, Meta(ge=1024)] = 64 << 20
+    workers: Annotated[int, Meta(ge=0, le=64)] = 0
 
 
 class Limits(_Section, frozen=True):

@@ -21,7 +21,8 @@ from trimtab.runtime.assemble import assemble
 from trimtab.store.erasing import person
 from trimtab.store.hot.postgres import PostgresDatabase, open_postgres
 from trimtab.store.hot.store import SqlHotStore
-from trimtab.store.hot.tombstones import ERASING
+from trimtab.store.hot.tombstones import ERASING, DeadRows
+from trimtab.store.packing import pack_arrivals
 from trimtab.store.schema import FEEDBACK, INFERENCES
 
 
@@ -59,7 +60,7 @@ def test_a_tombstone_waits_for_the_append_under_way_elsewhere_and_finds_its_rows
 
     burying = threading.Thread(target=bury)
     with database.transaction(beside=[ERASING]) as write:
-        assert store._erased.arrivals(write, [a.arrival(mine)]) == set()
+        assert store._erased.packed(write, pack_arrivals([a.arrival(mine)])) == DeadRows()
         burying.start()
         wait_for_a_lock(postgres_url)
         assert not done.is_set()

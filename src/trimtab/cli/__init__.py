@@ -11,6 +11,7 @@ from trimtab.cli.doctor import doctor
 from trimtab.cli.erase import erase
 from trimtab.cli.export import export_
 from trimtab.cli.import_ import import_
+from trimtab.cli.ingest_worker import ingest_worker
 from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
@@ -51,6 +52,7 @@ def _trimtab(
 app.command()(init)
 app.command()(doctor)
 app.command()(serve)
+app.command("ingest-worker", hidden=True)(ingest_worker)
 app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)

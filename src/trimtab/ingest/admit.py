@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from trimtab.clock import Clock
 from trimtab.config import Ingest
@@ -13,59 +13,85 @@ from trimtab.errors import InputError, TimeInFuture, TimeTooOld, UnknownFeature
 from trimtab.ingest.feature import declare
 from trimtab.records import Event, Inference
 from trimtab.redact.project import Cleaners
-from trimtab.store.ports import HotStore
+from trimtab.store.ports import HotStore, PurgedKind
 
-__all__ = ["Admission", "Late"]
+__all__ = ["Admission", "FeatureBook", "Late", "StoredFeatures"]
 
 Late = Literal["reject", "accept"]
 """What happens to an event from before what the hot store still knows: nobody could tell whether it came before."""
 
 
-class Admission:
-    """Decides event by event. Features are remembered: the store is asked only about a name not seen before."""
+class FeatureBook(Protocol):
+    """What admission must know of the store: its features, and what has left it."""
 
-    def __init__(
-        self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest, *, late: Late = "reject"
-    ) -> None:
+    def learn(self, project_id: str, names: Sequence[str], *, may_declare: bool) -> set[str]:
+        """Return all features of the project, after declaring those of `names` that may be. May block.
+
+        Raises `Unavailable`.
+        """
+        ...
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return the time up to which rows of a kind may have left the store, None where none has. Cheap."""
+        ...
+
+
+class StoredFeatures:
+    """The features in the store; each is declared by its first event where settings and caller allow it."""
+
+    def __init__(self, store: HotStore, cleaners: Cleaners, clock: Clock, settings: Ingest) -> None:
         self._store = store
         self._cleaners = cleaners
         self._clock = clock
         self._settings = settings
+        self._lock = threading.Lock()
+
+    def learn(self, project_id: str, names: Sequence[str], *, may_declare: bool) -> set[str]:
+        """Return all features of the project, after declaring those of `names` that may be. Raises `Unavailable`."""
+        with self._lock:
+            known = {feature.name for feature in self._store.features(project_id)}
+            if may_declare and self._settings.unknown_feature == "create":
+                for name in names:
+                    if name not in known and len(known) < self._settings.max_features:
+                        declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
+                        known.add(name)
+            return known
+
+    def purged_until(self, kind: PurgedKind) -> datetime | None:
+        """Return the time up to which rows of a kind may have left the store, None where none has."""
+        return self._store.purged_until(kind)
+
+
+class Admission:
+    """Decides event by event. Features are remembered: the book is asked only about a name not seen before."""
+
+    def __init__(self, book: FeatureBook, settings: Ingest, *, late: Late = "reject") -> None:
+        self._book = book
+        self._settings = settings
         self._late = late
         self._known: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
         self._past = timedelta(days=settings.past_days)
         self._future = timedelta(seconds=settings.future_seconds)
 
     def unknown(self, project_id: str, events: Iterable[Event]) -> list[str]:
-        """Return the features of the events that are not known yet, each once, in order. Never asks the store."""
+        """Return the features of the events that are not known yet, each once, in order. Never asks the book."""
         known = self._known.get(project_id, ())
         return list(dict.fromkeys(e.feature for e in events if e.feature is not None and e.feature not in known))
 
     def learn(self, project_id: str, names: Iterable[str], *, may_declare: bool = True) -> None:
         """Look these features up, and declare those that are not there where settings and caller allow it.
 
-        Asks the store, so it may block. Raises `Unavailable`.
+        Asks the book, so it may block. Raises `Unavailable`.
         """
-        with self._lock:
-            known = self._known.setdefault(project_id, set())
-            if set(names) <= known:
-                return
-            known.update(feature.name for feature in self._store.features(project_id))
-            if not may_declare or self._settings.unknown_feature == "reject":
-                return
-            for name in names:
-                if name not in known and len(known) < self._settings.max_features:
-                    declare(self._store, self._cleaners.of(project_id), self._clock, project_id, name)
-                    known.add(name)
+        self._known[project_id] = self._book.learn(project_id, list(names), may_declare=may_declare)
 
     def trial(self, project_id: str, names: Iterable[str]) -> Admission:
         """Return an admission that decides as this one would once it had learned these features; nothing is declared.
 
-        Asks the store, so it may block. Raises `Unavailable`.
+        Asks the book, so it may block. Raises `Unavailable`.
         """
-        other = Admission(self._store, self._cleaners, self._clock, self._settings)
-        known = {feature.name for feature in self._store.features(project_id)}
+        other = Admission(self._book, self._settings, late=self._late)
+        known = self._book.learn(project_id, [], may_declare=False)
         for name in names if self._settings.unknown_feature == "create" else ():
             if len(known) < self._settings.max_features:
                 known.add(name)
@@ -96,7 +122,7 @@ class Admission:
 
         Events come in at most `future_seconds` before they happen, so nothing younger than this can be among them.
         """
-        until = self._store.purged_until("inferences" if isinstance(event, Inference) else "feedback")
+        until = self._book.purged_until("inferences" if isinstance(event, Inference) else "feedback")
         if until is None or event.created_at > until + self._future:
             return None
         return TimeTooOld(

@@ -49,6 +49,7 @@ from trimtab.runtime.parts import (
     open_vectors,
     require_project,
 )
+from trimtab.store.erasing import Erasable
 from trimtab.store.ports import HotStore
 from trimtab.store.vectors.port import VectorStore
 
@@ -151,7 +152,7 @@ def assemble(
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         turn = threading.RLock()  # people's decisions and the act stage change the same rows
         lake = open_lake_lazily(settings, undo)
-        made = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
         return Engine(

@@ -32,7 +32,7 @@ from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
-from trimtab.records import Project
+from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
 from trimtab.redact.policy import LENIENT, STRICT
@@ -55,6 +55,7 @@ __all__ = [
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
+    "RedactionBook",
     "Stage",
     "lock_folder",
     "made_folder",
@@ -116,7 +117,7 @@ def require_project(store: HotStore, clock: Clock) -> None:
 def open_intake(settings: Settings, store: HotStore, redactor: Redactors, clock: Clock) -> Intake:
     """Return the door of events."""
     most, late = settings.server.body_bytes, settings.retention.late_events
-    return Intake(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
+    return Intake.over(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
 
 
 def open_vectors(settings: Settings) -> VectorStore:
@@ -303,7 +304,15 @@ def nothing_embeds(_project_id: str, _space: str) -> None:
     """Answer for an engine that makes no vectors: search finds words only."""
 
 
-def open_redactors(settings: Settings, store: HotStore) -> Redactors:
+class RedactionBook(Protocol):
+    """Where the redaction settings of projects are kept."""
+
+    def redactions(self, project_id: str) -> Sequence[RedactionSettings]:
+        """Return all revisions of a project's settings, oldest first."""
+        ...
+
+
+def open_redactors(settings: Settings, store: RedactionBook) -> Redactors:
     """Return the redactors of the directory `settings.storage.path`, whose key is made on first use.
 
     Raises ConfigError or MissingExtra for a detector of `[ner]` that cannot be opened.

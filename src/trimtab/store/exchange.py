@@ -49,6 +49,7 @@ __all__ = [
     "Exposure",
     "HotSpan",
     "Keep",
+    "Packed",
     "Page",
     "Place",
     "PurgeLot",
@@ -96,6 +97,19 @@ class Arrival(NamedTuple):
     project_id: str
     event: Redacted[Inference | Feedback]
     received_at: datetime
+
+
+class Packed(Struct, frozen=True, kw_only=True, array_like=True):
+    """Events as rows of their tables, made by `trimtab.store.packing` from events behind the wall and by nobody else.
+
+    `order` has one byte for each event, 0 for the next of the inferences, 1 for the next of the feedback; `received_at`
+    is the latest of all, in microseconds since the epoch.
+    """
+
+    inferences: list[list[Any]]
+    feedback: list[list[Any]]
+    order: bytes
+    received_at: int
 
 
 class Target(NamedTuple):

@@ -48,6 +48,7 @@ from trimtab.store.exchange import (
     Exposure,
     HotSpan,
     Keep,
+    Packed,
     Page,
     Place,
     PurgedKind,
@@ -91,6 +92,7 @@ __all__ = [
     "JudgementStore",
     "Keep",
     "LoopStore",
+    "Packed",
     "Page",
     "Place",
     "PurgeLot",
@@ -133,6 +135,10 @@ class EventStore(Protocol):
         feedback each have ids of their own. Counters move in the same transaction, by rows really inserted.
         Raises `WallBreach` for an event that did not come from the redactor.
         """
+        ...
+
+    def append_packed(self, packed: Packed) -> list[bool | None]:
+        """Do what `append` does with events whose rows are made already."""
         ...
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,15 +11,15 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy import exists, func, select
 
-from trimtab.clock import to_micros
-from trimtab.errors import WallBreach
-from trimtab.records import Feedback, Inference, Redacted
+from trimtab.clock import from_micros, to_micros
+from trimtab.records import Feedback, Inference
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
 from trimtab.store.hot.database import Database, Transaction, holes, prepare
 from trimtab.store.hot.page import Port, after, chunks, within
 from trimtab.store.hot.tombstones import ERASING, Tombstones
-from trimtab.store.ports import Arrival, Exposure, Stored
+from trimtab.store.packing import pack_arrivals
+from trimtab.store.ports import Arrival, Exposure, Packed, Stored
 from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
 __all__ = ["Events"]
@@ -28,7 +27,6 @@ __all__ = ["Events"]
 T = TypeVar("T", bound=Struct)
 
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
-_INPUT = INFERENCES.codec.names.index("input")
 
 
 class Events(Port):
@@ -46,30 +44,22 @@ class Events(Port):
 
     def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Make the events durable in one transaction and say by position which were new, None for the erased."""
-        inferences: list[list[Any]] = []
-        feedback: list[list[Any]] = []
-        slots: list[tuple[list[bool | None], int]] = []  # for each arrival: its table's flags, and its place in them
+        return self.append_packed(pack_arrivals(arrivals))
+
+    def append_packed(self, packed: Packed) -> list[bool | None]:
+        """Do what `append` does with events whose rows are made already."""
+        if not packed.order:
+            return []
+        inferences, feedback = packed.inferences, packed.feedback
         new_inferences: list[bool | None] = []
         new_feedback: list[bool | None] = []
-        for arrival in arrivals:
-            record = _behind_wall(arrival)
-            if isinstance(record, Inference):
-                slots.append((new_inferences, len(inferences)))
-                inferences.append(_inference_row(arrival, record))
-            else:
-                slots.append((new_feedback, len(feedback)))
-                feedback.append(FEEDBACK.row(arrival.project_id, record, *_received(arrival)))
-        if not slots:
-            return []
-        self._database.make_room(max(arrival.received_at for arrival in arrivals))
+        self._database.make_room(from_micros(packed.received_at))
         with self._database.transaction(beside=[ERASING]) as write:
-            gone = [slots[place] for place in self._erased.arrivals(write, arrivals)]
+            dead = self._erased.packed(write, packed)
             if inferences:
-                dead = {place for flags, place in gone if flags is new_inferences}
-                new_inferences.extend(_kept(write, INFERENCES, inferences, dead))
+                new_inferences = _kept(write, INFERENCES, inferences, dead.inferences)
             if feedback:
-                dead = {place for flags, place in gone if flags is new_feedback}
-                new_feedback.extend(_kept(write, FEEDBACK, feedback, dead))
+                new_feedback = _kept(write, FEEDBACK, feedback, dead.feedback)
             # Counters come last: on a server other writers of the same counters wait from here to the commit.
             tally = Tally()
             exposed = count_inferences(tally, compress(inferences, new_inferences))
@@ -78,7 +68,10 @@ class Events(Port):
                 write.many(self._expose, exposed)
             if counts := tally.rows():
                 write.count(counts)
-        return [flags[place] for flags, place in slots]
+        if not feedback:
+            return new_inferences
+        flags = (iter(new_inferences), iter(new_feedback))
+        return [next(flags[kind]) for kind in packed.order]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
         """Return at most `limit` inferences of all projects that arrived after `seq`."""
@@ -146,27 +139,7 @@ class Events(Port):
         return found
 
 
-def _behind_wall(arrival: Arrival) -> Inference | Feedback:
-    event = arrival.event
-    if type(event) is not Redacted:
-        raise WallBreach(f"expected an event from the redactor, got {type(event).__name__!r}; seal it first")
-    record = event.record
-    if type(record) not in (Inference, Feedback):
-        raise WallBreach(f"expected an inference or a feedback behind the wall, got {type(record).__name__!r}")
-    return record
-
-
-def _received(arrival: Arrival) -> tuple[int, str]:
-    return to_micros(arrival.received_at), arrival.event.rules
-
-
-def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
-    row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
-    row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
-    return row
-
-
-def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: set[int]) -> list[bool | None]:
+def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: frozenset[int]) -> list[bool | None]:
     """Insert all rows but those at the places in `dead`."""
     if not dead:
         return list(write.insert_new(noun, rows))

@@ -29,6 +29,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
+from trimtab.store.hot.sqlite_bulk import Bulk
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, counters, metadata
@@ -325,10 +326,14 @@ class _Write:
         self._connection = connection
         self._count = _count()
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
+        self._bulks: dict[str, Bulk] = {}
 
     def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
         """Run the statement for each row of values; return how many rows of the table it changed."""
-        return max(0, self._connection.executemany(statement.sql, statement.arranged(rows)).rowcount)
+        bulk = self._bulks.get(statement.sql)
+        if bulk is None:
+            bulk = self._bulks[statement.sql] = Bulk(statement.sql)
+        return max(0, bulk.run(self._connection, statement.arranged(rows)))
 
     def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Return all rows of a query inside the transaction."""
@@ -352,7 +357,7 @@ class _Write:
         """Insert the rows whose key is not there and say by position which they were."""
         name = noun.table.name
         before = self._connection.execute(f"SELECT coalesce(max(seq), 0) FROM {name}").fetchone()[0]
-        inserted = self._connection.executemany(self._inserts[noun], rows).rowcount
+        inserted = self._inserts[noun].run(self._connection, rows)
         if inserted == len(rows):
             return [True] * len(rows)
         # AUTOINCREMENT never goes back, so the rows above the old end are the ones that are new.
@@ -366,10 +371,10 @@ class _Write:
 
     def count(self, rows: Sequence[Sequence[Any]]) -> None:
         """Add to the counters."""
-        self._connection.executemany(self._count, rows)
+        self._count.run(self._connection, rows)
 
 
-def _count() -> str:
+def _count() -> Bulk:
     new = sqlite.insert(counters).values(holes(counters.c.keys()))
     nothing: ColumnElement[Any] = literal_column("0")
     left = counters.c["count"] + new.excluded["count"]
@@ -378,10 +383,10 @@ def _count() -> str:
     statement = new.on_conflict_do_update(
         index_elements=list(counters.primary_key.columns), set_={"count": left, "total": total}
     )
-    return prepare(statement, _DIALECT, counters.c.keys()).sql
+    return Bulk(prepare(statement, _DIALECT, counters.c.keys()).sql)
 
 
-def _insert_new(noun: Noun[Any]) -> str:
+def _insert_new(noun: Noun[Any]) -> Bulk:
     statement = sqlite.insert(noun.table).values(holes(noun.inserted)).on_conflict_do_nothing()
     prepared = prepare(statement, _DIALECT, noun.inserted)
-    return prepared.sql
+    return Bulk(prepared.sql)

@@ -16,16 +16,21 @@ from trimtab.errors import Conflict, ErasedPerson
 from trimtab.records import Feedback, Inference, Monitor, Version
 from trimtab.store.erasing import Grave, names_of, person
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
-from trimtab.store.ports import Arrival, Writes
-from trimtab.store.schema import cursors, tombstones
+from trimtab.store.ports import Packed, Writes
+from trimtab.store.schema import FEEDBACK, INFERENCES, cursors, tombstones
 
-__all__ = ["ERASING", "Dead", "Tombstones", "without_users"]
+__all__ = ["ERASING", "Dead", "DeadRows", "Tombstones", "without_users"]
 
 ERASING = "\x00erasing"
 """The claim under which tombstones are written; events come in beside each other, but not beside it."""
 _STAGE = "tombstones"
 _LOTS = (16, 512)
+_INFERENCE_FIELDS = len(INFERENCES.inserted) - len(INFERENCES.fields)
+_FEEDBACK_FIELDS = len(FEEDBACK.inserted) - len(FEEDBACK.fields)
 _NAMES = ("project_id", "hash", "kind")
+
+
+_Owned = list[tuple[str, Inference | Feedback]]
 
 
 class Dead(NamedTuple):
@@ -40,6 +45,13 @@ class Dead(NamedTuple):
     def some(self) -> bool:
         """Whether anything was."""
         return any(self)
+
+
+class DeadRows(NamedTuple):
+    """The places of rows, among those of their table, that must not be kept."""
+
+    inferences: frozenset[int] = frozenset()
+    feedback: frozenset[int] = frozenset()
 
 
 class Tombstones:
@@ -79,17 +91,21 @@ class Tombstones:
                 found[kind].add(by_hash[hash_])
         return Dead(**{kind: frozenset(each) for kind, each in found.items()})
 
-    def arrivals(self, write: Transaction, arrivals: Sequence[Arrival]) -> set[int]:
-        """Return the places of the events that are of an erased person or about what was erased with one."""
-        gone: set[int] = set()
+    def packed(self, write: Transaction, packed: Packed) -> DeadRows:
+        """Return the places of the rows that are of an erased person or about what was erased with one."""
         if write.one(self._version, (_STAGE,)) is None:
-            return gone
-        for project_id in dict.fromkeys(arrival.project_id for arrival in arrivals):
-            own = [(place, one.event.record) for place, one in enumerate(arrivals) if one.project_id == project_id]
-            dead = self.among(write, project_id, (each for _, event in own for each in _told(event)))
-            if dead.some:
-                gone.update(place for place, event in own if _is_dead(event, dead))
-        return gone
+            return DeadRows()
+        answers: _Owned = [(row[0], INFERENCES.decode(row[_INFERENCE_FIELDS:])) for row in packed.inferences]
+        words: _Owned = [(row[0], FEEDBACK.decode(row[_FEEDBACK_FIELDS:])) for row in packed.feedback]
+        gone: tuple[set[int], set[int]] = (set(), set())
+        for project_id in {owner for owner, _ in (*answers, *words)}:
+            told = (each for owner, event in (*answers, *words) if owner == project_id for each in _told(event))
+            dead = self.among(write, project_id, told)
+            for places, rows in ((gone[0], answers), (gone[1], words)) if dead.some else ():
+                places.update(
+                    place for place, (owner, event) in enumerate(rows) if owner == project_id and _is_dead(event, dead)
+                )
+        return DeadRows(frozenset(gone[0]), frozenset(gone[1]))
 
     def spared(self, write: Transaction, writes: Mapping[str, Writes]) -> Mapping[str, Writes]:
         """Return the writes without what is of the erased; the same object where nothing is.
