@@ -130,7 +130,7 @@ def test_no_byte_of_the_erased_is_left_in_the_tables_files(
 def test_a_table_too_large_to_be_written_anew_is_named_in_the_receipt(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimtab.store.hot.postgres_vacuum._SMALL_BYTES", 40_000)
+    monkeypatch.setattr("trimtab.store.hot.postgres_vacuum._SMALL_BYTES", 80_000)
     store = SqlHotStore(database)
     store.append([a.arrival(a.inference(input="x" * 3000)) for _ in range(100)])
     [note] = store.scrub()
