@@ -18,11 +18,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from trimtab.errors import ConfigError
+from trimtab.records import DeliveryKind
 
 __all__ = [
     "FILE_NAME",
     "NAMED",
     "Loaded",
+    "NotifyTarget",
     "Settings",
     "WatchRule",
     "allowed_values",
@@ -33,7 +35,7 @@ __all__ = [
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
-NAMED = ("features", "monitors")
+NAMED = ("features", "monitors", "notify")
 """The sections that hold tables with names of their own."""
 _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 
@@ -240,6 +242,38 @@ class Playbook(_Section, frozen=True):
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
 
 
+class NotifyTarget(_Section, frozen=True):
+    """Who is told what, and how (docs: notify).
+
+    `url` may hold a secret: name the variable that has it in `url_env`, and no file does.
+    """
+
+    kind: Literal["webhook", "apprise"] = "webhook"
+    url: str = ""
+    url_env: str = ""
+    secret_env: str = ""
+    on: tuple[DeliveryKind, ...] = (
+        "incident.opened",
+        "incident.resolved",
+        "change.awaiting",
+        "change.paused",
+        "change.promoted",
+        "change.rolled_back",
+    )
+    features: tuple[str, ...] = ()
+    allow_private: bool = False
+    timeout_s: Positive = 10.0
+    enabled: bool = True
+
+
+class Reviewing(_Section, frozen=True):
+    """How many answers of an incident people are asked about, and for how long one is theirs (docs: review)."""
+
+    incident_items: Some = 20
+    alike: Some = 3
+    reserve_minutes: Positive = 30.0
+
+
 class Gate(_Section, frozen=True):
     """What a candidate must show on golden cases before anyone sees it."""
 
@@ -396,9 +430,11 @@ class Settings(_Section, frozen=True):
     engine: Engine = Engine()
     lake: Lake = Lake()
     retention: Retention = Retention()
+    review: Reviewing = Reviewing()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
     monitors: dict[str, WatchRule] = {}
+    notify: dict[str, NotifyTarget] = {}
 
 
 class Loaded(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from trimtab.act.notices import Notices
 from trimtab.act.rollout import exposed, promoted, restored, withdrawn
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, Incident, Rollout, Version
@@ -52,11 +53,13 @@ class Decisions:
         *,
         first_share: float,
         turn: AbstractContextManager[Any] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._cleaners = cleaners
         self._first_share = first_share
         self.turn: AbstractContextManager[Any] = turn or threading.RLock()
+        self._notices = notices or Notices(store, {})
 
     @_in_turn
     def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
@@ -66,6 +69,7 @@ class Decisions:
         trial = {"steps": [[now.isoformat(), self._first_share]]}
         return self._write(
             project_id,
+            now,
             msgspec.structs.replace(change, state="canary", reason="", exposed_at=now, step_at=now, canary=trial),
             switch,
         )
@@ -80,15 +84,15 @@ class Decisions:
         if incident is not None and incident.state == "firing":
             incidents.append(msgspec.structs.replace(incident, state="recovering"))
         change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason="promoted by hand")
-        return self._write(project_id, change, switch, incidents)
+        return self._write(project_id, now, change, switch, incidents)
 
     @_in_turn
-    def pause(self, project_id: str, change_id: str, _now: datetime) -> Change:
+    def pause(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Keep the share of a canary where it is until resumed; harm still rolls it back."""
         change = self._change(project_id, change_id, ("canary",), "pause")
         held = {**change.canary, "paused_by": "hand"}
         paused = msgspec.structs.replace(change, state="paused", reason="paused by hand", canary=held)
-        return self._write(project_id, paused)
+        return self._write(project_id, now, paused)
 
     @_in_turn
     def resume(self, project_id: str, change_id: str, now: datetime) -> Change:
@@ -96,7 +100,7 @@ class Decisions:
         change = self._change(project_id, change_id, ("paused",), "resume")
         resumed = {**change.canary, "resumed_at": now.isoformat(), "paused_by": None}
         return self._write(
-            project_id, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
+            project_id, now, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
         )
 
     @_in_turn
@@ -108,7 +112,7 @@ class Decisions:
         change = self._change(project_id, change_id, ("awaiting", *_TRIED, "promoted", "verified"), "roll back")
         if change.state == "awaiting":
             declined = {"state": "rolled_back", "rolled_back_at": now, "reason": "declined by hand"}
-            return self._write(project_id, msgspec.structs.replace(change, **declined))
+            return self._write(project_id, now, msgspec.structs.replace(change, **declined))
         rollout = self._rollout(project_id, change.feature)
         if rollout.candidate_version_id == change.candidate_version_id:
             switch = withdrawn(rollout, now)
@@ -121,7 +125,7 @@ class Decisions:
         if incident is not None and incident.state == "recovering":
             incidents.append(msgspec.structs.replace(incident, state="firing"))
         change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, reason="by hand")
-        return self._write(project_id, change, switch, incidents)
+        return self._write(project_id, now, change, switch, incidents)
 
     @_in_turn
     def serve(self, project_id: str, version: Version, now: datetime) -> Rollout:
@@ -150,7 +154,9 @@ class Decisions:
         if incident.state == "resolved":
             raise Conflict(f"incident {incident_id!r} is already resolved ({incident.resolution})")
         closed = msgspec.structs.replace(incident, state="resolved", resolution="manual", resolved_at=now)
-        self._store.commit({project_id: Writes(incidents=[closed])})
+        writes = Writes(incidents=[closed])
+        self._notices.add(project_id, writes, now)
+        self._store.commit({project_id: writes})
         return closed
 
     def _change(self, project_id: str, change_id: str, states: tuple[str, ...], verb: str) -> Change:
@@ -170,10 +176,12 @@ class Decisions:
     def _write(
         self,
         project_id: str,
+        now: datetime,
         change: Change,
         switch: Switch | None = None,
         incidents: list[Incident] | None = None,
     ) -> Change:
         writes = Writes(changes=[change], switches=[switch] if switch else [], incidents=incidents or [])
+        self._notices.add(project_id, writes, now)
         self._store.commit({project_id: writes})
         return change

@@ -17,6 +17,7 @@ from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import MAX_CASES, run_gate
+from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order, Step
 from trimtab.act.rollout import exposed
 from trimtab.act.runner import Runner
@@ -50,6 +51,7 @@ class IncidentPlaybook:
         clock: Clock | None = None,
         actions: Sequence[VersionAction] = (),
         effects: Sequence[Effect] = (),
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._cleaners = cleaners
@@ -57,6 +59,7 @@ class IncidentPlaybook:
         self._runner = runner
         self._clock = clock
         self._evidence = Evidence(store, settings)
+        self._notices = notices or Notices(store, settings.notify)
         self._actions: dict[str, VersionAction] = {
             action.kind: action for action in actions or [ExemplarAction(self._evidence)]
         }
@@ -279,6 +282,7 @@ class IncidentPlaybook:
         writes, detail = work()
         step = RunStep(name=name, started_at=started_at, ended_at=self._now(order), detail=detail)
         writes.steps.append((order.run_id, step))
+        self._notices.add(order.project_id, writes, self._now(order))
         self._store.commit({order.project_id: writes})
         return detail
 

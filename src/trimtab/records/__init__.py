@@ -69,6 +69,7 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
+from trimtab.records.people import Delivery, DeliveryKind, DeliveryState, ReviewItem, ReviewState, Verdict
 from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
@@ -88,6 +89,9 @@ __all__ = [
     "DatasetFormat",
     "DatasetKind",
     "DatasetState",
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
     "Erasure",
     "ErasureState",
     "Event",
@@ -121,6 +125,8 @@ __all__ = [
     "Redacted",
     "RedactionPattern",
     "RedactionSettings",
+    "ReviewItem",
+    "ReviewState",
     "Rollout",
     "Rule",
     "Run",
@@ -142,6 +148,7 @@ __all__ = [
     "TopicSurvey",
     "User",
     "Uuid",
+    "Verdict",
     "Version",
     "text_of",
 ]

@@ -10,11 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.notify import NotifyEffect
+from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
+from trimtab.act.deliver import DeliverStage
+from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
+from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
@@ -71,6 +79,7 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
+        reviews: Reviews,
         runner: Runner,
         playbook: IncidentPlaybook,
         runs: Runs,
@@ -88,6 +97,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
+        self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
         self.runs = runs
@@ -145,7 +155,8 @@ def assemble(
         undo.callback(vectors.close)
         require_project(store, clock)
         answering = runner or open_runner(settings)
-        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
+        notices = Notices(store, settings.notify)
+        playbook = _playbook(settings, store, redactor, answering, notices, clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
@@ -162,7 +173,8 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
+            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn, notices=notices),
+            reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
             runs=runs,
@@ -174,7 +186,8 @@ def assemble(
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
                 *_detection(settings, store),
-                ActStage(store, settings, playbook, runs, turn=turn),
+                ActStage(store, settings, playbook, runs, turn=turn, notices=notices),
+                _delivering(settings, store, undo, inline=inline_runs),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
                 *keeping,
@@ -191,3 +204,27 @@ def _detection(settings: Settings, store: HotStore) -> list[Stage]:
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
         RulesStage(store, settings),
     ]
+
+
+def _playbook(
+    settings: Settings, store: HotStore, redactor: Redactors, runner: Runner, notices: Notices, clock: Clock
+) -> IncidentPlaybook:
+    """Return the playbook with all actions and effects there are; the settings say which of them it takes."""
+    return IncidentPlaybook(
+        store,
+        redactor,
+        settings,
+        runner,
+        clock=clock,
+        actions=[ExemplarAction(Evidence(store, settings))],
+        effects=[NotifyEffect(store, notices), ReviewEffect(store, redactor, settings.review)],
+        notices=notices,
+    )
+
+
+def _delivering(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> DeliverStage:
+    """Return the stage that tells people."""
+    channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
+    stage = DeliverStage(store, channels, inline=inline)
+    undo.callback(stage.close)
+    return stage

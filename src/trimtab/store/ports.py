@@ -72,6 +72,7 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
+from trimtab.store.people import PeopleStore
 from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "LoopStore",
     "Packed",
     "Page",
+    "PeopleStore",
     "Place",
     "PurgeLot",
     "PurgeMark",
@@ -440,6 +442,7 @@ class HotStore(
     JudgementStore,
     CatalogStore,
     LoopStore,
+    PeopleStore,
     RedactionStore,
     RetentionStore,
     AsideStore,

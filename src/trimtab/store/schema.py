@@ -33,6 +33,7 @@ from trimtab.records import (
     Case,
     Change,
     Dataset,
+    Delivery,
     Erasure,
     Feature,
     Feedback,
@@ -44,6 +45,7 @@ from trimtab.records import (
     Outcome,
     Project,
     RedactionSettings,
+    ReviewItem,
     Rollout,
     Run,
     RunStep,
@@ -63,6 +65,7 @@ __all__ = [
     "CASES",
     "CHANGES",
     "DATASETS",
+    "DELIVERIES",
     "ERASURES",
     "FEATURES",
     "FEEDBACK",
@@ -75,6 +78,7 @@ __all__ = [
     "OUTCOMES",
     "PROJECTS",
     "REDACTIONS",
+    "REVIEWS",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -222,6 +226,8 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
+DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
+REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -252,6 +258,8 @@ NOUNS: tuple[Noun[Any], ...] = (
     TOPIC_RUNS,
     DATASETS,
     ERASURES,
+    DELIVERIES,
+    REVIEWS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -281,6 +289,8 @@ Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.featu
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
 Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
 Index("topic_runs_state", TOPIC_RUNS.table.c.state)
+Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
+Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

@@ -16,6 +16,7 @@ from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
+from trimtab.store.hot.people import People
 from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
 from trimtab.store.hot.topics import Topics
@@ -32,6 +33,7 @@ class SqlHotStore(
     Conversations,
     Catalog,
     Loop,
+    People,
     Redactions,
     Purges,
     Asides,

@@ -37,6 +37,7 @@ from trimtab.store.schema import (
     CASES,
     CHANGES,
     DATASETS,
+    DELIVERIES,
     ERASURES,
     FEATURES,
     INCIDENTS,
@@ -46,6 +47,7 @@ from trimtab.store.schema import (
     OPINIONS,
     OUTCOMES,
     PROJECTS,
+    REVIEWS,
     ROLLOUTS,
     RUN_STEPS,
     RUNS,
@@ -74,9 +76,9 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
+        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES, DELIVERIES, REVIEWS)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
-        once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
+        once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES, DELIVERIES, REVIEWS)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
@@ -161,6 +163,10 @@ class Committer:
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
+            (self._once[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.deliveries)),
+            (self._upsert[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.delivered)),
+            (self._once[REVIEWS], (REVIEWS.row(project_id, item) for item in writes.reviews)),
+            (self._upsert[REVIEWS], _sealed(REVIEWS, project_id, writes.reviewed)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))

@@ -1,10 +1,10 @@
-"""What acting takes: more kinds of incidents, knowledge in versions."""
+"""What acting takes: more kinds of incidents, knowledge in versions, deliveries and review items."""
 
 from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import number, record, text, uuid
+from trimtab.store.migrations.parts import number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -36,3 +36,43 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    _deliveries()
+
+
+def _deliveries() -> None:
+    """Make the tables of what people are told, and asked."""
+    record(
+        "deliveries",
+        uuid("id"),
+        text("target"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        number("next_at"),
+        text("feature", optional=True),
+        text("body"),
+        number("attempts"),
+        text("error"),
+        number("sent_at", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("deliveries_due", "deliveries", ["state", "next_at"])
+    record(
+        "reviews",
+        uuid("id"),
+        text("feature"),
+        uuid("inference_id"),
+        text("source"),
+        text("state"),
+        text("reason"),
+        real("priority"),
+        number("opened_at"),
+        uuid("incident_id", optional=True),
+        text("reserved_by", optional=True),
+        number("reserved_until", optional=True),
+        number("closed_at", optional=True),
+        text("verdict", optional=True),
+        real("minutes", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
