@@ -18,6 +18,7 @@ from tests.live import NOW, Live, live
 from tests.webhook_receiver import Receiver
 from trimtab.clock import SetClock
 from trimtab.config import Monitoring, NotifyTarget, Playbook, Settings
+from trimtab.errors import Unavailable
 from trimtab.ids import derived_id, new_id
 from trimtab.store.ports import Writes
 
@@ -149,6 +150,34 @@ def test_an_answer_that_is_no_longer_kept_can_only_be_skipped(server: Live, clie
     assert asked["input"] is None
     assert client.post(f"/v1/review/{item.id}", json={"reviewer": "r-1", "verdict": "good"}).status_code == 409
     assert client.post(f"/v1/review/{item.id}", json={"reviewer": "r-1", "verdict": "skip"}).status_code == 200
+
+
+def test_a_verdict_that_broke_off_can_be_given_again_and_counts_once(
+    server: Live, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = asked_about(server, client)
+
+    def broken(*_: Any) -> Any:
+        raise Unavailable("the disk is full")
+
+    ruling = {"reviewer": "r-1", "verdict": "bad", "correction": "In Rome.", "case": True}
+    with monkeypatch.context() as patched:
+        patched.setattr(server.engine.reviews, "close", broken)
+        assert client.post(f"/v1/review/{item}", json=ruling).status_code == 503
+    judged = client.post(f"/v1/review/{item}", json=ruling).raise_for_status().json()
+    assert len(client.get("/v1/feedback").json()["items"]) == 1
+    assert len(client.get(f"/v1/features/{judged['item']['feature']}/cases").json()["items"]) == 1
+
+
+def test_who_asked_is_erased_from_the_queue_and_from_a_reviewers_case(server: Live, client: httpx.Client) -> None:
+    item = asked_about(server, client, user_id="gone")
+    ruling = {"reviewer": "r-1", "verdict": "bad", "correction": "In Rome.", "case": True}
+    judged = client.post(f"/v1/review/{item}", json=ruling).raise_for_status().json()
+    settled(client)
+    client.delete("/v1/users/gone").raise_for_status()
+    settled(client)
+    assert client.get("/v1/review").json()["items"] == []
+    assert client.get(f"/v1/features/{judged['item']['feature']}/cases").json()["items"] == []
 
 
 def test_reviewers_under_load_are_given_disjoint_items(server: Live, client: httpx.Client) -> None:

@@ -290,6 +290,7 @@ Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
 Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
 Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
+Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 

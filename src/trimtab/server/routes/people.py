@@ -174,7 +174,7 @@ def judge_review(request: Call, item_id: FromPath[str], body: RawBody) -> Judged
         receipt = engine.intake.accept_now(project_id, msgspec.json.encode(feedback))
         if receipt.rejected:
             raise InvalidField(receipt.rejected[0].message)
-        case = _case(engine, item, answer, told) if told.case else None
+        case = _case(engine, item, answer, told, feedback[0].id) if told.case else None
     if case is not None:
         engine.store.commit({project_id: Writes(cases=[seal(engine.redactor.of(project_id), case)])})
     # Last: were this to fail, the same verdict can be given again, and its feedback has the same ids.
@@ -212,7 +212,8 @@ def _feedback(engine: Engine, item: ReviewItem, told: Ruling) -> list[Feedback]:
     ]
 
 
-def _case(engine: Engine, item: ReviewItem, answer: Inference, told: Ruling) -> Case:
+def _case(engine: Engine, item: ReviewItem, answer: Inference, told: Ruling, feedback_id: str) -> Case:
+    """Return the golden case; it goes with the verdict it came of when the person who had asked is erased."""
     expected = told.correction
     if expected is None:
         expected = answer.output if isinstance(answer.output, str) else msgspec.json.encode(answer.output).decode()
@@ -224,6 +225,7 @@ def _case(engine: Engine, item: ReviewItem, answer: Inference, told: Ruling) -> 
         expected=expected,
         check="similar" if engine.settings.runner.kind == "llm" else "exact",
         incident_id=item.incident_id,
+        feedback_id=feedback_id,
     )
 
 

@@ -75,4 +75,5 @@ def _deliveries() -> None:
         real("minutes", optional=True),
         key=("project_id", "id"),
     )
+    op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
     op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
