@@ -12,6 +12,7 @@ from typing import Self
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.notify import NotifyEffect
+from trimtab.act.actions.port import Effect
 from trimtab.act.actions.review import ReviewEffect
 from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
@@ -155,8 +156,7 @@ def assemble(
         undo.callback(vectors.close)
         require_project(store, clock)
         answering = runner or open_runner(settings)
-        notices = Notices(store, settings.notify)
-        playbook = _playbook(settings, store, redactor, answering, notices, clock)
+        playbook = _playbook(settings, store, redactor, answering, clock)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
@@ -173,7 +173,7 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn, notices=notices),
+            decisions=_decisions(settings, store, redactor, turn),
             reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
@@ -186,8 +186,7 @@ def assemble(
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
                 *_detection(settings, store),
-                ActStage(store, settings, playbook, runs, turn=turn, notices=notices),
-                _delivering(settings, store, undo, inline=inline_runs),
+                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
                 *keeping,
@@ -207,9 +206,11 @@ def _detection(settings: Settings, store: HotStore) -> list[Stage]:
 
 
 def _playbook(
-    settings: Settings, store: HotStore, redactor: Redactors, runner: Runner, notices: Notices, clock: Clock
+    settings: Settings, store: HotStore, redactor: Redactors, runner: Runner, clock: Clock
 ) -> IncidentPlaybook:
     """Return the playbook with all actions and effects there are; the settings say which of them it takes."""
+    told = NotifyEffect(store, Notices(store, settings.notify))
+    effects: list[Effect] = [told, ReviewEffect(store, redactor, settings.review)]
     return IncidentPlaybook(
         store,
         redactor,
@@ -217,14 +218,27 @@ def _playbook(
         runner,
         clock=clock,
         actions=[ExemplarAction(Evidence(store, settings))],
-        effects=[NotifyEffect(store, notices), ReviewEffect(store, redactor, settings.review)],
-        notices=notices,
+        effects=effects,
     )
 
 
-def _delivering(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> DeliverStage:
-    """Return the stage that tells people."""
+def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:
+    notices = Notices(store, settings.notify)
+    return Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn, notices=notices)
+
+
+def _acting(
+    settings: Settings,
+    store: HotStore,
+    playbook: IncidentPlaybook,
+    runs: Runs,
+    turn: threading.RLock,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> list[Stage]:
+    """Return the stage that acts, and the one that tells people of it."""
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
-    stage = DeliverStage(store, channels, inline=inline)
-    undo.callback(stage.close)
-    return stage
+    deliver = DeliverStage(store, channels, inline=inline)
+    undo.callback(deliver.close)
+    return [ActStage(store, settings, playbook, runs, turn=turn), deliver]
