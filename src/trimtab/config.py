@@ -59,6 +59,8 @@ class Server(_Section, frozen=True):
     body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
     clock: Literal["system", "set"] = "system"
     trusted_proxies: tuple[str, ...] = ()
+    streams: Count = 500
+    streams_per_key: Some = 400
 
 
 class Storage(_Section, frozen=True):

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-import uvicorn
 
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.key import make_key
@@ -26,6 +25,7 @@ from trimtab.runtime.workers import Workers
 from trimtab.server.app import create_app
 from trimtab.server.fleet import Fleet
 from trimtab.server.serving import configured, settle_memory
+from trimtab.server.stopping import StoppingServer
 
 __all__ = ["is_loopback", "serve"]
 
@@ -142,7 +142,7 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     count = engine.settings.ingest.workers
     fleet = Fleet(engine, listener, count) if count else None
     app = create_app(engine, workers=workers, fleet=fleet)
-    server = uvicorn.Server(configured(app, path=fleet.path if fleet else None))
+    server = StoppingServer(configured(app, path=fleet.path if fleet else None))
     # uvicorn sends a signal it caught on to whoever handled it before, once it has shut down; by then all is done.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)

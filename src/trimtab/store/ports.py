@@ -10,7 +10,7 @@ thread, and raise `Unavailable` when the database cannot be read or written now 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -371,9 +371,22 @@ class CatalogStore(Protocol):
         """Return every rollout the feature ever had, oldest first: the audit of pointer switches."""
         ...
 
+    def rollouts_after(self, seq: int, limit: int) -> list[Stored[Rollout]]:
+        """Return at most `limit` switches of all projects after `seq`, in order of arrival, whoever made them."""
+        ...
+
+    def last_rollout(self) -> int:
+        """Return the place of the newest switch that `rollouts_after` would return (0 when there never was one)."""
+        ...
+
 
 class LoopStore(Protocol):
-    """The loop's own state, and the one verb by which everything but events is written."""
+    """The loop's own state, and the one verb by which everything but events is written.
+
+    `on_switched`, where set, is called after each commit with a switch in it, in the thread that committed.
+    """
+
+    on_switched: Callable[[], None] | None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably: for each project its Writes, for each stage in `cursors` where it stands now.
