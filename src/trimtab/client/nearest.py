@@ -20,9 +20,7 @@ _INDEXES: dict[str, _Index] = {}
 class _Index:
     """The words of a Version's exemplars, and in which of them each occurs."""
 
-    def __init__(self, exemplars: tuple[tuple[str, str], ...]) -> None:
-        self.exemplars = exemplars
-        inputs = [asked for asked, _ in exemplars]
+    def __init__(self, inputs: list[str]) -> None:
         words = [frozenset(_WORD.findall(text.lower())) for text in inputs]
         seen = Counter(word for each in words for word in each)
         self._weight = {word: math.log(1 + len(inputs) / count) for word, count in seen.items()}
@@ -47,12 +45,11 @@ class _Index:
 def nearest(version: Version, text: str, limit: int) -> list[tuple[str, str]]:
     """Return at most `limit` exemplars, the nearest last: a model minds the last ones most. Newer ones win a tie."""
     index = _INDEXES.get(version.id)
-    # An id means one behaviour for ever, but a person's words may be erased from a version that keeps its id.
-    if index is None or (index.exemplars is not version.exemplars and index.exemplars != version.exemplars):
-        index = _Index(version.exemplars)
+    if index is None:
+        index = _Index([asked for asked, _ in version.exemplars])
         if len(_INDEXES) >= _KEPT:
             _INDEXES.clear()
-        _INDEXES[version.id] = index
+        _INDEXES[version.id] = index  # an id is the hash of the content: it never means anything else
     near = index.nearness(text)
     ranked = sorted(range(len(near)), key=lambda at: (near[at], at))
     return [version.exemplars[at] for at in ranked[max(len(ranked) - limit, 0) :]] if limit > 0 else []
