@@ -37,7 +37,7 @@ from trimtab.records import Monitor  # noqa: E402
 
 CLOCK = SystemClock()
 RATE = 500
-BATCH = 25
+BATCH = 24
 REFERENCE = 0.05
 BAR_S = 1.0
 WARM_UP_S = 5.0
@@ -87,7 +87,7 @@ def load(url: str, key: str, stop: Any, sent: Any) -> None:
             time.sleep(max(0.0, began + turn * gap - time.monotonic()))
             turn += 1
             events: list[dict[str, Any]] = []
-            while len(events) < BATCH - 1:
+            while len(events) < BATCH:
                 user = f"u-{dice.randrange(10**9)}"
                 asked = answer(f"load-{dice.randrange(5)}", user, f"Where is my order {dice.randrange(10**6)}?")
                 events += [asked, said(asked, kind="thumb", value=float(dice.random() > 0.01))]

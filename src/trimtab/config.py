@@ -259,6 +259,7 @@ class Canary(_Section, frozen=True):
     false_alarm_rate: Rate = 0.05
     harm_margin: Positive = 0.2
     inconclusive: Literal["pause", "ship"] = "pause"
+    holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
 
 
 class Verification(_Section, frozen=True):

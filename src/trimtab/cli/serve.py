@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -154,6 +155,8 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     settle_memory()
     if workers is not None:
         workers.start()
+        if engine.settings.playbook.mode != "off":  # else the first run would begin a second late
+            threading.Thread(target=engine.runs.prepare, name="trimtab-prepare", daemon=True).start()
     try:
         server.run(sockets=None if fleet else [listener])
     finally:

@@ -29,7 +29,7 @@ class Unreachable(OSError):
         self.cause = cause
 
 
-class Refused(Exception):  # noqa: N818 a word for what the server did
+class Refused(Exception):
     """The server answered, and not with a stream. `retry_after_s` is what it asked to wait, 0 if nothing."""
 
     def __init__(self, status: int, retry_after_s: float) -> None:
@@ -110,7 +110,12 @@ class Transport:
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
         except TimeoutError:
             raise Unreachable("timeout") from None
-        except (OSError, HTTPException, ValueError, AttributeError) as error:  # a socket closed under a read has no file
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+            AttributeError,
+        ) as error:  # a socket closed under a read has no file
             raise Unreachable(type(error).__name__) from None
         finally:
             self.close()

@@ -39,6 +39,7 @@ from trimtab.records import (
     Version,
 )
 from trimtab.store.exchange import (
+    ArmVotes,
     Arrival,
     Aside,
     AsideKind,
@@ -75,6 +76,7 @@ from trimtab.store.exchange import (
 from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
     "Aside",
     "AsideKind",
@@ -252,6 +254,10 @@ class JudgementStore(Protocol):
 
         Here alone those that were `withdrawn` come, too: so whoever follows learns that a judgement was taken back.
         """
+        ...
+
+    def arm_votes(self, project_id: str, feature: str, since: datetime) -> list[ArmVotes]:
+        """Return the votes on the feature's answers created since then, by arm. Reads them all."""
         ...
 
     def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:

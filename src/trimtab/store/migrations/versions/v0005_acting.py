@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import number, record, text, uuid
+from trimtab.store.migrations.parts import number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -14,6 +14,7 @@ down_revision = "0004"
 
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
+    _holdback()
     op.add_column("versions", text("knowledge", default="[]"))
     op.add_column("incidents", text("kind", default="rate"))
     op.add_column("incidents", text("metric", default="vote"))
@@ -36,3 +37,8 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+
+
+def _holdback() -> None:
+    op.add_column("rollouts", text("holdback_version_id", optional=True))
+    op.add_column("rollouts", real("holdback_share", default=0.0))
