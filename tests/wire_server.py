@@ -13,6 +13,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -237,11 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         with wire.changed:
             wire.streams += 1
             wire.changed.notify_all()
-        while wire.streaming and not wire._released.is_set():
+        while not self._is_over():
             with wire.changed:
-                wire.changed.wait_for(
-                    lambda: self._revisions() != told or not wire.streaming or wire._released.is_set(), 0.5
-                )
+                wire.changed.wait_for(partial(self._is_news, told), 0.5)
             now = self._revisions()
             try:
                 for feature in sorted(name for name in now if now[name] != told.get(name)):
@@ -253,6 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
         with wire.changed:
             wire.streams -= 1
             wire.changed.notify_all()
+
+    def _is_news(self, told: dict[str, int]) -> bool:
+        return self._revisions() != told or self._is_over()
+
+    def _is_over(self) -> bool:
+        return not self.wire.streaming or self.wire._released.is_set()
 
     def _revisions(self) -> dict[str, int]:
         return {name: body["rollout"]["revision"] for name, body in self.wire.rollouts.items()}

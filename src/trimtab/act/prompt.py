@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -59,7 +59,8 @@ def _read(payload: Any) -> tuple[list[Message], str]:
     if payload is None or isinstance(payload, str):
         return [], payload or ""
     if isinstance(payload, list) and payload and all(_is_turn(turn) for turn in payload):
-        turns = [Message(role=str(turn["role"]), content=turn["content"]) for turn in payload]
+        # A role of the app's own goes through: it is not ours to judge.
+        turns = [Message(role=cast("Any", str(turn["role"])), content=turn["content"]) for turn in payload]
         asked = [turn for turn in turns if turn.role == "user"]
         return turns, (asked or turns)[-1].content
     return [], json.dumps(payload, ensure_ascii=False, default=str)

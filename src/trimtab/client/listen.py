@@ -115,7 +115,8 @@ class Listener:
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:
     """Yield name, id and data of each event (WHATWG HTML, server-sent events); comments and unknown fields pass."""
-    name, event_id, data = "message", "", []
+    name, event_id = "message", ""
+    data: list[str] = []
     for line in lines:
         if not line:
             if data:

@@ -105,9 +105,7 @@ class Transport:
                 raise Refused(response.status, _seconds(response.headers.get("Retry-After", "")))
             open_socket.settimeout(quiet_s)
             while (line := response.readline(line_bytes)) and not self._stopped:
-                if not line.endswith(b"\n"):
-                    raise ValueError("line too long or cut off")
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+                yield _whole(line)
         except TimeoutError:
             raise Unreachable("timeout") from None
         except (
@@ -115,7 +113,7 @@ class Transport:
             HTTPException,
             ValueError,
             AttributeError,
-        ) as error:  # a socket closed under a read has no file
+        ) as error:  # a response closed under a read has no file
             raise Unreachable(type(error).__name__) from None
         finally:
             self.close()
@@ -195,6 +193,12 @@ def _seconds(retry_after: str) -> float:
     """Read a Retry-After header in seconds, an hour at most; 0 when it is absent or of another form."""
     text = retry_after.strip()
     return min(float(text[:9]), 3600.0) if text.isascii() and text.isdigit() else 0.0
+
+
+def _whole(line: bytes) -> str:
+    if not line.endswith(b"\n"):
+        raise ValueError("line too long or cut off")
+    return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _read(response: HTTPResponse, deadline: float) -> bytes:

@@ -17,8 +17,8 @@ from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
 from trimtab.server.event_door import EventDoor
-from trimtab.server.fleet import Fleet
 from trimtab.server.feed import Feed
+from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
