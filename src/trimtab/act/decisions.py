@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
+from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, Incident, Rollout, Version
 from trimtab.redact.project import Cleaners
@@ -49,15 +50,14 @@ class Decisions:
         self,
         store: HotStore,
         cleaners: Cleaners,
+        canary: Canary,
         *,
-        first_share: float,
-        holdback: float = 0.0,
         turn: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._store = store
         self._cleaners = cleaners
-        self._first_share = first_share
-        self._holdback = holdback
+        self._first_share = canary.steps[0]
+        self._holdback = canary.holdback
         self.turn: AbstractContextManager[Any] = turn or threading.RLock()
 
     @_in_turn

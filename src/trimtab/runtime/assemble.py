@@ -162,7 +162,7 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=_decisions(settings.canary, store, redactor, turn),
+            decisions=Decisions(store, redactor, settings.canary, turn=turn),
             runner=answering,
             playbook=playbook,
             runs=runs,
