@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from tests.live import Live, live
 from trimtab.client import Client
-from trimtab.config import Server, Settings
+from trimtab.config import Ingest, Server, Settings
 from trimtab.server import stream
 
 PATH = "/v1/rollouts/stream"
@@ -195,3 +196,19 @@ def test_the_sdk_serves_the_old_version_again_after_a_rollback(server: Live, tmp
         back(server, "answer")
         with heard:
             assert heard.wait_for(lambda: client.resolve(user="u").version.id == old, 20)  # type: ignore[union-attr]
+
+
+def test_ingest_workers_hand_the_stream_on_and_let_go_of_it(tmp_path: Path) -> None:
+    settings = Settings(ingest=Ingest(workers=1))
+    with live(tmp_path, settings) as server:
+        feed = server.engine.store.on_switched.__self__  # type: ignore[union-attr]
+        declare(server, "greet")
+        with listening(server) as told:
+            assert next(told).name == "hello"
+            revision = serve(server, "greet", "one")["rollout"]["revision"]
+            assert next(told).told["revision"] == revision
+            assert len(feed) == 1
+        deadline = time.monotonic() + 20
+        while len(feed):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
