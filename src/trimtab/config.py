@@ -61,6 +61,8 @@ class Server(_Section, frozen=True):
     body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 << 20
     clock: Literal["system", "set"] = "system"
     trusted_proxies: tuple[str, ...] = ()
+    streams: Count = 500
+    streams_per_key: Some = 400
 
 
 class Storage(_Section, frozen=True):
@@ -291,6 +293,7 @@ class Canary(_Section, frozen=True):
     false_alarm_rate: Rate = 0.05
     harm_margin: Positive = 0.2
     inconclusive: Literal["pause", "ship"] = "pause"
+    holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
 
 
 class Verification(_Section, frozen=True):

@@ -12,7 +12,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from trimtab.act.notices import Notices
-from trimtab.act.rollout import exposed, promoted, restored, withdrawn
+from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
+from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, Incident, Rollout, Version
 from trimtab.redact.project import Cleaners
@@ -50,14 +51,15 @@ class Decisions:
         self,
         store: HotStore,
         cleaners: Cleaners,
+        canary: Canary,
         *,
-        first_share: float,
         turn: AbstractContextManager[Any] | None = None,
         notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._cleaners = cleaners
-        self._first_share = first_share
+        self._first_share = canary.steps[0]
+        self._holdback = canary.holdback
         self.turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._notices = notices or Notices(store, {})
 
@@ -132,7 +134,7 @@ class Decisions:
         """Store a version made by hand and serve it to everyone."""
         sealed = seal(self._cleaners.of(project_id), version)
         rollout = self._rollout(project_id, version.feature)
-        switch = restored(rollout, sealed.record.id, now)
+        switch = held_back(restored(rollout, sealed.record.id, now), rollout, self._holdback)
         self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})
         return switch.rollout
 
@@ -141,7 +143,15 @@ class Decisions:
         """Serve a stored version to everyone."""
         if self._store.version(project_id, feature, version_id) is None:
             raise NotFound(f"no version {version_id!r} of {feature!r}", param="version_id")
-        switch = restored(self._rollout(project_id, feature), version_id, now)
+        rollout = self._rollout(project_id, feature)
+        switch = held_back(restored(rollout, version_id, now), rollout, self._holdback)
+        self._store.commit({project_id: Writes(switches=[switch])})
+        return switch.rollout
+
+    @_in_turn
+    def reset_holdback(self, project_id: str, feature: str, now: datetime) -> Rollout:
+        """Have the users who are held back start over from the version that is stable now."""
+        switch = reset(self._rollout(project_id, feature), self._holdback, now)
         self._store.commit({project_id: Writes(switches=[switch])})
         return switch.rollout
 
@@ -181,7 +191,10 @@ class Decisions:
         switch: Switch | None = None,
         incidents: list[Incident] | None = None,
     ) -> Change:
-        writes = Writes(changes=[change], switches=[switch] if switch else [], incidents=incidents or [])
+        switches = []
+        if switch is not None:
+            switches.append(held_back(switch, self._rollout(project_id, change.feature), self._holdback))
+        writes = Writes(changes=[change], switches=switches, incidents=incidents or [])
         self._notices.add(project_id, writes, now)
         self._store.commit({project_id: writes})
         return change

@@ -56,7 +56,7 @@ class ForgetExemplars:
                 if not found:
                     continue
                 rollout = self._store.rollout(project_id, feature.name)
-                served = {rollout.stable_version_id, rollout.candidate_version_id} if rollout else set()
+                served = _served(rollout) if rollout else set()
                 changed = [version.id for version, _ in found if version.id in served]
                 writes = Writes(rewritten=self._sealed(project_id, [after for _, after in found]))
                 if rollout is not None and changed:
@@ -77,6 +77,10 @@ class ForgetExemplars:
     def _announced(self, rollout: Rollout) -> Switch:
         again = msgspec.structs.replace(rollout, revision=rollout.revision + 1, updated_at=self._clock.now())
         return Switch(again, rollout.revision)
+
+
+def _served(rollout: Rollout) -> set[str | None]:
+    return {rollout.stable_version_id, rollout.candidate_version_id, rollout.holdback_version_id}
 
 
 def _without(version: Version, words: set[str]) -> Version:

@@ -19,7 +19,7 @@ from trimtab.act.evidence import Evidence
 from trimtab.act.gate import MAX_CASES, run_gate
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order, Step
-from trimtab.act.rollout import exposed
+from trimtab.act.rollout import exposed, held_back
 from trimtab.act.runner import Runner
 from trimtab.clock import Clock
 from trimtab.config import Settings
@@ -237,7 +237,8 @@ class IncidentPlaybook:
                 else:
                     share = self._settings.canary.steps[0]
                     rollout = self._evidence.rollout(order.project_id, order.feature)
-                    writes.switches.append(exposed(rollout, change, share, now))
+                    switch = exposed(rollout, change, share, now)
+                    writes.switches.append(held_back(switch, rollout, self._settings.canary.holdback))
                     trial = {"steps": [[now.isoformat(), share]]}
                     change = msgspec.structs.replace(change, state="canary", exposed_at=now, step_at=now, canary=trial)
                 writes.changes.append(change)

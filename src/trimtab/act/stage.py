@@ -13,7 +13,7 @@ import msgspec
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
-from trimtab.act.rollout import promoted, stepped, withdrawn
+from trimtab.act.rollout import held_back, promoted, stepped, withdrawn
 from trimtab.act.runs import Runs
 from trimtab.act.trial import Decision, Trial, harm_consumer, help_consumer
 from trimtab.config import Settings
@@ -156,23 +156,24 @@ class ActStage:
         now: datetime,
         writes: Writes,
     ) -> None:
+        holdback = self._settings.canary.holdback
         match decision.verb:
             case "step":
                 steps = [*change.canary.get("steps", []), [now.isoformat(), decision.share]]
                 change = msgspec.structs.replace(
                     change, step_at=now, reason=decision.reason, canary={**change.canary, "steps": steps}
                 )
-                writes.switches.append(stepped(rollout, decision.share, now))
+                writes.switches.append(held_back(stepped(rollout, decision.share, now), rollout, holdback))
             case "promote":
                 change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason=decision.reason)
-                writes.switches.append(promoted(rollout, now))
+                writes.switches.append(held_back(promoted(rollout, now), rollout, holdback))
                 if incident is not None and incident.state == "firing":
                     writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
             case "roll_back":
                 change = msgspec.structs.replace(
                     change, state="rolled_back", rolled_back_at=now, reason=decision.reason
                 )
-                writes.switches.append(withdrawn(rollout, now))
+                writes.switches.append(held_back(withdrawn(rollout, now), rollout, holdback))
             case "pause":
                 change = msgspec.structs.replace(change, state="paused", reason=decision.reason)
             case "verify":

@@ -223,7 +223,7 @@ class DetectStage:
 
 
 def _counts(outcome: Outcome) -> bool:
-    return outcome.vote is not None and not outcome.withdrawn and outcome.arm != "candidate"
+    return outcome.vote is not None and not outcome.withdrawn and outcome.arm not in ("candidate", "holdback")
 
 
 def _monitor_id(project_id: str, outcome: Outcome) -> str:

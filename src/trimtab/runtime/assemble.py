@@ -224,7 +224,7 @@ def _playbook(
 
 def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:
     notices = Notices(store, settings.notify)
-    return Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn, notices=notices)
+    return Decisions(store, redactor, settings.canary, turn=turn, notices=notices)
 
 
 def _acting(

@@ -17,6 +17,7 @@ from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
 from trimtab.server.event_door import EventDoor
+from trimtab.server.feed import Feed
 from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
@@ -36,6 +37,7 @@ from trimtab.server.routes import (
     people,
     redaction,
     search,
+    serving,
     set_aside,
     topics,
     traces,
@@ -51,6 +53,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
     *traces.ROUTES,
     *features.ROUTES,
+    *serving.ROUTES,
     *overview.ROUTES,
     *read_side.ROUTES,
     *inbox.ROUTES,
@@ -87,6 +90,10 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
     metrics = Metrics(engine, workers)
     keyring = Keyring(engine.store)
     meter, addresses = Meter(engine.settings.limits), Addresses(engine.settings.server.trusted_proxies)
+    told = engine.settings.server
+    feed = Feed(engine.store, most=told.streams, most_per_key=told.streams_per_key)
+    engine.store.on_switched = feed.wake
+    metrics.watch(feed)
     state = {
         "engine": engine,
         "workers": workers,
@@ -94,6 +101,7 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
         "meter": meter,
         "addresses": addresses,
         "metrics": metrics,
+        "feed": feed,
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(

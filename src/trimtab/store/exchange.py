@@ -42,6 +42,7 @@ from trimtab.records import (
 )
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
     "Aside",
     "AsideKind",
@@ -145,6 +146,14 @@ class Exposure(NamedTuple):
     version_id: str | None
     arm: Arm | None
     inferences: int
+
+
+class ArmVotes(NamedTuple):
+    """How many answers of one arm users voted on, and how many of those they called bad."""
+
+    arm: Arm | None
+    voted: int
+    negative: int
 
 
 class Turn(NamedTuple):

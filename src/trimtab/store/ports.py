@@ -10,7 +10,7 @@ thread, and raise `Unavailable` when the database cannot be read or written now 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from trimtab.records import (
     Version,
 )
 from trimtab.store.exchange import (
+    ArmVotes,
     Arrival,
     Aside,
     AsideKind,
@@ -76,6 +77,7 @@ from trimtab.store.people import PeopleStore
 from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
     "Aside",
     "AsideKind",
@@ -256,6 +258,10 @@ class JudgementStore(Protocol):
         """
         ...
 
+    def arm_votes(self, project_id: str, feature: str, since: datetime) -> list[ArmVotes]:
+        """Return the votes on the feature's answers created since then, by arm. Reads them all."""
+        ...
+
     def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
         """Return the outcomes of those inferences that have one, not withdrawn."""
         ...
@@ -373,9 +379,22 @@ class CatalogStore(Protocol):
         """Return every rollout the feature ever had, oldest first: the audit of pointer switches."""
         ...
 
+    def rollouts_after(self, seq: int, limit: int) -> list[Stored[Rollout]]:
+        """Return at most `limit` switches of all projects after `seq`, in order of arrival, whoever made them."""
+        ...
+
+    def last_rollout(self) -> int:
+        """Return the place of the newest switch that `rollouts_after` would return (0 when there never was one)."""
+        ...
+
 
 class LoopStore(Protocol):
-    """The loop's own state, and the one verb by which everything but events is written."""
+    """The loop's own state, and the one verb by which everything but events is written.
+
+    `on_switched`, where set, is called after each commit with a switch in it, in the thread that committed.
+    """
+
+    on_switched: Callable[[], None] | None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably: for each project its Writes, for each stage in `cursors` where it stands now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -36,10 +36,13 @@ class Loop(Port):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._committer = Committer(database)
+        self.on_switched: Callable[[], None] | None = None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably."""
         self._committer.commit(writes, cursors or {})
+        if self.on_switched is not None and any(each.switches for each in writes.values()):
+            self.on_switched()
 
     def cursor(self, stage: str) -> int:
         """Return where the stage stands (0 at first)."""

@@ -14,6 +14,7 @@ down_revision = "0004"
 
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
+    _holdback()
     op.add_column("versions", text("knowledge", default="[]"))
     op.add_column("incidents", text("kind", default="rate"))
     op.add_column("incidents", text("metric", default="vote"))
@@ -77,3 +78,8 @@ def _deliveries() -> None:
     )
     op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
     op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
+
+
+def _holdback() -> None:
+    op.add_column("rollouts", text("holdback_version_id", optional=True))
+    op.add_column("rollouts", real("holdback_share", default=0.0))
