@@ -29,6 +29,8 @@ SAMPLE = {
     "run_id": "x",
     "monitor": "no-such",
     "silence_id": "x",
+    "delivery_id": "x",
+    "item_id": "x",
     "topic_id": "x",
     "inference_id": "x",
     "user_id": "nobody",
