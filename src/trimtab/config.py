@@ -274,6 +274,33 @@ class Runner(_Section, frozen=True):
     model: str = ""
     api_key_env: str = "OPENAI_API_KEY"
     timeout_s: Positive = 30.0
+    usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
+    usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Optimizer(_Section, frozen=True):
+    """How a better prompt is looked for, and what that may cost (docs: prompts).
+
+    `fewshot` chooses worked examples and needs no model of its own; `gepa` rewrites instructions with the help of a
+    stronger model at `base_url`, once there are `min_examples` corrections to learn from.
+    """
+
+    kind: Literal["fewshot", "gepa"] = "fewshot"
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: Positive = 120.0
+    usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
+    usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
+    min_examples: Annotated[int, Meta(ge=6)] = 30
+    max_examples: Some = 200
+    max_calls: Some = 1000
+    max_usd: Annotated[float, Meta(ge=0)] = 0.0
+    max_minutes: Positive = 60.0
+    min_gain: Rate = 0.1
+    max_shots: Some = 8
+    max_chars: Some = 8000
+    seed: Count = 0
 
 
 class Embedding(_Section, frozen=True):
@@ -391,6 +418,7 @@ class Settings(_Section, frozen=True):
     canary: Canary = Canary()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    optimizer: Optimizer = Optimizer()
     embedding: Embedding = Embedding()
     topics: Topics = Topics()
     engine: Engine = Engine()

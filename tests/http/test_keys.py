@@ -67,6 +67,7 @@ DECIDED = {
     "POST /v1/changes/{change_id}/rollback": "admin",
     "GET /v1/runs": "read admin",
     "GET /v1/runs/{run_id}": "read admin",
+    "POST /v1/runs/{run_id}/cancel": "admin",
     "PUT /v1/users/{user_id}": "ingest admin",
     "GET /v1/users/{user_id}": "read admin",
     "DELETE /v1/users/{user_id}": "admin",

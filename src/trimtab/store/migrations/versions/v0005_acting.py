@@ -15,6 +15,7 @@ down_revision = "0004"
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
     op.add_column("versions", text("knowledge", default="[]"))
+    op.add_column("runs", text("progress", default="{}"))
     op.add_column("incidents", text("kind", default="rate"))
     op.add_column("incidents", text("metric", default="vote"))
     op.add_column("incidents", text("rule", default="votes"))
