@@ -78,6 +78,10 @@ class Shop:
         self.server.engine.settle()
         self.clock.advance(timedelta(hours=1))
 
+    def hours(self, client: httpx.Client, count: int) -> None:
+        for _ in range(count):
+            self.hour(client)
+
     def words(self, answer: str, user: str, at: str, output: str, right: str) -> list[dict[str, Any]]:
         self.votes += 1
         common = {"type": "feedback", "created_at": at, "inference_id": answer, "user_id": user}
@@ -145,7 +149,7 @@ def test_a_run_that_a_person_cancels_stops_between_calls_and_changes_nothing(
         shop = Shop(server, clock, model)
         shop.open(client)
         model.hold.clear()
-        hours = threading.Thread(target=lambda: [shop.hour(client) for _ in range(4)])
+        hours = threading.Thread(target=shop.hours, args=(client, 4))
         hours.start()
         assert model.reached.wait(30)
         with server.client() as admin:
