@@ -303,6 +303,19 @@ class Optimizer(_Section, frozen=True):
     seed: Count = 0
 
 
+class Finetune(_Section, frozen=True):
+    """How a model is trained on what people said (docs: finetuning).
+
+    `command` is run as it stands, without a shell; {train}, {validation}, {out} and {base} are replaced.
+    """
+
+    command: str = ""
+    kind: Literal["sft", "dpo"] = "sft"
+    min_rows: Some = 100
+    max_hours: Positive = 24.0
+    attempts: Some = 2
+
+
 class Embedding(_Section, frozen=True):
     """What turns texts into vectors, for search (docs: embeddings). Only redacted texts are ever embedded.
 
@@ -419,6 +432,7 @@ class Settings(_Section, frozen=True):
     verification: Verification = Verification()
     runner: Runner = Runner()
     optimizer: Optimizer = Optimizer()
+    finetune: Finetune = Finetune()
     embedding: Embedding = Embedding()
     topics: Topics = Topics()
     engine: Engine = Engine()

@@ -72,7 +72,15 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
-from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
+from trimtab.store.upkeep import (
+    AsideStore,
+    DatasetStore,
+    ErasureStore,
+    JobStore,
+    RedactionStore,
+    RetentionStore,
+    TopicStore,
+)
 
 __all__ = [
     "Arrival",
@@ -446,6 +454,7 @@ class HotStore(
     TopicStore,
     DatasetStore,
     ErasureStore,
+    JobStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -38,6 +38,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    Job,
     Monitor,
     MonitorRule,
     Opinion,
@@ -68,6 +69,7 @@ __all__ = [
     "FEEDBACK",
     "INCIDENTS",
     "INFERENCES",
+    "JOBS",
     "MONITORS",
     "MONITOR_RULES",
     "NOUNS",
@@ -222,6 +224,7 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
+JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -252,6 +255,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     TOPIC_RUNS,
     DATASETS,
     ERASURES,
+    JOBS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.

@@ -37,3 +37,25 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    _jobs()
+
+
+def _jobs() -> None:
+    record(
+        "jobs",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        text("base_version_id"),
+        uuid("incident_id", optional=True),
+        uuid("dataset_id", optional=True),
+        text("model", optional=True),
+        number("attempts"),
+        number("started_at", optional=True),
+        number("ended_at", optional=True),
+        text("error"),
+        text("progress"),
+        key=("project_id", "id"),
+    )
