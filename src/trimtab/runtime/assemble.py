@@ -18,6 +18,7 @@ from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
+from trimtab.act.training.desk import JobDesk
 from trimtab.archive.erasing import EraseStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
@@ -40,9 +41,11 @@ from trimtab.runtime.parts import (
     open_datasets,
     open_erasing,
     open_intake,
+    open_jobs,
     open_keeping,
     open_lake_lazily,
     open_meaning,
+    open_playbook,
     open_redactors,
     open_runner,
     open_store,
@@ -77,6 +80,7 @@ class Engine:
         vectors: VectorStore,
         search: Search,
         datasets: DatasetDesk,
+        jobs: JobDesk,
         erasing: EraseStage,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
@@ -94,6 +98,7 @@ class Engine:
         self.vectors = vectors
         self.search = search
         self.datasets = datasets
+        self.jobs = jobs
         self.erasing = erasing
         self.stages = tuple(stages)
         self._closing = closing
@@ -144,13 +149,14 @@ def assemble(
         vectors = open_vectors(settings)
         undo.callback(vectors.close)
         require_project(store, clock)
-        answering = runner or open_runner(settings)
-        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
+        answering = runner or open_runner(settings, undo)
+        turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
-        turn = threading.RLock()  # people's decisions and the act stage change the same rows
+        jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
         made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
@@ -169,12 +175,14 @@ def assemble(
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
+            jobs=jobs,
             erasing=erasing,
             stages=[
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
                 *_detection(settings, store),
                 ActStage(store, settings, playbook, runs, turn=turn),
+                jobs,
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
                 *keeping,

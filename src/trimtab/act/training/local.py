@@ -1,7 +1,7 @@
 """Training commands as processes that outlive the engine: started once, found again, stopped as a group.
 
-The first process of each holds a lock on a file of its job as long as it lives; the kernel lets go of it however it ends.
-So after a restart it is known whether one still works, with no process id that another may have taken over.
+The first process of each holds a lock on a file of its job as long as it lives; the kernel lets go of it however that
+ends. So after a restart it is known whether one still works, with no process id that another may have taken over.
 """
 
 from __future__ import annotations

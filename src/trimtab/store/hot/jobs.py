@@ -1,4 +1,4 @@
-"""What was trained."""
+"""Training jobs and what came of them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         opened.append(trained(tmp_path, script, **told))
         return opened[-1]
 
-    yield opener  # type: ignore[misc]
+    yield opener
     for each in opened:
         each.end()
 
