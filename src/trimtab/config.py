@@ -279,11 +279,7 @@ class Runner(_Section, frozen=True):
 
 
 class Optimizer(_Section, frozen=True):
-    """How a better prompt is looked for, and what that may cost (docs: prompts).
-
-    `fewshot` chooses worked examples and needs no model of its own; `gepa` rewrites instructions with the help of a
-    stronger model at `base_url`, once there are `min_examples` corrections to learn from.
-    """
+    """How a better prompt is looked for, with the help of which stronger model, at what cost (docs: prompts)."""
 
     kind: Literal["fewshot", "gepa"] = "fewshot"
     base_url: str = ""
@@ -304,10 +300,7 @@ class Optimizer(_Section, frozen=True):
 
 
 class Finetune(_Section, frozen=True):
-    """How a model is trained on what people said (docs: finetuning).
-
-    `command` is run as it stands, without a shell; {train}, {validation}, {out} and {base} are replaced.
-    """
+    """How a model is trained on what people said (docs: finetuning). No shell runs `command`."""
 
     command: str = ""
     kind: Literal["sft", "dpo"] = "sft"

@@ -180,10 +180,8 @@ def assemble(
             stages=[
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
-                *_detection(settings, store),
-                ActStage(store, settings, playbook, runs, turn=turn),
+                *_loop(settings, store, ActStage(store, settings, playbook, runs, turn=turn)),
                 jobs,
-                CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
                 *keeping,
                 erasing,
@@ -192,10 +190,12 @@ def assemble(
         )
 
 
-def _detection(settings: Settings, store: HotStore) -> list[Stage]:
-    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
+def _loop(settings: Settings, store: HotStore, act: Stage) -> list[Stage]:
+    """Return the stages that notice and act; the watch on voting comes first: it may hold what the next one finds."""
     return [
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
         RulesStage(store, settings),
+        act,
+        CalibrateStage(store, settings.outcome, settings.features),
     ]
