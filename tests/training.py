@@ -61,7 +61,7 @@ class Trained:
         self._wait(lambda: said.exists() and said.read_text() != "")
         return int(said.read_text())
 
-    def gone(self, job: Job, child: int, *, step: timedelta = timedelta(0)) -> None:
+    def gone(self, job: Job, child: int | None = None, *, step: timedelta = timedelta(0)) -> None:
         """Wait until nothing of a job lives."""
 
         def is_gone() -> bool:
@@ -69,14 +69,12 @@ class Trained:
             return not self.engine.jobs._local.is_running(job.id)
 
         self._wait(is_gone)
-        self._wait(lambda: not _lives(child))
+        self._wait(lambda: child is None or not _lives(child))
 
     def end(self) -> None:
         for row in self.engine.store.jobs(PROJECT, Query(), ("waiting", "running")).rows:
             self.engine.jobs.cancel(PROJECT, row.record.id, self.clock.now())
-            child = self.engine.jobs._local.folder(row.record.id) / "child"
-            if child.exists():
-                self.gone(row.record, int(child.read_text()))
+            self.gone(row.record)
         self._closing.close()
 
     def _until(self, job: Job, holds: Any) -> Job:
