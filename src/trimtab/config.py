@@ -311,6 +311,39 @@ class Runner(_Section, frozen=True):
     model: str = ""
     api_key_env: str = "OPENAI_API_KEY"
     timeout_s: Positive = 30.0
+    usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
+    usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Optimizer(_Section, frozen=True):
+    """How a better prompt is looked for, with the help of which stronger model, at what cost (docs: prompts)."""
+
+    kind: Literal["fewshot", "gepa"] = "fewshot"
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: Positive = 120.0
+    usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
+    usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
+    min_examples: Annotated[int, Meta(ge=6)] = 30
+    max_examples: Some = 200
+    max_calls: Some = 1000
+    max_usd: Annotated[float, Meta(ge=0)] = 0.0
+    max_minutes: Positive = 60.0
+    min_gain: Rate = 0.1
+    max_shots: Some = 8
+    max_chars: Some = 8000
+    seed: Count = 0
+
+
+class Finetune(_Section, frozen=True):
+    """How a model is trained on what people said (docs: finetuning). No shell runs `command`."""
+
+    command: str = ""
+    kind: Literal["sft", "dpo"] = "sft"
+    min_rows: Some = 100
+    max_hours: Positive = 24.0
+    attempts: Some = 2
 
 
 class Embedding(_Section, frozen=True):
@@ -428,6 +461,8 @@ class Settings(_Section, frozen=True):
     canary: Canary = Canary()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    optimizer: Optimizer = Optimizer()
+    finetune: Finetune = Finetune()
     embedding: Embedding = Embedding()
     topics: Topics = Topics()
     engine: Engine = Engine()

@@ -15,7 +15,8 @@ from trimtab.act.notices import Notices
 from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
 from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
-from trimtab.records import Change, Incident, Rollout, Version
+from trimtab.ids import derived_id
+from trimtab.records import Change, Incident, Rollout, Run, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal
 from trimtab.store.ports import HotStore, Switch, Writes
@@ -168,6 +169,23 @@ class Decisions:
         self._notices.add(project_id, writes, now)
         self._store.commit({project_id: writes})
         return closed
+
+    @_in_turn
+    def cancel(self, project_id: str, run_id: str, now: datetime) -> Run:
+        """Call off a run under way: its step under way ends after the calls it waits for, and writes nothing."""
+        run = self._store.run(project_id, run_id)
+        if run is None:
+            raise NotFound(f"no run {run_id!r}", param="run_id")
+        if run.state != "running":
+            raise Conflict(f"run {run_id!r} is already {run.state}")
+        told = "cancelled by hand"
+        called_off = msgspec.structs.replace(run, state="cancelled", ended_at=now, error=told)
+        writes = Writes(runs=[msgspec.structs.replace(called_off, steps=[])])
+        change = self._store.change(project_id, derived_id("change", run_id))
+        if change is not None and change.state == "building":
+            writes.changes.append(msgspec.structs.replace(change, state="blocked", reason=told))
+        self._store.commit({project_id: writes})
+        return called_off
 
     def _change(self, project_id: str, change_id: str, states: tuple[str, ...], verb: str) -> Change:
         change = self._store.change(project_id, change_id)

@@ -43,6 +43,7 @@ from trimtab.records.field import (
     Tokens,
     Uuid,
 )
+from trimtab.records.job import Job, JobState
 from trimtab.records.judgement import (
     AuditItem,
     Calibration,
@@ -106,6 +107,8 @@ __all__ = [
     "IncidentKind",
     "IncidentState",
     "Inference",
+    "Job",
+    "JobState",
     "KeyKind",
     "Knowledge",
     "Known",

@@ -10,16 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from trimtab.act.actions.exemplar import ExemplarAction
-from trimtab.act.actions.notify import NotifyEffect
-from trimtab.act.actions.port import Effect
-from trimtab.act.actions.review import ReviewEffect
 from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
 from trimtab.act.deliver import DeliverStage
-from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
@@ -27,6 +22,7 @@ from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
+from trimtab.act.training.desk import JobDesk
 from trimtab.archive.erasing import EraseStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
@@ -49,9 +45,11 @@ from trimtab.runtime.parts import (
     open_datasets,
     open_erasing,
     open_intake,
+    open_jobs,
     open_keeping,
     open_lake_lazily,
     open_meaning,
+    open_playbook,
     open_redactors,
     open_runner,
     open_store,
@@ -87,6 +85,7 @@ class Engine:
         vectors: VectorStore,
         search: Search,
         datasets: DatasetDesk,
+        jobs: JobDesk,
         erasing: EraseStage,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
@@ -105,6 +104,7 @@ class Engine:
         self.vectors = vectors
         self.search = search
         self.datasets = datasets
+        self.jobs = jobs
         self.erasing = erasing
         self.stages = tuple(stages)
         self._closing = closing
@@ -155,13 +155,14 @@ def assemble(
         vectors = open_vectors(settings)
         undo.callback(vectors.close)
         require_project(store, clock)
-        answering = runner or open_runner(settings)
-        playbook = _playbook(settings, store, redactor, answering, clock)
+        answering = runner or open_runner(settings, undo)
+        turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
-        turn = threading.RLock()  # people's decisions and the act stage change the same rows
+        jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
         made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
@@ -181,13 +182,13 @@ def assemble(
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
+            jobs=jobs,
             erasing=erasing,
             stages=[
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
-                *_detection(settings, store),
-                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                CalibrateStage(store, settings.outcome, settings.features),
+                *_loop(settings, store, _acting(settings, store, playbook, runs, turn, undo, inline=inline_runs)),
+                jobs,
                 *meaning,
                 *keeping,
                 erasing,
@@ -196,30 +197,15 @@ def assemble(
         )
 
 
-def _detection(settings: Settings, store: HotStore) -> list[Stage]:
-    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
+def _loop(settings: Settings, store: HotStore, acting: Sequence[Stage]) -> list[Stage]:
+    """Return the stages that notice and act; the watch on voting comes first: it may hold what the next one finds."""
     return [
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
         RulesStage(store, settings),
+        *acting,
+        CalibrateStage(store, settings.outcome, settings.features),
     ]
-
-
-def _playbook(
-    settings: Settings, store: HotStore, redactor: Redactors, runner: Runner, clock: Clock
-) -> IncidentPlaybook:
-    """Return the playbook with all actions and effects there are; the settings say which of them it takes."""
-    told = NotifyEffect(store, Notices(store, settings.notify))
-    effects: list[Effect] = [told, ReviewEffect(store, redactor, settings.review)]
-    return IncidentPlaybook(
-        store,
-        redactor,
-        settings,
-        runner,
-        clock=clock,
-        actions=[ExemplarAction(Evidence(store, settings))],
-        effects=effects,
-    )
 
 
 def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:

@@ -9,15 +9,27 @@ import importlib.util
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.finetune import FinetuneAction, TrainEffect
+from trimtab.act.actions.notify import NotifyEffect
+from trimtab.act.actions.port import Effect, VersionAction
+from trimtab.act.actions.prompt import PromptAction
+from trimtab.act.actions.review import ReviewEffect
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
+from trimtab.act.evidence import Evidence
 from trimtab.act.memory import FittedMemory
+from trimtab.act.notices import Notices
+from trimtab.act.optimizers.gepa import is_installed
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
+from trimtab.act.training.desk import JobDesk
 from trimtab.archive.erasing import EraseStage
 from trimtab.archive.places import LakePlace, SpacePlace, VectorPlace
 from trimtab.archive.retention import RetentionStage
@@ -63,9 +75,11 @@ __all__ = [
     "open_datasets",
     "open_erasing",
     "open_intake",
+    "open_jobs",
     "open_keeping",
     "open_lake_lazily",
     "open_meaning",
+    "open_playbook",
     "open_redactors",
     "open_runner",
     "open_store",
@@ -341,14 +355,66 @@ def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
     return open_postgres(settings.storage.url, alone=alone)
 
 
-def open_runner(settings: Settings) -> Runner:
+def open_runner(settings: Settings, undo: contextlib.ExitStack) -> Runner:
     """Return what answers when the engine itself must ask a feature."""
     memory = FittedMemory()
     if settings.runner.kind == "memory":
         return memory
     from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
 
-    return LlmRunner(settings.runner, memory.nearest)
+    asking = LlmRunner(settings.runner, memory.nearest)
+    undo.callback(asking.close)
+    return asking
+
+
+def open_playbook(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    runner: Runner,
+    clock: Clock,
+    turn: AbstractContextManager[Any],
+) -> IncidentPlaybook:
+    """Return what answers incidents. Raises MissingExtra where an action is in use without its library."""
+    if settings.optimizer.kind == "gepa" and "prompt" in settings.playbook.actions and not is_installed():
+        raise MissingExtra("optimizer.kind = 'gepa' needs its library: pip install 'trimtab[server,gepa]'")
+    evidence = Evidence(store, settings)
+    actions: list[VersionAction] = [
+        ExemplarAction(evidence),
+        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        FinetuneAction(store),
+    ]
+    notices = Notices(store, settings.notify)
+    effects: list[Effect] = [
+        NotifyEffect(store, notices),
+        ReviewEffect(store, redactor, settings.review),
+        TrainEffect(store, settings),
+    ]
+    return IncidentPlaybook(
+        store,
+        redactor,
+        settings,
+        runner,
+        clock=clock,
+        notices=notices,
+        actions=actions,
+        effects=effects,
+        turn=turn,
+    )
+
+
+def open_jobs(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    datasets: DatasetDesk,
+    turn: AbstractContextManager[Any],
+    undo: contextlib.ExitStack,
+) -> JobDesk:
+    """Return what trains models; what it runs goes on when it closes."""
+    jobs = JobDesk(store, redactor, datasets, settings.finetune, Path(settings.storage.path), turn=turn)
+    undo.callback(jobs.close)
+    return jobs
 
 
 def lock_folder(folder: Path) -> int:

@@ -23,6 +23,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    Job,
     Monitor,
     MonitorRule,
     Opinion,
@@ -438,6 +439,7 @@ class Writes(Struct, kw_only=True):
     delivered: list[Delivery] = []
     reviews: list[ReviewItem] = []  # nobody has them yet
     reviewed: list[Redacted[ReviewItem]] = []
+    jobs: list[Job] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

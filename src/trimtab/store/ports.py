@@ -74,7 +74,15 @@ from trimtab.store.exchange import (
     Writes,
 )
 from trimtab.store.people import PeopleStore
-from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
+from trimtab.store.upkeep import (
+    AsideStore,
+    DatasetStore,
+    ErasureStore,
+    JobStore,
+    RedactionStore,
+    RetentionStore,
+    TopicStore,
+)
 
 __all__ = [
     "ArmVotes",
@@ -468,6 +476,7 @@ class HotStore(
     TopicStore,
     DatasetStore,
     ErasureStore,
+    JobStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -39,6 +39,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    Job,
     Monitor,
     MonitorRule,
     Opinion,
@@ -71,6 +72,7 @@ __all__ = [
     "FEEDBACK",
     "INCIDENTS",
     "INFERENCES",
+    "JOBS",
     "MONITORS",
     "MONITOR_RULES",
     "NOUNS",
@@ -228,6 +230,7 @@ REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
 REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -260,6 +263,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     ERASURES,
     DELIVERIES,
     REVIEWS,
+    JOBS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trimtab.records import Dataset, Erasure, RedactionSettings, Topic, TopicRun, TopicState
+from trimtab.records import Dataset, Erasure, Job, JobState, RedactionSettings, Topic, TopicRun, TopicState
 from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Aside,
@@ -30,7 +30,7 @@ from trimtab.store.exchange import (
     TopicPlace,
 )
 
-__all__ = ["AsideStore", "DatasetStore", "ErasureStore", "RedactionStore", "RetentionStore", "TopicStore"]
+__all__ = ["AsideStore", "DatasetStore", "ErasureStore", "JobStore", "RedactionStore", "RetentionStore", "TopicStore"]
 
 
 class DatasetStore(Protocol):
@@ -42,6 +42,18 @@ class DatasetStore(Protocol):
 
     def datasets(self, project_id: str, query: Query) -> Page[Dataset]:
         """Return one page of the datasets that are not deleted; feature and version of the query say nothing here."""
+        ...
+
+
+class JobStore(Protocol):
+    """What was trained."""
+
+    def job(self, project_id: str, job_id: str) -> Job | None:
+        """Return one training job."""
+        ...
+
+    def jobs(self, project_id: str, query: Query, states: Sequence[JobState] = ()) -> Page[Job]:
+        """Return one page of training jobs, of the given states if any; the version of the query says nothing here."""
         ...
 
 

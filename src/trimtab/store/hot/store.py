@@ -14,6 +14,7 @@ from trimtab.store.hot.datasets import Datasets
 from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
+from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.people import People
@@ -40,6 +41,7 @@ class SqlHotStore(
     Topics,
     Datasets,
     Erasures,
+    Jobs,
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
     _holdback()
     op.add_column("versions", text("knowledge", default="[]"))
+    op.add_column("runs", text("progress", default="{}"))
     op.add_column("incidents", text("kind", default="rate"))
     op.add_column("incidents", text("metric", default="vote"))
     op.add_column("incidents", text("rule", default="votes"))
@@ -38,6 +39,7 @@ def upgrade() -> None:
         key=("project_id", "id"),
     )
     _deliveries()
+    _jobs()
 
 
 def _deliveries() -> None:
@@ -83,3 +85,24 @@ def _deliveries() -> None:
 def _holdback() -> None:
     op.add_column("rollouts", text("holdback_version_id", optional=True))
     op.add_column("rollouts", real("holdback_share", default=0.0))
+
+
+def _jobs() -> None:
+    record(
+        "jobs",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        text("base_version_id"),
+        uuid("incident_id", optional=True),
+        uuid("dataset_id", optional=True),
+        text("model", optional=True),
+        number("attempts"),
+        number("started_at", optional=True),
+        number("ended_at", optional=True),
+        text("error"),
+        text("progress"),
+        key=("project_id", "id"),
+    )
