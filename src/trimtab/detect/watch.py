@@ -56,6 +56,11 @@ class Watch:
         """The monitor's id, under which its vote cap is remembered."""
         return self._monitor.id
 
+    @property
+    def feature(self) -> str:
+        """The feature whose answers it hears of."""
+        return self._monitor.feature
+
     def record(self) -> Monitor:
         """Return the monitor with everything seen so far."""
         return msgspec.structs.replace(

@@ -13,7 +13,7 @@ from trimtab.detect.rules.post import Move, Post
 from trimtab.records import Incident, IncidentState, Silence
 from trimtab.store.ports import EventStore, JudgementStore, LoopStore, Query, Writes
 
-__all__ = ["OPEN", "Desk", "DeskStore"]
+__all__ = ["OPEN", "Desk", "DeskStore", "moved"]
 
 OPEN: tuple[IncidentState, ...] = ("firing", "recovering")
 _STATES: Mapping[str, IncidentState] = {"recover": "recovering", "refire": "firing"}
@@ -45,7 +45,7 @@ class Desk:
                 continue
             held = self._changed.get(move.incident_id) or self._store.incident(self._project_id, move.incident_id)
             if held is not None and held.state != "resolved":
-                self._note(_moved(held, move, self._now))
+                self._note(moved(held, move, self._now))
 
     def notice_closed(self, post: Post) -> None:
         """Let a group go on when a person, or what is served, has closed its incident."""
@@ -100,7 +100,8 @@ class Desk:
         return self._open[feature]
 
 
-def _moved(incident: Incident, move: Move, now: datetime) -> Incident:
+def moved(incident: Incident, move: Move, now: datetime) -> Incident:
+    """Return an open incident as the move leaves it."""
     if move.verb in _STATES:
         return msgspec.structs.replace(incident, state=_STATES[move.verb])
     how: Literal["verified", "superseded"] = "verified" if move.verb == "resolve" else "superseded"

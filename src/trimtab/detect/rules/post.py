@@ -75,6 +75,11 @@ class Post:
         return self._watch.monitor_id
 
     @property
+    def feature(self) -> str:
+        """The feature whose answers it hears of."""
+        return self._watch.feature
+
+    @property
     def open_incident(self) -> str | None:
         """The id of the incident that is open, if any."""
         found: str | None = self._life.get("open")

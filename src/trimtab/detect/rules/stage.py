@@ -58,6 +58,7 @@ class _Project:
         self.posts: dict[str, Post] = {}
         self.groups: dict[tuple[str, str], set[str]] = {}
         self.places: set[int] = set()
+        self.last_place = 0
 
 
 class RulesStage:
@@ -116,16 +117,17 @@ class RulesStage:
         if rules == known.rules:
             return
         known.rules = rules
-        known.posts, known.groups, known.places = {}, {}, set()
+        known.posts, known.groups, known.places, known.last_place = {}, {}, set(), 0
         writes = Writes()
         desk = Desk(self._store, project_id, now, writes)
-        for rule in rules:
-            for monitor in self._store.monitors(project_id, None, rule.name):
-                if rule.covers(monitor.feature) and _is_grouped_by(rule, monitor):
-                    post = self._hold(known, rule, monitor)
-                    if post.begun_anew:
-                        desk.carry_out(post, post.begin_anew())
-                        writes.monitors.append(post.record())
+        stored = [(rule, each) for rule in rules for each in self._store.monitors(project_id, None, rule.name)]
+        known.last_place = max((each.life.get("place", 0) for _, each in stored), default=0)
+        for rule, monitor in stored:
+            if rule.covers(monitor.feature) and _is_grouped_by(rule, monitor):
+                post = self._hold(known, rule, monitor)
+                if post.begun_anew:
+                    desk.carry_out(post, post.begin_anew())
+                    writes.monitors.append(post.record())
         over = {"state": "resolved", "resolution": "superseded", "resolved_at": now}
         writes.incidents += [msgspec.structs.replace(each, **over) for each in self._orphaned(project_id, known)]
         if writes.monitors or writes.incidents:
@@ -147,9 +149,10 @@ class RulesStage:
     def _hold(self, known: _Project, rule: Rule, monitor: Monitor) -> Post:
         place = monitor.life.get("place")
         if place is None or place in known.places:
-            place = max(known.places, default=0) + 1
+            place = known.last_place + 1
             monitor = msgspec.structs.replace(monitor, life={**monitor.life, "place": place})
         known.places.add(place)
+        known.last_place = max(known.last_place, place)
         budget = self._settings.monitoring.false_alarms_per_month
         post = known.posts[monitor.id] = Post(rule, monitor, budget, awake_since=self._awake_since)
         known.groups.setdefault((rule.name, monitor.feature), set()).add(monitor.id)
