@@ -49,13 +49,18 @@ def samples(source: str, groups: Sequence[int], at: datetime, dice: random.Rando
     found: list[Any] = []
     for group in groups:
         bad, who = dice.random() < 0.03, f"user-{dice.randrange(USERS)}"
-        told = {"feature": "answer", "created_at": at, "user_id": who, "version_id": "v1"}
+        told: dict[str, Any] = {"feature": "answer", "created_at": at, "user_id": who, "version_id": "v1"}
         if source == "answers":
             tags = {"customer": f"c{group}"}
             found.append(Inference(id=new_id(at), input="q", error="timeout" if bad else None, tags=tags, **told))
             continue
-        judged = {"judged_at": at, "p_bad": float(bad), "confidence": 1.0, "tier": "A", "evidence": []}
-        said = {"vote": float(bad), "voter_id": who, "voted_at": at, "segments": {"customer": f"c{group}"}}
+        judged: dict[str, Any] = {"judged_at": at, "p_bad": float(bad), "confidence": 1.0, "tier": "A", "evidence": []}
+        said: dict[str, Any] = {
+            "vote": float(bad),
+            "voter_id": who,
+            "voted_at": at,
+            "segments": {"customer": f"c{group}"},
+        }
         found.append(Outcome(inference_id=new_id(at), **told, **judged, **said))
     return found
 

@@ -1,4 +1,4 @@
-"""Declared watches that are killed again and again end as watches that never were: nothing heard twice or not at all."""
+"""Declared watches that are killed again and again end as watches that never were: all is heard, nothing twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def fill(folder: Path) -> None:
         at = NOW - timedelta(minutes=2 * (ROWS - place) + 60)
         wrong = dice.random() < (0.7 if ROWS // 3 < place < ROWS // 2 else 0.03)
         key = derived_id("answer", str(place))
-        told: dict[str, Any] = {"feature": "support", "created_at": at, "version_id": "v1", "user_id": f"u{place % 350}"}
+        told: dict[str, Any] = {
+            "feature": "support",
+            "created_at": at,
+            "version_id": "v1",
+            "user_id": f"u{place % 350}",
+        }
         answers.append(Inference(id=key, input="q", error="timeout" if wrong else None, **told))
         said: dict[str, Any] = {"vote": float(wrong), "voter_id": told["user_id"], "voted_at": at, "p_bad": 0.5}
         judged: dict[str, Any] = {"judged_at": at, "confidence": 1.0, "tier": "A", "evidence": []}

@@ -73,7 +73,9 @@ def capped(votes: Sequence[Outcome], window: timedelta) -> list[float]:
     last: dict[str, datetime] = {}
     heard = []
     for each in votes:
-        assert each.voter_id is not None and each.voted_at is not None and each.vote is not None
+        assert each.voter_id is not None
+        assert each.voted_at is not None
+        assert each.vote is not None
         before = last.get(each.voter_id)
         if before is None or each.voted_at >= before + window:
             last[each.voter_id] = each.voted_at
@@ -258,11 +260,14 @@ class Lives:
         found = self.incidents()
         opened = [each.monitor_id for each in found if each.state != "resolved"]
         assert len(opened) == len(set(opened))
-        watched = [each for name in ("slow", "patient", "line", "told") for each in self.store.monitors("p", None, name)]
+        watched = [
+            each for name in ("slow", "patient", "line", "told") for each in self.store.monitors("p", None, name)
+        ]
         told = {each.life["open"] for each in watched if each.life.get("open")}
         for each in found:
             if each.state == "resolved":
-                assert each.resolution is not None and each.resolved_at is not None
+                assert each.resolution is not None
+                assert each.resolved_at is not None
                 assert self.over.setdefault(each.id, each) == each
             else:
                 assert each.id in told

@@ -113,9 +113,7 @@ class Watch:
     def _mark(self, sample: Sample) -> None:
         detector = cast("RateMonitor", self._detector)
         at = sample.at.isoformat()
-        marks = {
-            start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in detector.starts
-        }
+        marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in detector.starts}
         if sample.x > 0.5:
             for mark in marks.values():
                 mark["first"] = mark["first"] or at

@@ -154,7 +154,8 @@ def assemble(
         lake = open_lake_lazily(settings, undo)
         made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
-        keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
+        rules = RulesStage(store, settings)
+        keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         return Engine(
             settings=settings,
             clock=clock,
@@ -173,7 +174,7 @@ def assemble(
             stages=[
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
-                *_detection(settings, store),
+                *_detection(settings, store, rules),
                 ActStage(store, settings, playbook, runs, turn=turn),
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
@@ -184,10 +185,10 @@ def assemble(
         )
 
 
-def _detection(settings: Settings, store: HotStore) -> list[Stage]:
+def _detection(settings: Settings, store: HotStore, rules: RulesStage) -> list[Stage]:
     """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
     return [
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
-        RulesStage(store, settings),
+        rules,
     ]

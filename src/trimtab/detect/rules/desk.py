@@ -76,9 +76,7 @@ class Desk:
     def _is_silenced(self, incident: Incident) -> bool:
         if self._silences is None:
             self._silences = self._store.silences(self._project_id, self._now)
-        return any(
-            each.rule == incident.rule and each.feature in (None, incident.feature) for each in self._silences
-        )
+        return any(each.rule == incident.rule and each.feature in (None, incident.feature) for each in self._silences)
 
     def _is_said_already(self, post: Post, incident: Incident) -> bool:
         """Say whether a wider watch, or the one that is always there, fires on the same feature."""

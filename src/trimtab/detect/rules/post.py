@@ -219,7 +219,9 @@ class Post:
 
     def _rests(self, now: datetime) -> bool:
         ended = self._life.get("ended")
-        return bool(ended) and now - datetime.fromisoformat(ended) < timedelta(hours=self.rule.spec.cooldown_hours)
+        return ended is not None and now - datetime.fromisoformat(ended) < timedelta(
+            hours=self.rule.spec.cooldown_hours
+        )
 
     def _prove(self, incident: Incident) -> None:
         """Begin to look for proof that it is over: less than the midpoint of what was found and what is normal."""

@@ -38,6 +38,7 @@ OTHER = "(other)"
 
 _RULES_READ_EVERY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(seconds=10)
+_MARGIN = timedelta(hours=1)  # to hear what has just become old enough
 _IDLE_EVERY = timedelta(minutes=1)
 _CAPPED: tuple[RuleSource, ...] = ("votes", "mature")
 _READS: Mapping[RuleSource, PurgedKind] = {"votes": "outcomes", "answers": "inferences", "mature": "inferences"}
@@ -106,7 +107,8 @@ class RulesStage:
         sources = {source_of(rule.spec.metric) for rule in rules} if self._projects else set(CURSORS)
         ages = [rule.spec.maturity_hours for rule in rules if source_of(rule.spec.metric) == "mature"]
         cursors = [CURSORS[source] for source in sorted(sources) if _READS[source] == kind]
-        return cursors, timedelta(hours=max(ages, default=0.0))
+        oldest = timedelta(hours=max(ages)) + _MARGIN if ages else timedelta(0)
+        return cursors, oldest if kind != "feedback" else timedelta(0)
 
     def _know(self, project_id: str, now: datetime) -> None:
         known = self._projects.setdefault(project_id, _Project())
