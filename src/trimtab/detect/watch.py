@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, monitor: Monitor, settings: Monitoring) -> None:
         self._monitor = monitor
         self._settings = settings
+        self._votes, self._negatives = monitor.votes, monitor.negatives
         self._onsets: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in monitor.onsets.items()}
         self._detector: RateMonitor | None = None
         self._curve = Curve(monitor.life.get("curve") if monitor.detector else None)
@@ -65,6 +66,8 @@ class Watch:
         """Return the monitor with everything seen so far."""
         return msgspec.structs.replace(
             self._monitor,
+            votes=self._votes,
+            negatives=self._negatives,
             detector=dict(self._detector.state()) if self._detector else {},
             onsets={str(key): value for key, value in self._onsets.items()},
             life={**self._monitor.life, "curve": self._curve.state()},
@@ -84,7 +87,8 @@ class Watch:
 
     def count(self, sample: Sample) -> None:
         """Count a sample that is not tested."""
-        self._set(votes=self._monitor.votes + 1, negatives=self._monitor.negatives + sample.x)
+        self._votes += 1
+        self._negatives += sample.x
 
     def _set(self, **changes: Any) -> None:
         self._monitor = msgspec.structs.replace(self._monitor, **changes)
@@ -112,9 +116,13 @@ class Watch:
 
     def _mark(self, sample: Sample) -> None:
         detector = cast("RateMonitor", self._detector)
+        starts = detector.starts
+        bad = sample.x > 0.5
+        if not bad and starts == self._onsets.keys():  # nothing new to mark: so it is for most samples
+            return
         at = sample.at.isoformat()
-        marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in detector.starts}
-        if sample.x > 0.5:
+        marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in starts}
+        if bad:
             for mark in marks.values():
                 mark["first"] = mark["first"] or at
                 most = max(_MAX_USERS, self._settings.min_users)

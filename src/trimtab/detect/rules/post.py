@@ -27,7 +27,7 @@ MonitorState = Literal["learning", "inactive", "pending", "firing", "recovering"
 
 _PENDING_NATS = -2.3025850929940455  # a tenth of the evidence that an alarm takes
 _PROVEN = 0.8
-_KEPT_APART = ("curve", "buckets")
+_KEPT_APART = ("curve", "buckets", "last")
 
 
 class Move(NamedTuple):
@@ -66,6 +66,8 @@ class Post:
         )
         self._life: dict[str, Any] = {key: value for key, value in held.life.items() if key not in _KEPT_APART}
         self._buckets = {int(minute): counts for minute, counts in held.life.get("buckets", {}).items()}
+        last = held.life.get("last")
+        self._heard_at: datetime | None = datetime.fromisoformat(last) if last else None
         self._alarms = monitor.alarms
         self._alarmed_at = monitor.last_alarm_at
 
@@ -111,6 +113,8 @@ class Post:
         """Return the monitor with everything heard so far."""
         held = self._watch.record()
         life = {**self._life, "curve": held.life["curve"]}
+        if self._heard_at is not None:
+            life["last"] = self._heard_at.isoformat()
         if self._buckets:
             life["buckets"] = {str(minute): counts for minute, counts in self._buckets.items()}
         return msgspec.structs.replace(
@@ -119,7 +123,7 @@ class Post:
 
     def take(self, sample: Sample, now: datetime) -> list[Move]:
         """Hear one sample (the cap per person is the caller's); return what it moves."""
-        self._life["last"] = now.isoformat()
+        self._heard_at = now
         moves = self._spoke(now)
         pending = self._life.get("pending")
         if pending and sample.at + self._delay >= datetime.fromisoformat(pending["half"]):
@@ -305,17 +309,16 @@ class Post:
         return n >= spec.min_events and line is not None and bad / n < line
 
     def _is_silent(self, now: datetime) -> bool:
-        hours, told = self.rule.spec.no_data_hours, self._life.get("last")
-        if not hours or not told:
+        hours, last = self.rule.spec.no_data_hours, self._heard_at
+        if not hours or last is None:
             return False
-        last = datetime.fromisoformat(told)
         if self._awake_since is not None:  # while the engine was down nothing could be heard
             last = max(last, self._awake_since)
         return now - last >= timedelta(hours=hours)
 
     def _silence(self, now: datetime) -> list[Move]:
         self._life["silent"] = now.isoformat()
-        monitor, last = self._watch.record(), datetime.fromisoformat(self._life["last"])
+        monitor, last = self._watch.record(), self._heard_at or now
         self._alarms += 1
         incident = Incident(
             id=derived_id("incident", self.id, str(self._alarms)),
