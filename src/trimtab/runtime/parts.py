@@ -172,9 +172,7 @@ def open_keeping(
         shipped = archive.reached
         stages.append(archive)
     if settings.lake.enabled or settings.retention.without_lake:
-        stages.append(
-            RetentionStage(store, settings, _READERS, waits_for=waits_for, shipped=shipped, vectors=vectors)
-        )
+        stages.append(RetentionStage(store, settings, _READERS, waits_for=waits_for, shipped=shipped, vectors=vectors))
     return stages
 
 

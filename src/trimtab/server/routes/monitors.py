@@ -100,7 +100,7 @@ def put_monitor(request: Call, monitor: FromPath[str], body: RawBody) -> Watch:
     "/v1/monitors/{monitor:str}", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Listing[Watch])
 )
 def delete_monitor(request: Call, monitor: FromPath[str]) -> Listing[Watch]:
-    """End a watch that was declared here; its incidents stay. Returns those that are left."""
+    """End a watch that was declared here; what it has open is superseded. Returns those that are left."""
     engine, project_id, called = engine_of(request), request.auth.project_id, name_in_path(monitor)
     rule = _rule(engine, project_id, called)
     if rule.declared == "settings":
