@@ -258,6 +258,8 @@ def test_votes_remember_when_each_user_was_last_counted(store: HotStore) -> None
     store.commit({P: Writes(votes=[Vote("m", "u", a.NOW + a.SECOND)])})
     assert store.votes("m", ["u", "nobody", "u"]) == {"u": a.NOW + a.SECOND}
     assert store.votes("n", ["u", "w"]) == {"u": a.NOW}
+    pairs = [("m", "u"), ("n", "u"), ("n", "w"), ("m", "u"), ("nobody", "u")]
+    assert store.votes_of(pairs) == {("m", "u"): a.NOW + a.SECOND, ("n", "u"): a.NOW}
 
 
 # ---------------------------------------------------------------- the whole

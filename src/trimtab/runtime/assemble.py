@@ -166,7 +166,8 @@ def assemble(
         lake = open_lake_lazily(settings, undo)
         made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
-        keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
+        rules = RulesStage(store, settings)
+        keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         return Engine(
             settings=settings,
             clock=clock,
@@ -187,7 +188,8 @@ def assemble(
             stages=[
                 EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
                 rescan,
-                *_loop(settings, store, _acting(settings, store, playbook, runs, turn, undo, inline=inline_runs)),
+                *_detection(settings, store, rules),
+                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
                 jobs,
                 *meaning,
                 *keeping,
@@ -197,14 +199,12 @@ def assemble(
         )
 
 
-def _loop(settings: Settings, store: HotStore, acting: Sequence[Stage]) -> list[Stage]:
-    """Return the stages that notice and act; the watch on voting comes first: it may hold what the next one finds."""
+def _detection(settings: Settings, store: HotStore, rules: RulesStage) -> list[Stage]:
+    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
     return [
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
-        RulesStage(store, settings),
-        *acting,
-        CalibrateStage(store, settings.outcome, settings.features),
+        rules,
     ]
 
 
@@ -223,8 +223,9 @@ def _acting(
     *,
     inline: bool,
 ) -> list[Stage]:
-    """Return the stage that acts, and the one that tells people of it."""
+    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
-    return [ActStage(store, settings, playbook, runs, turn=turn), deliver]
+    act = ActStage(store, settings, playbook, runs, turn=turn)
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -171,9 +171,13 @@ def open_keeping(
     lake: LakeStore | None,
     undo: contextlib.ExitStack,
     *,
+    waits_for: Callable[[PurgedKind], tuple[Sequence[str], timedelta]],
     inline: bool,
 ) -> list[Stage]:
-    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told."""
+    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told.
+
+    `waits_for` says what declared watches have yet to hear (`RetentionStage`).
+    """
     stages: list[Stage] = []
     shipped = None
     if lake is not None and settings.lake.enabled:
@@ -182,7 +186,7 @@ def open_keeping(
         shipped = archive.reached
         stages.append(archive)
     if settings.lake.enabled or settings.retention.without_lake:
-        stages.append(RetentionStage(store, settings, _READERS, shipped=shipped, vectors=vectors))
+        stages.append(RetentionStage(store, settings, _READERS, waits_for=waits_for, shipped=shipped, vectors=vectors))
     return stages
 
 

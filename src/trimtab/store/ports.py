@@ -420,6 +420,10 @@ class LoopStore(Protocol):
         """Return when each of these users was last counted by this consumer."""
         ...
 
+    def votes_of(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return when each user was last counted by each consumer, for pairs of (consumer, user)."""
+        ...
+
     def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
         """Return the monitors of a rule, of one feature or of all, oldest first."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, tuple_
 
 from trimtab.clock import from_micros, to_micros
 from trimtab.records import Case, Change, ChangeState, Incident, Monitor, MonitorRule, Run, Silence
@@ -57,6 +57,16 @@ class Loop(Port):
                 votes.c.consumer_id == consumer_id, votes.c.user_id.in_(lot)
             )
             found.update((row[0], from_micros(row[1])) for row in self._database.rows(statement))
+        return found
+
+    def votes_of(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return when each user was last counted by each consumer, for pairs of (consumer, user)."""
+        found: dict[tuple[str, str], datetime] = {}
+        for lot in chunks(list(dict.fromkeys(pairs))):
+            statement = select(votes.c.consumer_id, votes.c.user_id, votes.c.counted_at).where(
+                tuple_(votes.c.consumer_id, votes.c.user_id).in_(lot)
+            )
+            found.update(((row[0], row[1]), from_micros(row[2])) for row in self._database.rows(statement))
         return found
 
     def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:

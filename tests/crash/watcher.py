@@ -1,0 +1,59 @@
+"""Declared watches that kill themselves at named points. Run as a program: `watcher FOLDER POINT...`.
+
+For each POINT a forked child lets the watches hear on where the store in FOLDER stands and sends itself SIGKILL at the
+point's commit (`tests/crash/rescanner.py`); a last child runs to the end. Prints how each ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.crash.rescanner import arm
+from trimtab.config import Engine, Settings, WatchRule
+from trimtab.detect.rules.stage import RulesStage
+from trimtab.store.hot.sqlite import open_sqlite
+
+NOW = datetime(2026, 3, 3, tzinfo=UTC)
+SETTINGS = Settings(
+    engine=Engine(batch_rows=40),
+    monitors={
+        "plans": WatchRule(group_by=("plan",), reference_rate=0.1, min_users=2),
+        "learned": WatchRule(group_by=(), baseline_events=60, keep_firing_hours=0),
+        "line": WatchRule(kind="threshold", above=0.4, window_minutes=100),
+        "errors": WatchRule(metric="error", reference_rate=0.05, keep_firing_hours=0, cooldown_hours=0),
+        "again": WatchRule(metric="feedback.regenerate", reference_rate=0.1, maturity_hours=1),
+    },
+)
+
+
+def live(folder: Path, point: str | None) -> None:
+    store = open_sqlite(folder / "hot.db")
+    if point is not None:
+        arm(store, point)
+    stage = RulesStage(store, SETTINGS)
+    while stage.tick(NOW):
+        pass
+    store.close()
+
+
+def main(folder: Path, points: list[str]) -> None:
+    ends = []
+    for point in [*points, None]:
+        child = os.fork()
+        if child == 0:
+            try:
+                live(folder, point)
+            except BaseException:  # noqa: BLE001  a forked child must not run on
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+            os._exit(0)
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    sys.stdout.write(json.dumps(ends))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
