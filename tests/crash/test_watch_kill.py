@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.crash.lives import lived
 from tests.crash.watcher import NOW, SETTINGS
 from trimtab.detect.rules.stage import CURSORS, RulesStage
 from trimtab.ids import derived_id
@@ -55,18 +52,7 @@ def fill(folder: Path) -> None:
 
 def watch(folder: Path, *points: str) -> list[int]:
     """Let the watches hear everything through their kills and say how each life ended."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "tests.crash.watcher", str(folder), *points],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert answer.returncode == 0, answer.stderr
-    ends: list[int] = json.loads(answer.stdout)
-    return ends
+    return lived("tests.crash.watcher", folder, *points)
 
 
 def state(folder: Path) -> dict[str, list[Any]]:

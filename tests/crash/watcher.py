@@ -6,12 +6,10 @@ point's commit (`tests/crash/rescanner.py`); a last child runs to the end. Print
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.crash.lives import main
 from tests.crash.rescanner import arm
 from trimtab.config import Engine, Settings, WatchRule
 from trimtab.detect.rules.stage import RulesStage
@@ -40,20 +38,5 @@ def live(folder: Path, point: str | None) -> None:
     store.close()
 
 
-def main(folder: Path, points: list[str]) -> None:
-    ends = []
-    for point in [*points, None]:
-        child = os.fork()
-        if child == 0:
-            try:
-                live(folder, point)
-            except BaseException:  # noqa: BLE001  a forked child must not run on
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    sys.stdout.write(json.dumps(ends))
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(live)

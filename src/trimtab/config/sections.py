@@ -17,6 +17,7 @@ __all__ = [
     "Gate",
     "Ingest",
     "Lake",
+    "Language",
     "Limits",
     "Logging",
     "Monitoring",

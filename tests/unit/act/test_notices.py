@@ -40,7 +40,7 @@ def desk_of(folder: Path, mode: Any = "auto") -> Desk:
     desk = Desk(folder, settings)
     turn = threading.RLock()
     notices = Notices(desk.store, TARGETS)
-    desk.decisions = Decisions(desk.store, desk.world.redactor, first_share=0.2, turn=turn, notices=notices)
+    desk.decisions = Decisions(desk.store, desk.world.redactor, settings.canary, turn=turn, notices=notices)
     return desk
 
 
