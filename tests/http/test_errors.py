@@ -30,7 +30,8 @@ SAMPLE = {
     "monitor": "no-such",
     "silence_id": "x",
     "delivery_id": "x",
-    "item_id": "x",
+    "item_id": "01920000-0000-7000-8000-000000000000",
+    "job_id": "x",
     "topic_id": "x",
     "inference_id": "x",
     "user_id": "nobody",
@@ -92,6 +93,8 @@ def test_every_route_answers_a_wrong_method_in_one_shape(admin: httpx.Client, pa
 )
 def test_every_route_answers_an_unknown_id_in_one_shape(admin: httpx.Client, method: str, path: str) -> None:
     sent = b'{"input": "a", "expected": "b"}' if path.endswith("cases") else b"{}"
+    if "/review/" in path:
+        sent = b'{"verdict": "good"}'
     asked = {"metric": "negative_rate"} if path.endswith("series") else {}
     told(admin.request(method, concrete(path), content=sent, params=asked), 404, "not_found")
 

@@ -186,22 +186,22 @@ def assemble(
             jobs=jobs,
             erasing=erasing,
             stages=[
-                EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
-                rescan,
-                *_detection(settings, store, rules),
+                *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                jobs,
-                *meaning,
-                *keeping,
-                erasing,
+                *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
         )
 
 
-def _detection(settings: Settings, store: HotStore, rules: RulesStage) -> list[Stage]:
-    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
+def _noticing(settings: Settings, store: HotStore, rescan: RescanStage, rules: RulesStage) -> list[Stage]:
+    """Return the stages that judge and notice, enriching first: workers tick that one most.
+
+    The watch on voting comes before the one on votes, since it may hold what that one finds.
+    """
     return [
+        EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),
+        rescan,
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
         rules,
