@@ -94,7 +94,7 @@ def test_every_route_answers_a_wrong_method_in_one_shape(admin: httpx.Client, pa
 def test_every_route_answers_an_unknown_id_in_one_shape(admin: httpx.Client, method: str, path: str) -> None:
     sent = b'{"input": "a", "expected": "b"}' if path.endswith("cases") else b"{}"
     if "/review/" in path:
-        sent = b'{"verdict": "good"}'
+        sent = b'{"verdict": "good", "reviewer": "a"}'
     asked = {"metric": "negative_rate"} if path.endswith("series") else {}
     told(admin.request(method, concrete(path), content=sent, params=asked), 404, "not_found")
 
