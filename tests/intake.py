@@ -58,11 +58,11 @@ def body(*events: Any) -> bytes:
 class Desk:
     """An intake with what it stands on."""
 
-    def __init__(self, store: HotStore, settings: Ingest, **limits: int) -> None:
+    def __init__(self, store: HotStore, settings: Ingest, **limits: Any) -> None:
         self.store = store
         self.clock = SetClock(NOW)
         self.redactor = Redactor(key=bytes(32))
-        self.intake = Intake(store, self.redactor, self.clock, settings, **limits)
+        self.intake = Intake.over(store, self.redactor, self.clock, settings, **limits)
 
     def stored(self) -> set[str]:
         """Return the ids of all events on disk; an id twice fails."""
@@ -73,7 +73,7 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, settings: Ingest | None = None, **limits: int) -> Iterator[Desk]:
+def desk(folder: Path, settings: Ingest | None = None, **limits: Any) -> Iterator[Desk]:
     """Open a store in `folder` with one project and an intake in front of it."""
     store = open_sqlite(folder / "trimtab.db")
     try:

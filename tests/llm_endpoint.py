@@ -21,10 +21,14 @@ _Events = list[dict[str, Any]]
 
 
 class LlmEndpoint:
-    """Answers POST /v1/chat/completions, /v1/responses and /v1/messages; `bodies` are the requests as they came."""
+    """Answers POST /v1/chat/completions, /v1/responses and /v1/messages; `bodies` are the requests as they came.
 
-    def __init__(self) -> None:
+    `says`, where given, is what a chat completion says instead of "Two days.".
+    """
+
+    def __init__(self, says: str = _SAID) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.says = says
         endpoint = self
 
         class Handler(_Handler):
@@ -79,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         answers = {"/v1/chat/completions": _chat, "/v1/responses": _responses, "/v1/messages": _messages}
         whole, events = answers[self.path.partition("?")[0]](body, tool="call a tool" in asked)
         if not body.get("stream"):
+            if "choices" in whole and whole["choices"][0]["message"]["content"] is not None:
+                whole["choices"][0]["message"]["content"] = self.endpoint_.says
             self._send(200, whole)
             return
         if "break" in asked:

@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
@@ -43,13 +44,13 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.keys = self._mint()
 
-    def start(self) -> None:
-        """Start it, unless it runs, and return when it is ready."""
+    def start(self, *, until: Literal["/readyz", "/healthz"] = "/readyz") -> None:
+        """Start it, unless it runs, and return when it is ready, or answers at all."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
-                self._start()
+                self._start(until)
 
-    def _start(self) -> None:
+    def _start(self, until: str) -> None:
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
@@ -72,7 +73,7 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise AssertionError(f"the server ended:\n{self.log()[-3000:]}")
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if httpx.get(self.url + until, timeout=2).status_code == 200:
                     return
             except httpx.HTTPError:
                 time.sleep(0.02)  # its port is not open yet; nothing can be awaited before that
@@ -85,6 +86,12 @@ class ServerProcess:
     def stop(self) -> None:
         """Ask it to end, and wait."""
         self._end(signal.SIGTERM)
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         """Return all it has written."""
@@ -106,7 +113,8 @@ class ServerProcess:
     def _mint(self) -> dict[KeyKind, str]:
         clock: Clock = SetClock(self._now) if self._now else SystemClock()
         kinds: tuple[KeyKind, ...] = ("admin", "ingest", "read", "public")
-        with assemble(Settings(storage=Storage(path=str(self.folder))), clock=clock) as engine:
+        storage = Storage(path=str(self.folder), url=self._settings.get("TRIMTAB_STORAGE__URL", ""))
+        with assemble(Settings(storage=storage), clock=clock) as engine:
             minted = {kind: mint(kind, "default", "test", clock.now(), origins=pages(kind)) for kind in kinds}
             engine.store.commit(
                 {"default": Writes(keys=[seal(engine.redactor.of("default"), key.key) for key in minted.values()])}

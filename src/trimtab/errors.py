@@ -7,6 +7,7 @@
     |   |-- BodyTooLarge                 a body or field is over its limit
     |   |-- TimeInFuture                 an event happened later than now
     |   |-- TimeTooOld                   an event happened longer ago than is taken
+    |   |-- ErasedPerson                 of a person who was erased, or about what was erased with them
     |   |-- UnknownFeature               an event of a feature that is not declared and may not be created
     |   `-- UnreadableFile               a file named by the user cannot be read as what it should be
     |-- ConfigError (ValueError)         trimtab.toml or the environment does not fit
@@ -27,6 +28,8 @@ came (quoted), and what to do.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
 from typing import ClassVar
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "BodyTooLarge",
     "ConfigError",
     "Conflict",
+    "ErasedPerson",
     "ForbiddenKey",
     "ForbiddenOrigin",
     "InputError",
@@ -50,7 +54,10 @@ __all__ = [
     "UnknownFeature",
     "UnreadableFile",
     "WallBreach",
+    "whereabouts",
 ]
+
+_DEPTH = 3
 
 
 class TrimtabError(Exception):
@@ -107,6 +114,13 @@ class UnknownFeature(InputError):
     """An event names a feature that is not declared and may not be created by an event."""
 
     code = "unknown_feature"
+
+
+class ErasedPerson(InputError):
+    """What came in is of a person who was erased, or about something that was erased with them: it is not kept."""
+
+    code = "erased"
+    status = 410
 
 
 class UnreadableFile(InputError):
@@ -190,3 +204,18 @@ class MissingExtra(TrimtabError, ImportError):
     """An optional part is not installed; the message names the install line."""
 
     code = "missing_extra"
+
+
+def whereabouts(error: BaseException) -> str:
+    """Return an error's class and the innermost places it came through, never its message: that may quote people.
+
+    >>> try:
+    ...     int("what somebody wrote")
+    ... except ValueError as error:
+    ...     told = whereabouts(error)
+    >>> told.startswith("ValueError at ")
+    True
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_DEPTH:]
+    places = [f"{'/'.join(PurePath(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(error).__name__} at {' > '.join(places)}" if places else type(error).__name__

@@ -12,6 +12,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Delivery,
     Exemplar,
     Feature,
     Feedback,
@@ -24,8 +25,12 @@ from trimtab.records import (
     Redacted,
     RedactionPattern,
     RedactionSettings,
+    ReviewItem,
     Rollout,
     Run,
+    Topic,
+    TopicDay,
+    TopicRun,
     User,
     Version,
 )
@@ -73,6 +78,16 @@ def calibration(**fields: Any) -> Calibration:
 def audit_item(about: Inference, **fields: Any) -> AuditItem:
     told = {"inference_id": about.id, "feature": about.feature, "created_at": about.created_at, "drawn_at": NOW}
     return AuditItem(**{**told, **fields})
+
+
+def delivery(**fields: Any) -> Delivery:
+    told = {"target": "ops", "kind": "incident.opened", "state": "waiting", "created_at": NOW, "next_at": NOW}
+    return Delivery(**{"id": new_id(NOW), **told, "body": {"incident": {"negatives": 7}}, **fields})
+
+
+def review_item(**fields: Any) -> ReviewItem:
+    told = {"feature": "answer", "source": "incident", "state": "open", "reason": "why", "priority": 1.0}
+    return ReviewItem(**{"id": new_id(NOW), "inference_id": new_id(NOW), **told, "opened_at": NOW, **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:
@@ -178,3 +193,14 @@ def redaction(revision: int, **fields: Any) -> RedactionSettings:
     extra = [RedactionPattern(name="member", pattern=r"MB-\d{6}")]
     told = {"mode": "lenient", "disabled": ["IP"], "allow": ["1{3}"], "extra": extra, "updated_by": new_id(NOW)}
     return RedactionSettings(**{"revision": revision, "updated_at": NOW, **told, **fields})
+
+
+def topic(**fields: Any) -> Topic:
+    told = {"id": new_id(NOW), "found_at": NOW, "space": "lsa_1", "words": ["late parcel", "courier"], "size": 12}
+    days = [TopicDay(day="2026-03-01", events=12, users=9)]
+    more = {"users": 9, "first_seen_at": NOW - SECOND, "last_seen_at": NOW, "days": days, "p_value": 0.25}
+    return Topic(**{**told, **more, "examples": [new_id(NOW)], **fields})
+
+
+def topic_run(**fields: Any) -> TopicRun:
+    return TopicRun(**{"id": new_id(NOW), "state": "asked", "by": "person", "asked_at": NOW, **fields})

@@ -14,6 +14,7 @@ from tests.contract import hot_store_sample as a
 from trimtab.clock import to_micros
 from trimtab.ids import derived_id
 from trimtab.records import Feedback, Inference, Outcome
+from trimtab.store.lake.told import Wanted, told_sql
 from trimtab.store.ports import Stored
 
 __all__ = ["QUERIES", "History", "answers", "sample"]
@@ -35,7 +36,7 @@ def sample(seed: int, size: int = 60) -> History:
     served = [Stored(n + 1, dice.choice(PROJECTS), _inference(dice, n)) for n in range(size)]
     said = [Stored(n + 1, dice.choice(PROJECTS), _word(dice, n, served)) for n in range(size * 3)]
     judged = [
-        Stored(n + 1, row.project_id, a.outcome(row.record, p_bad=dice.randrange(5) / 4))
+        Stored(n + 1, row.project_id, a.outcome(row.record, p_bad=dice.randrange(5) / 4, withdrawn=dice.random() < 0.2))
         for n, row in enumerate(dice.choices(served, k=size))
     ]
     return History(served, said, judged)
@@ -86,6 +87,15 @@ def _word(dice: random.Random, number: int, served: list[Stored[Inference]]) -> 
     )
 
 
+TOLD = Wanted(
+    "p",
+    kinds=("correction", "thumb"),
+    sources=("user", "reviewer"),
+    features=("answer",),
+    since=a.NOW + timedelta(days=1),
+    until=a.NOW + timedelta(days=8),
+    judged=True,
+)
 QUERIES: dict[str, str] = {
     "outcomes": "SELECT project_id, inference_id, p_bad, seq FROM outcomes_latest ORDER BY seq",
     "joined": "SELECT project_id, id, about_id FROM feedback_joined ORDER BY project_id, id, about_id",
@@ -106,6 +116,10 @@ QUERIES: dict[str, str] = {
         f"SELECT id FROM inferences WHERE created_us >= {to_micros(a.NOW + timedelta(days=1))} "
         f"AND created_us < {to_micros(a.NOW + timedelta(days=3))} ORDER BY id"
     ),
+    "told": (
+        "SELECT inference_id, feedback_id, kind, text, p_bad FROM (" + told_sql(TOLD) + ") told "
+        "ORDER BY inference_id, feedback_id"
+    ),
     "with": "WITH users AS (SELECT DISTINCT user_id FROM judged) SELECT COUNT(*) AS n FROM users",
 }
 """Queries as callers write them; each answers the same on every engine."""
@@ -116,6 +130,7 @@ def answers(history: History) -> dict[str, list[tuple[Any, ...]]]:
     latest: dict[tuple[str, str], Stored[Outcome]] = {}
     for row in history.outcomes:
         latest[row.project_id, row.record.inference_id] = row
+    latest = {key: row for key, row in latest.items() if not row.record.withdrawn}
     joined = _joined(history)
     opinions = _opinions(joined)
     votes: dict[tuple[str, str], list[Feedback]] = defaultdict(list)
@@ -138,8 +153,27 @@ def answers(history: History) -> dict[str, list[tuple[Any, ...]]]:
             for row in history.inferences
             if a.NOW + timedelta(days=1) <= row.record.created_at < a.NOW + timedelta(days=3)
         ),
+        "told": _told(history, opinions, latest),
         "with": [(len({row.record.user_id for row in history.inferences}),)],
     }
+
+
+def _told(
+    history: History, opinions: list[tuple[str, str, Feedback]], latest: dict[tuple[str, str], Stored[Outcome]]
+) -> list[tuple[Any, ...]]:
+    asked = {
+        row.record.id
+        for row in history.inferences
+        if row.project_id == "p"
+        and row.record.feature == "answer"
+        and a.NOW + timedelta(days=1) <= row.record.created_at < a.NOW + timedelta(days=8)
+    }
+    found = []
+    for project, about, word in opinions:
+        if project == "p" and about in asked and word.kind in TOLD.kinds and word.source in TOLD.sources:
+            outcome = latest.get((project, about))
+            found.append((about, word.id, word.kind, word.text, outcome.record.p_bad if outcome else None))
+    return sorted(found)
 
 
 def _hash(record: Inference) -> str:

@@ -32,7 +32,8 @@ def recount(
     group_by: str | None = None,
 ) -> list[Count]:
     """Return what `counts` is to return of these records for all METRICS."""
-    low, high = _floor(since, "minute"), until + (EPOCH - until) % MINUTE
+    edge = MINUTE if group_by is None else timedelta(hours=1)
+    low, high = since - (since - EPOCH) % edge, until + (EPOCH - until) % edge
     found: dict[tuple[datetime, str, str, str, str], list[float]] = defaultdict(list)
     for at, name, version_id, group, metric, value in _said(records, group_by):
         if since < until and low <= at < high and feature in (None, name) and metric in METRICS:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import P
 from tests.contract.recount import METRICS, differences, recount
+from trimtab.errors import InvalidField
 from trimtab.ids import derived_id
 from trimtab.records import Feedback, Inference, Outcome
 from trimtab.store.migrations import counting
@@ -98,7 +99,8 @@ def test_counters_equal_a_recount_of_the_rows_over_any_span(store: HotStore, see
         since = NOON + timedelta(seconds=dice.randrange(4 * 86_400), microseconds=dice.randrange(1_000_000))
         spans.append((since, since + timedelta(seconds=dice.randrange(1, 4 * 86_400))))
     for since, until in spans:
-        step, feature, group_by = dice.choice(steps), dice.choice([None, "answer"]), dice.choice([None, "plan"])
+        step, feature = dice.choice(steps), dice.choice([None, "answer"])
+        group_by = None if step == "minute" else dice.choice([None, "plan"])
         asked: dict[str, Any] = {"feature": feature, "group_by": group_by}
         expected = recount(rows, since, until, step, **asked)
         assert not differences(store, P, expected, since=since, until=until, step=step, **asked)
@@ -123,6 +125,20 @@ def test_an_hour_that_the_span_cuts_has_only_what_lies_in_the_span(store: HotSto
     told = {"since": NOON + 30 * MINUTE, "until": NOON + 101 * MINUTE, "metrics": ["inferences"]}
     hours = store.counts(P, step="hour", **told)  # type: ignore[arg-type]
     assert [(each.start, each.count) for each in hours] == [(NOON, 2), (NOON + HOUR, 2)]
+
+
+def test_groups_are_counted_by_whole_hours(store: HotStore) -> None:
+    judged = [a.inference(created_at=NOON + minutes * MINUTE) for minutes in (0, 59, 60, 120)]
+    outcomes = [a.outcome(about, segments={"plan": "pro"}) for about in judged]
+    store.commit({P: Writes(outcomes=[*outcomes, a.outcome(a.inference(created_at=NOON), segments={"model": "m"})])})
+    told: dict[str, Any] = {"metrics": ["judged"], "group_by": "plan"}
+    span: dict[str, Any] = {"since": NOON + 30 * MINUTE, "until": NOON + 61 * MINUTE}
+    assert store.counts(P, step="hour", **span, **told) == [
+        Count(NOON, "answer", None, "pro", "judged", 2, 2.0),
+        Count(NOON + HOUR, "answer", None, "pro", "judged", 1, 1.0),
+    ]
+    with pytest.raises(InvalidField, match="step: expected 'hour'"):
+        store.counts(P, step="minute", **span, **told)
 
 
 def test_nothing_is_counted_of_what_no_metric_asks_for_or_another_project_has(store: HotStore) -> None:

@@ -271,6 +271,31 @@ def test_the_erased_are_gone_with_what_was_said_about_their_answers_and_never_re
     assert lake.erase("p", ["gone"]).rows == {"inferences": 0, "feedback": 0, "outcomes": 0}
 
 
+def test_feedback_on_the_erased_is_found_by_whatever_name_it_calls_them(lake: DeltaLake) -> None:
+    trace, other = "0" * 31 + "1", "0" * 31 + "2"
+    mine = a.inference(user_id="gone", trace_id=trace, session_id="own", external_id="x-1")
+    shared, theirs = (a.inference(user_id=user, session_id="both") for user in ("gone", "stays"))
+    lake.append("inferences", [Stored(n, "p", one) for n, one in enumerate((mine, shared, theirs), 1)], after=0)
+    names = [{"trace_id": trace}, {"external_id": "x-1"}, {"session_id": "own"}, {"inference_id": mine.id}]
+    said = [a.feedback(**{"session_id": None, **name}) for name in names]
+    kept = [
+        a.feedback(session_id="both"),
+        a.feedback(session_id=None, trace_id=other),
+        a.feedback(session_id="own", inference_id=theirs.id),
+    ]
+    joined = a.feedback(session_id="elsewhere")  # only the hot store knew what this is about
+    rows = [Stored(n, "p", word) for n, word in enumerate([*said, *kept, joined], 1)]
+    lake.append("feedback", rows, after=0)
+    found = lake.told("p", ["gone"])
+    assert set(found.inferences) == {mine.id, shared.id}
+    assert set(found.feedback) == {word.id for word in said}
+    assert lake.told("q", ["gone"]) == ([], [])
+    assert lake.erase("p", ["gone"], feedback_ids=[*found.feedback, joined.id]).rows["feedback"] == 5
+    assert {row.record.id for row in held(lake, "feedback").values()} == {word.id for word in kept}
+    again = [row._replace(seq=row.seq + 10) for row in rows]
+    assert lake.append("feedback", again, after=8) == 3
+
+
 def test_a_closed_lake_says_so(lake: DeltaLake) -> None:
     lake.close()
     lake.close()

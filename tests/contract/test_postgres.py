@@ -20,7 +20,7 @@ from trimtab.ids import derived_id, new_id
 from trimtab.store.hot.postgres import PostgresDatabase, open_postgres
 from trimtab.store.hot.postgres_weeks import WEEK, drop_week, make_week, week_of, weeks
 from trimtab.store.hot.store import SqlHotStore
-from trimtab.store.ports import Arrival, HotStore
+from trimtab.store.ports import Arrival, Due, HotStore
 from trimtab.store.schema import INFERENCES, SCHEMA_VERSION
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -117,6 +117,43 @@ def test_a_long_read_in_the_way_of_a_new_week_holds_no_writer_back(
     late = now + timedelta(minutes=2)
     store.append([Arrival(P, a.arrival(a.inference(id=new_id(late))).event, late)])
     assert set(where(server, postgres_url).values()) == {f"inferences_w{week_of(now):%Y%m%d}"}
+
+
+def old_and_young(store: HotStore) -> tuple[list[str], Due]:
+    """Store three rows of one week and one of the next, and let the first two go."""
+    events = [a.inference() for _ in range(3)] + [a.inference(id=new_id(a.NOW + WEEK))]
+    store.append([a.arrival(each) for each in events])
+    last = [row.seq for row in store.inferences_after(0, 10)][1]
+    due = Due(before={"inferences": a.NOW + WEEK}, upto={"inferences": last})
+    store.purge(store.purgeable("inferences", due, after=0, limit=10))
+    return [each.id for each in events[2:]], due
+
+
+def test_a_week_is_dropped_when_the_last_of_its_rows_has_gone(
+    store: HotStore, server: PostgresServer, postgres_url: str
+) -> None:
+    left, due = old_and_young(store)
+    assert store.tidy(a.NOW + WEEK) == 1  # of feedback, which has no rows at all
+    assert set(where(server, postgres_url)) == {each.replace("-", "") for each in left}
+    everything = Due(before=due.before, upto={"inferences": 1 << 62})
+    lot = store.purgeable("inferences", everything, after=0, limit=1)
+    store.purge(lot)
+    assert store.tidy(a.NOW + WEEK) == 1
+    assert set(where(server, postgres_url).values()) == {f"inferences_w{MONDAY + WEEK:%Y%m%d}"}
+    assert store.append([a.arrival(a.inference())]) == [True]  # of a week that has no partition any more
+    assert "inferences_other" in where(server, postgres_url).values()
+
+
+def test_a_long_read_in_the_way_of_an_empty_week_puts_it_off_and_holds_no_writer_back(store: HotStore) -> None:
+    assert isinstance(store, SqlHotStore)
+    old_and_young(store)
+    everything = Due(before={"inferences": a.NOW + WEEK}, upto={"inferences": 1 << 62})
+    store.purge(store.purgeable("inferences", everything, after=0, limit=1))
+    with store._database.snapshot() as view:
+        assert view.rows(select(func.count()).select_from(INFERENCES.table)) == [(1,)]
+        assert store.tidy(a.NOW + WEEK) == 0
+        assert store.append([a.arrival(a.inference(id=new_id(a.NOW + WEEK)))]) == [True]
+    assert store.tidy(a.NOW + WEEK) == 2
 
 
 # ---------------------------------------------------------------- values

@@ -13,7 +13,8 @@ from tests.postgres import PostgresServer
 from trimtab.clock import SetClock
 from trimtab.config import Settings, Storage
 from trimtab.errors import Conflict
-from trimtab.runtime.assemble import DATABASE, assemble, open_store
+from trimtab.runtime.assemble import assemble
+from trimtab.runtime.parts import DATABASE, open_store
 from trimtab.store.hot.postgres import open_postgres
 from trimtab.store.ports import Query
 

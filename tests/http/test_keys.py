@@ -19,12 +19,20 @@ DECIDED = {
     "GET /v1/features": "read ingest admin",
     "PUT /v1/features/{feature}": "admin",
     "GET /v1/features/{feature}/rollout": "ingest read admin",
+    "GET /v1/rollouts/stream": "ingest read admin",
+    "POST /v1/features/{feature}/render": "ingest admin",
+    "GET /v1/features/{feature}/holdback": "read admin",
+    "POST /v1/features/{feature}/holdback/reset": "admin",
     "GET /v1/features/{feature}/versions": "read admin",
     "POST /v1/features/{feature}/versions": "admin",
     "POST /v1/features/{feature}/rollback": "admin",
     "GET /v1/features/{feature}/cases": "read admin",
     "POST /v1/features/{feature}/cases": "admin",
+    "GET /v1/overview": "read admin",
+    "GET /v1/features/{feature}/series": "read admin",
+    "GET /v1/inbox": "read admin",
     "GET /v1/inferences": "read admin",
+    "GET /v1/inferences/{inference_id}": "read admin",
     "GET /v1/feedback": "read admin",
     "GET /v1/feedback/orphans": "read admin",
     "GET /v1/outcomes": "read admin",
@@ -43,6 +51,12 @@ DECIDED = {
     "POST /v1/monitors/{monitor}/silence": "admin",
     "GET /v1/silences": "read admin",
     "DELETE /v1/silences/{silence_id}": "admin",
+    "GET /v1/topics": "read admin",
+    "GET /v1/topics/runs": "read admin",
+    "POST /v1/topics/runs": "admin",
+    "GET /v1/topics/runs/{run_id}": "read admin",
+    "GET /v1/topics/{topic_id}": "read admin",
+    "GET /v1/topics/{topic_id}/feedback": "read admin",
     "GET /v1/incidents": "read admin",
     "GET /v1/incidents/{incident_id}": "read admin",
     "GET /v1/incidents/{incident_id}/plan": "read admin",
@@ -57,12 +71,30 @@ DECIDED = {
     "POST /v1/changes/{change_id}/pause": "admin",
     "POST /v1/changes/{change_id}/resume": "admin",
     "POST /v1/changes/{change_id}/rollback": "admin",
+    "GET /v1/deliveries": "read admin",
+    "POST /v1/deliveries/{delivery_id}/retry": "admin",
+    "GET /v1/review": "read admin",
+    "POST /v1/review/next": "admin",
+    "POST /v1/review/{item_id}": "admin",
     "GET /v1/runs": "read admin",
     "GET /v1/runs/{run_id}": "read admin",
+    "POST /v1/runs/{run_id}/cancel": "admin",
+    "POST /v1/features/{feature}/finetune": "admin",
+    "GET /v1/jobs": "read admin",
+    "GET /v1/jobs/{job_id}": "read admin",
+    "POST /v1/jobs/{job_id}/cancel": "admin",
     "PUT /v1/users/{user_id}": "ingest admin",
     "GET /v1/users/{user_id}": "read admin",
+    "DELETE /v1/users/{user_id}": "admin",
+    "GET /v1/erasures": "read admin",
+    "GET /v1/erasures/{erasure_id}": "read admin",
     "GET /v1/sessions/{session_id}": "read admin",
     "GET /v1/features/{feature}/segments": "read admin",
+    "POST /v1/datasets": "admin",
+    "GET /v1/datasets": "read admin",
+    "GET /v1/datasets/{dataset_id}": "read admin",
+    "GET /v1/datasets/{dataset_id}/files/{name}": "read admin",
+    "DELETE /v1/datasets/{dataset_id}": "admin",
     "GET /v1/keys": "admin",
     "POST /v1/keys": "admin",
     "DELETE /v1/keys/{key_id}": "admin",
@@ -71,6 +103,8 @@ DECIDED = {
     "GET /v1/settings/redaction/revisions": "admin",
     "GET /v1/settings/redaction/rows": "admin",
     "POST /v1/settings/redaction/try": "admin",
+    "GET /v1/set-aside": "read admin",
+    "POST /v1/set-aside/retry": "admin",
     "PUT /v1/clock": "admin",
     "POST /v1/tick": "admin",
     "GET /healthz": "",
@@ -99,10 +133,14 @@ def test_there_is_a_decision_for_every_route_and_a_route_for_every_decision() ->
 def test_a_key_opens_exactly_the_routes_of_its_kind(server: Live, route: str, kind: str) -> None:
     method, _, path = route.partition(" ")
     with server.client(kind) as client:
-        answer = client.request(method, re.sub(r"\{\w+\}", "x", path), content=b"{")
+        asked = client.build_request(method, re.sub(r"\{\w+\}", "x", path), content=b"{")
+        answer = client.send(asked, stream=True)  # one of them goes on for ever
+        if not answer.headers["content-type"].startswith("text/event-stream"):
+            answer.read()
+        answer.close()
     may = not DECIDED[route] or kind in DECIDED[route].split()
     if may:
-        assert answer.status_code not in (401, 403), answer.text
+        assert answer.status_code not in (401, 403)
     else:
         assert answer.status_code == 403
         assert answer.json()["error"]["code"] == "forbidden_key"

@@ -165,7 +165,10 @@ def test_metrics_count_what_came_in(client: httpx.Client) -> None:
     ):
         assert line in lines
     client.post("/v1/tick").raise_for_status()
-    assert 'trimtab_stage_lag_rows{cursor="enrich.inferences"} 0.0' in client.get("/metrics").text.splitlines()
+    lines = client.get("/metrics").text.splitlines()
+    assert 'trimtab_stage_lag_rows{cursor="enrich.inferences"} 0.0' in lines
+    assert 'trimtab_retention_purged_rows_total{kind="inferences"} 0.0' in lines
+    assert 'trimtab_hot_oldest_row_seconds{kind="feedback"} 0.0' in lines
 
 
 def test_no_project_sees_another(fresh: Live, client: httpx.Client) -> None:

@@ -110,7 +110,6 @@ def test_an_event_is_refused_when_even_its_ids_cannot_be_judged(tmp_path: Path) 
 
     with live(tmp_path, clock=SetClock(NOW)) as server, server.client("ingest") as client:
         server.engine.intake._cleaners = Always(Dead(key=bytes(32)))
-        server.engine.intake._admission._cleaners = server.engine.redactor
         answer = client.post("/v1/events", json=[inference("bad", input=RAW)]).json()
         assert [one["code"] for one in answer["rejected"]] == ["redaction_failed"]
     assert raw_files(tmp_path) == []

@@ -290,6 +290,29 @@ def test_a_grouping_has_a_bounded_number_of_values_and_names_the_rest(tmp_path: 
         assert store.segments("p", "support") == {"tags.shop": [OVERFLOW, "shop-0", "shop-1", "shop-2"]}
 
 
+def test_a_vote_taken_back_withdraws_its_outcome_once_and_a_new_one_brings_it_back(tmp_path: Path) -> None:
+    word = feedback(0, "id", 0)
+    back = feedback(1, "id", 0, value=None, retracted=True, created_at=NOW + timedelta(minutes=1))
+    again = feedback(2, "id", 0, created_at=NOW + timedelta(minutes=2))
+    span = (NOW - timedelta(days=1), NOW + timedelta(days=1))
+    with store_in(str(tmp_path)) as store:
+        append(store, Event("p", inference(0)), Event("p", word))
+        finish(store)
+        [row] = store.outcomes_after(0, 10)
+        append(store, Event("p", back))
+        finish(store)
+        finish(store)
+        [gone] = store.outcomes_after(row.seq, 10)
+        told = gone.record
+        assert (told.inference_id, told.withdrawn, told.confidence, told.evidence) == (inference(0).id, True, 0.0, [])
+        assert [(each.inferences, each.judged) for each in store.summary("p", "support", *span)] == [(1, 0)]
+        append(store, Event("p", again))
+        finish(store)
+        [here] = store.outcomes_after(gone.seq, 10)
+        assert (here.record.withdrawn, here.record.vote) == (False, 1.0)
+        assert [(each.inferences, each.judged) for each in store.summary("p", "support", *span)] == [(1, 1)]
+
+
 def test_own_id_of_the_answer_counts_before_the_trace_of_the_vote(tmp_path: Path) -> None:
     word = msgspec.structs.replace(feedback(0, "external", 2), trace_id=inference(1).trace_id)
     with store_in(str(tmp_path)) as store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.contract import hot_store_sample as a
+from tests.contract.recount import differences, recount
 from trimtab.ids import derived_id
+from trimtab.records import Inference
 from trimtab.store.hot.sqlite import open_sqlite
-from trimtab.store.ports import Query, Writes
+from trimtab.store.ports import Query, Step, Writes
 
 PROJECTS = st.sampled_from(["p", "q"])
 NUMBERS = st.integers(0, 9)
+MINUTES = st.sampled_from([0, 1, 59, 60, 61, 720, 1439, 1440, 5000])
+SHARES = st.sampled_from([None, 0.0, 0.5, 1 / 3, 1.0])
 
 
 def event_id(number: int) -> str:
     return derived_id("model", str(number))
+
+
+def asked(number: int, *, minute: int = 0, **fields: Any) -> Inference:
+    measured = {"version_id": f"v{number}" if number % 3 else None, "latency_ms": 0.1 * number if number % 2 else None}
+    at = a.NOW + timedelta(minutes=minute)
+    return a.inference(id=event_id(number), created_at=at, **measured, **fields)
 
 
 class HotStoreModel(RuleBasedStateMachine):
@@ -31,22 +42,48 @@ class HotStoreModel(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.store = open_sqlite(self.folder / "hot.db")
         self.events: dict[tuple[str, str], Any] = {}
+        self.said: dict[tuple[str, str], Any] = {}
         self.outcomes: dict[tuple[str, str], Any] = {}
         self.words: dict[tuple[str, str, str], Any] = {}
         self.cursor = 0
 
-    @rule(batch=st.lists(st.tuples(PROJECTS, NUMBERS, st.sampled_from(["one", "two"])), max_size=6))
-    def append(self, batch: list[tuple[str, int, str]]) -> None:
-        served = [(project, a.inference(id=event_id(number), input=text)) for project, number, text in batch]
+    @rule(batch=st.lists(st.tuples(PROJECTS, NUMBERS, st.sampled_from(["one", "two"]), MINUTES), max_size=6))
+    def append(self, batch: list[tuple[str, int, str, int]]) -> None:
+        served = [(project, asked(number, input=text, minute=minute)) for project, number, text, minute in batch]
         expected = []
         for project, record in served:
             expected.append((project, record.id) not in self.events)
             self.events.setdefault((project, record.id), record)
         assert self.store.append([a.arrival(record, project) for project, record in served]) == expected
 
-    @rule(project=PROJECTS, numbers=st.lists(NUMBERS, max_size=4), p_bad=st.sampled_from([0.0, 1.0]))
-    def judge(self, project: str, numbers: list[int], p_bad: float) -> None:
-        written = [a.outcome(a.inference(id=event_id(number)), p_bad=p_bad) for number in dict.fromkeys(numbers)]
+    @rule(batch=st.lists(st.tuples(PROJECTS, NUMBERS, st.booleans(), MINUTES), max_size=4))
+    def say(self, batch: list[tuple[str, int, bool, int]]) -> None:
+        for project, number, retracted, minute in batch:
+            told = {"feature": "answer" if number % 2 else None, "created_at": a.NOW + timedelta(minutes=minute)}
+            said = a.feedback(id=event_id(number), retracted=retracted, value=None if retracted else 1.0, **told)
+            self.said.setdefault((project, said.id), said)
+            self.store.append([a.arrival(said, project)])
+
+    @rule(
+        project=PROJECTS,
+        judged=st.lists(st.tuples(NUMBERS, st.sampled_from(["free", "pro"]), st.booleans(), MINUTES), max_size=4),
+        p_bad=st.sampled_from([0.0, 0.5, 1.0]),
+        vote=SHARES,
+        estimate=SHARES,
+    )
+    def judge(
+        self,
+        project: str,
+        judged: list[tuple[int, str, bool, int]],
+        p_bad: float,
+        vote: float | None,
+        estimate: float | None,
+    ) -> None:
+        told = {"p_bad": p_bad, "vote": vote, "estimate": estimate}
+        written = [
+            a.outcome(asked(number, minute=minute), segments={"plan": plan}, withdrawn=withdrawn, **told)
+            for number, plan, withdrawn, minute in {each[0]: each for each in judged}.values()
+        ]
         self.store.commit({project: Writes(outcomes=written)})
         for outcome in written:
             self.outcomes.pop((project, outcome.inference_id), None)
@@ -68,6 +105,18 @@ class HotStoreModel(RuleBasedStateMachine):
         self.store.commit({}, cursors={"stage": position})
         self.cursor = max(self.cursor, position)
 
+    @rule(
+        project=PROJECTS,
+        span=st.tuples(MINUTES, MINUTES).map(sorted),
+        step=st.sampled_from(["minute", "hour", "day", "all"]),
+        group_by=st.sampled_from([None, "plan"]),
+    )
+    def count_some(self, project: str, span: list[int], step: Step, group_by: str | None) -> None:
+        since, until = (a.NOW + timedelta(minutes=minute) for minute in span)
+        told: dict[str, Any] = {"since": since, "until": until, "step": step}
+        told["group_by"] = None if step == "minute" else group_by
+        assert not differences(self.store, project, recount(self.rows(project), **told), **told)
+
     @rule()
     def reopen(self) -> None:
         self.store.close()
@@ -82,6 +131,25 @@ class HotStoreModel(RuleBasedStateMachine):
     def outcomes_are_in_order_of_their_last_write(self) -> None:
         found = [row.record for row in self.store.outcomes_after(0, 1_000)]
         assert found == list(self.outcomes.values())
+
+    @invariant()
+    def who_does_not_follow_sees_no_outcome_that_was_taken_back(self) -> None:
+        for project in ("p", "q"):
+            kept = {
+                key: outcome
+                for (owner, key), outcome in self.outcomes.items()
+                if owner == project and not outcome.withdrawn
+            }
+            assert self.store.outcomes(project, list(kept)) == kept
+            listed = [row.record for row in self.store.list_outcomes(project, Query(newest=False)).rows]
+            assert listed == list(kept.values())
+
+    @invariant()
+    def counters_equal_a_recount_of_the_rows(self) -> None:
+        for project, group_by in product(("p", "q"), (None, "plan")):
+            told: dict[str, Any] = {"since": a.NOW, "until": a.NOW + timedelta(days=9), "group_by": group_by}
+            expected = recount(self.rows(project), step="all", **told)
+            assert not differences(self.store, project, expected, step="all", **told)
 
     @invariant()
     def each_project_sees_its_own(self) -> None:
@@ -103,6 +171,10 @@ class HotStoreModel(RuleBasedStateMachine):
     @invariant()
     def the_cursor_stands_at_its_highest(self) -> None:
         assert self.store.cursor("stage") == self.cursor
+
+    def rows(self, project: str) -> list[Any]:
+        tables = (self.events, self.said, self.outcomes)
+        return [row for held in tables for (owner, _), row in held.items() if owner == project]
 
     def teardown(self) -> None:
         self.store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,24 +17,23 @@ from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.history import history
 from trimtab.store.lake.port import Span
-from trimtab.store.ports import HotStore, Stored
+from trimtab.store.ports import Due, HotStore, PurgedKind, Stored
 
 ROWS = 40
 ACTS = st.sampled_from(["nothing", "ship", "purge", "append", "compact"])
 
 
-class Purged:
-    """The hot store with its oldest rows gone, and something happening before each page that is read."""
+class Watched:
+    """The hot store, and something happening before and after each page that is read."""
 
-    def __init__(self, store: HotStore, before_page: Callable[[], None]) -> None:
+    def __init__(self, store: HotStore, meanwhile: Callable[[], None]) -> None:
         self._store = store
-        self._before_page = before_page
-        self.purged = 0
+        self._meanwhile = meanwhile
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Any]]:
-        self._before_page()
-        found = self._store.inferences_after(max(seq, self.purged), limit)
-        self._before_page()
+        self._meanwhile()
+        found = self._store.inferences_after(seq, limit)
+        self._meanwhile()
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -43,7 +43,6 @@ class Purged:
 class World(NamedTuple):
     hot: HotStore
     lake: DeltaLake
-    window: Purged
 
     def act(self, what: str, amount: int) -> None:
         cursor = self.lake.cursor("inferences")
@@ -51,7 +50,9 @@ class World(NamedTuple):
             rows = self.hot.inferences_after(cursor, amount)
             self.lake.append("inferences", rows, after=cursor)
         elif what == "purge":
-            self.window.purged = max(self.window.purged, min(cursor, amount * 3))
+            before: dict[PurgedKind, datetime] = {"inferences": a.NOW + timedelta(days=1)}
+            due = Due(before=before, upto={"inferences": min(cursor, amount * 3)})
+            self.hot.purge(self.hot.purgeable("inferences", due, after=0, limit=amount * 3))
         elif what == "append":
             self.hot.append([a.arrival(a.inference()) for _ in range(amount % 3)])
         elif what == "compact":
@@ -73,17 +74,16 @@ def test_every_row_is_read_once_however_it_moves_meanwhile(
         folder = Path(name)
         store = open_sqlite(folder / "hot.db")
         waiting: Iterator[tuple[str, int]] = iter(during)
-        window = Purged(store, lambda: world.act(*next(waiting, ("nothing", 0))))
-        world = World(store, open_lake(folder / "lake", SystemClock()), window)
+        watched: Any = Watched(store, lambda: world.act(*next(waiting, ("nothing", 0))))
+        world = World(store, open_lake(folder / "lake", SystemClock()))
         try:
             store.append([a.arrival(a.inference()) for _ in range(ROWS)])
             there = {row.seq for row in store.inferences_after(0, 1000)}
             for act in before:
                 world.act(*act)
-            hot: Any = window
             found = [
                 row.seq
-                for batch in history(hot, world.lake, "inferences", Span(after=after, upto=upto), page_rows=page)
+                for batch in history(watched, world.lake, "inferences", Span(after=after, upto=upto), page_rows=page)
                 for row in batch
             ]
         finally:
@@ -92,3 +92,15 @@ def test_every_row_is_read_once_however_it_moves_meanwhile(
     assert len(found) == len(set(found))
     assert asked <= set(found)  # rows that came in meanwhile may be there too
     assert all(seq > after and (upto is None or seq <= upto) for seq in found)
+
+
+def test_a_row_that_moves_between_two_pages_is_read_in_one_of_them(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "hot.db")
+    world = World(store, open_lake(tmp_path / "lake", SystemClock()))
+    acts = iter([("ship", 9), ("purge", 3), ("nothing", 0), ("ship", 20), ("purge", 20)])
+    watched: Any = Watched(store, lambda: world.act(*next(acts, ("nothing", 0))))
+    store.append([a.arrival(a.inference()) for _ in range(ROWS)])
+    lots = list(history(watched, world.lake, "inferences", Span(), page_rows=5))
+    assert sorted(row.seq for lot in lots for row in lot) == list(range(1, ROWS + 1))
+    assert len(store.inferences_after(0, 100)) < ROWS
+    store.close()

@@ -51,7 +51,7 @@ class ExemplarMemory:
         self._neighbours = neighbours
         self._lock = threading.Lock()
         self._vectors: dict[str, NDArray[np.float32]] = {}
-        self._versions: OrderedDict[str, _Memory] = OrderedDict()
+        self._versions: OrderedDict[tuple[str, int], _Memory] = OrderedDict()
 
     @property
     def embedder(self) -> Embedder:
@@ -84,7 +84,7 @@ class ExemplarMemory:
         return answers, queries
 
     def _memory(self, version: Version) -> _Memory:
-        version_id = version.id or version.identified().id
+        version_id = _content(version)
         known = self._versions.get(version_id)
         if known is None:
             known = self._build(version.exemplars)
@@ -115,7 +115,7 @@ class FittedMemory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._fitted: OrderedDict[str, ExemplarMemory] = OrderedDict()
+        self._fitted: OrderedDict[tuple[str, int], ExemplarMemory] = OrderedDict()
 
     def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
         """Return one answer per input, in order; "" for all when the version has no exemplars."""
@@ -135,7 +135,7 @@ class FittedMemory:
         texts = [item.input for item in version.exemplars]
         if not any(character.isalnum() for text in texts for character in text):
             return None
-        version_id = version.id or version.identified().id
+        version_id = _content(version)
         with self._lock:
             known = self._fitted.get(version_id)
             if known is None:
@@ -146,6 +146,12 @@ class FittedMemory:
                     self._fitted.popitem(last=False)
             self._fitted.move_to_end(version_id)
             return known
+
+
+def _content(version: Version) -> tuple[str, int]:
+    """Return what a memory is known by: an erasure takes exemplars out of a version, which keeps its id."""
+    words = tuple((item.input, item.output) for item in version.exemplars)
+    return version.id or version.identified().id, hash(words)
 
 
 def _standing(

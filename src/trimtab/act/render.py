@@ -11,8 +11,13 @@ __all__ = ["render"]
 _SLOT = "{input}"
 
 
-def render(version: Version, text: str, exemplars: Sequence[Exemplar]) -> list[Message]:
+def render(
+    version: Version, text: str, exemplars: Sequence[Exemplar], *, asked: Sequence[Message] | None = None
+) -> list[Message]:
     """Return the messages for one input; `exemplars` are those to show, the nearest last.
+
+    `asked` are the turns of which `text` is the last word: they follow a template without a place for the input, and
+    stand in for a turn that is nothing but that place.
 
     Rules stand at the end of the first system message (one is made where the template has none). `{input}` in the
     template is replaced; a template without it is followed by the input as the user's turn. User text is put in once
@@ -35,6 +40,9 @@ def render(version: Version, text: str, exemplars: Sequence[Exemplar]) -> list[M
     ]
     slot = next((place for place, message in enumerate(template) if _SLOT in message.content), None)
     if slot is None:
-        return [*template, *shown, Message(role="user", content=text)]
-    filled = Message(role=template[slot].role, content=template[slot].content.replace(_SLOT, text))
-    return [*template[:slot], *shown, filled, *template[slot + 1 :]]
+        return [*template, *shown, *([Message(role="user", content=text)] if asked is None else asked)]
+    held = template[slot]
+    filled = [Message(role=held.role, content=held.content.replace(_SLOT, text))]
+    if asked and held.content.strip() == _SLOT:
+        filled = list(asked)
+    return [*template[:slot], *shown, *filled, *template[slot + 1 :]]

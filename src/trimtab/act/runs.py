@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -22,12 +22,17 @@ from trimtab.errors import Conflict, TrimtabError, Unavailable
 
 __all__ = ["DbosRuns", "RunState", "Runs"]
 
+_PATIENCE_S = 900.0  # how long a step is tried again while the store or an endpoint is away
+_FIRST_PAUSE_S = 0.2
+_MAX_PAUSE_S = 60.0
+_DRIVERS = frozenset({"sqlalchemy", "sqlite3", "psycopg"})  # DBOS passes on what its database raises
 _GRACE_S = 10.0  # how long closing waits for a step under way; it is done again at the next start
 RunState = Literal["unknown", "running", "done", "failed"]
 
 _WORKFLOW_FORMAT = "1"  # rises when the order of steps changes; DBOS then leaves older runs to older code
 _STATES: dict[str, RunState] = {"SUCCESS": "done", "PENDING": "running", "ENQUEUED": "running"}
 _in_process = threading.Lock()
+R = TypeVar("R")
 
 
 class _CutOff(BaseException):
@@ -36,6 +41,10 @@ class _CutOff(BaseException):
 
 class Runs(Protocol):
     """Durable execution of playbooks, by run id."""
+
+    def prepare(self) -> None:
+        """Do now what the first run would else wait for; a failure is met again, and told, by that run."""
+        ...
 
     def start(self, order: Order) -> None:
         """Start the run, once per run id however often it is asked for; return without waiting unless inline."""
@@ -53,6 +62,9 @@ class Runs(Protocol):
 class DbosRuns:
     """Runs on DBOS over SQLite. `inline` waits for each run to end, as a study under a set clock needs.
 
+    A step that finds the store or an endpoint away is tried again for 15 minutes, unless `inline`. A run whose
+    progress DBOS could not write down (the disk is full) is let go, and taken up by the next `start` under its id.
+
     Raises Conflict when this process already holds another one: DBOS allows one.
     """
 
@@ -65,28 +77,50 @@ class DbosRuns:
         self._idle = threading.Condition()
         self._going = 0
         self._stopping = False
+        self._ending = threading.Event()
+        self._let_go: set[str] = set()
         if path.exists():  # a run may have been cut off
+            try:
+                self._launch()
+            except Unavailable as error:  # tried again when a run is looked at; events are taken meanwhile
+                structlog.get_logger("trimtab.runs").error("runs cannot go on yet", error=error.message)
+
+    def prepare(self) -> None:
+        """Launch DBOS, which takes about a second. Safe from any thread."""
+        try:
             self._launch()
+        except Exception as error:  # noqa: BLE001  the first run says it to whom it concerns
+            structlog.get_logger("trimtab.runs").warning("cannot prepare for runs yet", kind=type(error).__name__)
 
     def start(self, order: Order) -> None:
         """Start the run under its id."""
         self._launch()
         from dbos import DBOS, SetWorkflowID  # noqa: PLC0415  a second of CPU, only where runs happen
 
-        with SetWorkflowID(order.run_id):
-            handle = DBOS.start_workflow(self._workflow, msgspec.to_builtins(order))
+        try:
+            if order.run_id in self._let_go:
+                handle = DBOS.resume_workflow(order.run_id)
+                self._let_go.discard(order.run_id)
+            else:
+                with SetWorkflowID(order.run_id):
+                    handle = DBOS.start_workflow(self._workflow, msgspec.to_builtins(order))
+        except Exception as error:
+            raise self._explained(error) from error
         if self._inline:
             handle.get_result()
 
     def state(self, run_id: str) -> RunState:
-        """Ask DBOS."""
+        """Ask DBOS. A run that was let go counts as unknown, so that it is started again."""
         if self._workflow is None and not self._path.exists():
             return "unknown"
         self._launch()
         from dbos import DBOS  # noqa: PLC0415
 
-        status = DBOS.get_workflow_status(run_id)
-        if status is None:
+        try:
+            status = DBOS.get_workflow_status(run_id)
+        except Exception as error:
+            raise self._explained(error) from error
+        if status is None or run_id in self._let_go:
             return "unknown"
         return _STATES.get(status.status, "failed")
 
@@ -95,6 +129,7 @@ class DbosRuns:
         with self._launch_lock:
             with self._idle:
                 self._stopping = True
+                self._ending.set()
                 self._idle.wait_for(lambda: self._going == 0, timeout=_GRACE_S)
             if self._workflow is None:
                 return
@@ -114,6 +149,10 @@ class DbosRuns:
                 raise Conflict("this process already runs an engine with playbooks; close it first")
             try:
                 self._workflow = _launch(self._path, self._go)
+            except Exception as error:
+                _taken_down()
+                _in_process.release()
+                raise self._explained(error) from error
             except BaseException:
                 _in_process.release()
                 raise
@@ -139,26 +178,61 @@ class DbosRuns:
         from dbos import DBOS  # noqa: PLC0415
 
         def work(order: Order) -> dict[str, Any]:
-            if self._stopping:
-                raise _CutOff
-            try:
-                return step(order)
-            except Exception:
-                if self._stopping:
-                    raise _CutOff from None
-                raise
+            return self._patiently(lambda: step(order))
 
         try:
             DBOS.run_step({"name": name}, work, order)
         except Exception as error:  # noqa: BLE001  whatever stops a step, the run must say so
             if self._stopping:
                 raise _CutOff from None
+            if _is_database(error):
+                self._let_go.add(order.run_id)
+                structlog.get_logger("trimtab.runs").error(
+                    "run let go: its progress cannot be written down", step=name, run=order.run_id
+                )
+                raise _CutOff from None
             kind = type(error).__name__
             structlog.get_logger("trimtab.runs").error("step failed", step=name, run=order.run_id, kind=kind)
-            told = error.message if isinstance(error, TrimtabError) else f"{kind}: {error}"
-            self._playbook.fail(order, f"{name}: {told}")
+            told = f"{name}: {error.message if isinstance(error, TrimtabError) else f'{kind}: {error}'}"
+            self._patiently(lambda: self._playbook.fail(order, told))
             return False
         return True
+
+    def _patiently(self, verb: Callable[[], R]) -> R:
+        """Do it, again and again while something it needs is away; let the run be cut off when the engine closes."""
+        waited, pause = 0.0, _FIRST_PAUSE_S
+        while True:
+            if self._stopping:
+                raise _CutOff
+            try:
+                return verb()
+            except Unavailable:
+                if self._inline or waited >= _PATIENCE_S:
+                    raise
+            except Exception:
+                if self._stopping:
+                    raise _CutOff from None
+                raise
+            self._ending.wait(pause)
+            waited, pause = waited + pause, min(2 * pause, _MAX_PAUSE_S)
+
+    def _explained(self, error: Exception) -> Exception:
+        """Return what to raise for an error of DBOS: Unavailable where its database cannot be used now."""
+        if not _is_database(error):
+            return error
+        said = str(error).splitlines()[0]
+        return Unavailable(f"the record of runs cannot be used; check the disk ({str(self._path)!r}: {said})")
+
+
+def _is_database(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in _DRIVERS
+
+
+def _taken_down() -> None:
+    """Undo half a launch, so that the next one begins anew."""
+    from dbos import DBOS  # noqa: PLC0415
+
+    DBOS.destroy(destroy_registry=True)
 
 
 def _launch(path: Path, run: Callable[[dict[str, Any]], str]) -> Any:

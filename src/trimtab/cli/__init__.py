@@ -8,12 +8,18 @@ import typer
 
 from trimtab.cli.demo import demo
 from trimtab.cli.doctor import doctor
+from trimtab.cli.erase import erase
+from trimtab.cli.export import export_
+from trimtab.cli.import_ import import_
+from trimtab.cli.ingest_worker import ingest_worker
 from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
 from trimtab.cli.report import report
+from trimtab.cli.review import review
 from trimtab.cli.serve import serve
 from trimtab.cli.study import study
+from trimtab.cli.topics import topics
 from trimtab.server.app import installed_version
 
 __all__ = ["app"]
@@ -47,8 +53,14 @@ def _trimtab(
 app.command()(init)
 app.command()(doctor)
 app.command()(serve)
+app.command("ingest-worker", hidden=True)(ingest_worker)
 app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)
 app.command()(report)
+app.command()(topics)
+app.command()(review)
 app.add_typer(lake, name="lake")
+app.command(name="export")(export_)
+app.command(name="import")(import_)
+app.command()(erase)

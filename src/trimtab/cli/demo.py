@@ -50,6 +50,8 @@ _SETTINGS = {
     "TRIMTAB_CANARY__STEP_EXPOSURES": "25",
     "TRIMTAB_CANARY__HORIZON_HOURS": "336",
     "TRIMTAB_EMBEDDING__KIND": "none",  # half a year of weekly fits in two minutes, for a search nobody makes
+    "TRIMTAB_LAKE__ENABLED": "false",  # a day of the demo is a commit or more, of history nobody asks for
+    "TRIMTAB_TOPICS__EVERY_HOURS": "0",  # nor half a year of nights of looking for topics
     "TRIMTAB_LOGGING__LEVEL": "warning",
     f"TRIMTAB_FEATURES__{feature_of('static')}__PLAYBOOK": "off",
     f"TRIMTAB_FEATURES__{feature_of('human')}__PLAYBOOK": "off",

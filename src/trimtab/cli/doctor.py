@@ -13,7 +13,7 @@ from rich.table import Table
 
 from trimtab.cli.examination import Finding, examine
 from trimtab.cli.place import ConfigOption, DataOption, loaded
-from trimtab.config import Loaded, settings_paths, without_password
+from trimtab.config import NAMED, Loaded, settings_paths, without_password
 from trimtab.errors import ConfigError
 
 __all__ = ["doctor", "effective"]
@@ -47,17 +47,19 @@ def effective(found: Loaded) -> list[tuple[str, Any, str]]:
     rows = []
     for path, _, _ in settings_paths():
         section, _, key = path.rpartition(".")
-        if section == "features.NAME":
+        if section.endswith(".NAME"):
             continue
         value = getattr(getattr(found.settings, section), key)
         if path == "storage.url":
             value = without_password(value)
         rows.append((path, msgspec.to_builtins(value), found.sources.get(path, "default")))
-    for name, override in found.settings.features.items():
-        for key in override.__struct_fields__:
-            path = f"features.{name}.{key}"
-            if path in found.sources:
-                rows.append((path, getattr(override, key), found.sources[path]))
+    for table in NAMED:
+        for name, told in getattr(found.settings, table).items():
+            for key in told.__struct_fields__:
+                path = f"{table}.{name}.{key}"
+                if path in found.sources:
+                    value = "***" if (table, key) == ("notify", "url") else getattr(told, key)
+                    rows.append((path, msgspec.to_builtins(value), found.sources[path]))
     return rows
 
 

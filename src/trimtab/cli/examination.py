@@ -15,11 +15,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from trimtab.archive.retention import windows
 from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
 from trimtab.errors import TrimtabError
-from trimtab.runtime.assemble import DATABASE, KEY_FILE, open_store
+from trimtab.runtime.parts import DATABASE, KEY_FILE, open_store
 
 __all__ = ["Finding", "examine"]
 
@@ -122,12 +123,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
         try:
             store.check()
             keys = [key for project in store.projects() for key in store.keys(project.id)]
+            aside = store.count_asides()
         finally:
             store.close()
     except TrimtabError as error:
         yield _failure("database", error.message, "if it is damaged, restore the directory from a backup")
         return
     yield _ok("database", "opens, and a row written was read back")
+    if aside:
+        told = ", ".join(f"{count} of {stage} ({kind})" for (stage, kind), count in sorted(aside.items()))
+        mend = "GET /v1/set-aside names them; once mended, POST /v1/set-aside/retry"
+        yield _warning("set aside", f"rows that stages went on without: {told}", mend)
     yield from _keys(settings, found=sum(key.revoked_at is None for key in keys))
 
 
@@ -140,6 +146,25 @@ def _keys(settings: Settings, *, found: int) -> Iterator[Finding]:
         yield _failure(
             "keys", f"none, and {settings.server.host!r} can be reached by others", "trimtab key create admin"
         )
+
+
+def _history(settings: Settings) -> Iterator[Finding]:
+    """Where history goes, and whether rows leave the database."""
+    retention = settings.retention
+    if settings.lake.enabled:
+        if importlib.util.find_spec("deltalake") is None:
+            mend = "pip install 'trimtab[server]', or set lake.enabled = false"
+            yield _failure("history", "lake.enabled is set, and the package deltalake is not installed", mend)
+            return
+        days = windows(settings)
+        stays = ", ".join(f"{kind} {window / timedelta(days=1):g} days" for kind, window in days.items())
+        told = f"stays in the database for {stays}" if days else "stays in the database for ever"
+        yield _ok("history", f"is kept in the lake; {told}")
+    elif retention.without_lake and windows(settings):
+        told = "nothing is kept beyond the database, which lets go of what is old (retention.without_lake)"
+        yield _warning("history", told, "turn on lake.enabled to keep history")
+    else:
+        yield _ok("history", "stays in the database for ever, since there is no lake: nothing is purged")
 
 
 def _redaction_key(settings: Settings) -> Iterator[Finding]:
@@ -179,6 +204,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         if _answers(host, port):
             yield _ok("port", f"a Trimtab server listens on {host}:{port}")
+            yield from _running(host, port)
         else:
             told = f"cannot listen on {host}:{port}: {error.strerror}"
             yield _failure("port", told, "stop what uses it, or set server.host and server.port")
@@ -201,6 +227,26 @@ def _runner(settings: Settings) -> Iterator[Finding]:
         yield _warning("runner", told, "set it, unless the endpoint needs no key")
     else:
         yield _ok("runner", f"{runner.model} at {runner.base_url}")
+
+
+def _running(host: str, port: int) -> Iterator[Finding]:
+    """Ask the server that runs how it is."""
+    import httpx  # noqa: PLC0415  only where something is listening already
+
+    try:
+        answer = httpx.get(f"http://{host}:{port}/readyz", timeout=10, trust_env=False)
+        told = answer.json()
+        if answer.status_code != httpx.codes.OK:
+            yield _failure("server", told["error"]["message"], "events are refused meanwhile; senders keep them")
+            return
+        stages = told.get("stages", [])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        yield _failure("server", "does not say how it is", "see its log")
+        return
+    for stage in stages:
+        yield _warning(f"stage {stage['stage']}", stage["error"], "it is tried again; its place is kept")
+    if not stages:
+        yield _ok("server", "takes events, and every stage runs")
 
 
 def _answers(host: str, port: int) -> bool:
@@ -226,5 +272,5 @@ def _written(file: Path) -> datetime:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _parts, _storage, _clock, _database, _redaction_key, _port, _runner,
+    _python, _parts, _storage, _clock, _database, _history, _redaction_key, _port, _runner,
 )  # fmt: skip

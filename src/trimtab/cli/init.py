@@ -57,7 +57,7 @@ def init(
 def _told(section: Any) -> str:
     if isinstance(section, type) and issubclass(section, msgspec.Struct):
         return (inspect.getdoc(section) or "").partition("\n")[0]
-    return "What one feature does differently; its name stands in place of NAME."
+    return f"{(inspect.getdoc(get_args(section)[1]) or '').partition(chr(10))[0]} Its name stands in place of NAME."
 
 
 def _toml(default: Any) -> str:

@@ -6,9 +6,11 @@ import json as json_
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -19,11 +21,11 @@ from trimtab.cli.failure import told_plainly
 from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
-from trimtab.runtime.assemble import DATABASE
-from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.runtime.parts import DATABASE, open_store
 from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.place import place_of
-from trimtab.store.lake.port import LAKE_TABLES, Progress
+from trimtab.store.lake.port import LAKE_TABLES, LakeTable, Progress
+from trimtab.store.ports import HotStore, PurgeMark
 
 __all__ = ["lake"]
 
@@ -35,19 +37,51 @@ _UNSOUND = 1
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+class _Held(NamedTuple):
+    """What the hot store holds of one table beside the lake, and what has gone from there."""
+
+    hot_rows: int
+    hot_oldest: datetime | None
+    purged_rows: int
+
+
 @lake.command()
 def status(*, json: JsonOption = False, config: ConfigOption = None, data: DataOption = None) -> None:
-    """Show rows, files, bytes and how far each table is behind the hot store."""
-    with told_plainly(), _lake(config, data) as (store, _):
+    """Show what each table holds, what the hot store holds of it, and what has gone from there."""
+    with told_plainly(), ExitStack() as stack:
+        store, settings = stack.enter_context(_lake(config, data))
+        hot = _hot(settings, stack)
         found = [store.stats(table) for table in LAKE_TABLES]
+        held = {table: _held(hot, table) for table in LAKE_TABLES} if hot is not None else {}
     if json:
-        typer.echo(json_.dumps([stats._asdict() for stats in found], indent=2))
+        beside = {table: msgspec.to_builtins(one._asdict()) for table, one in held.items()}
+        typer.echo(json_.dumps([{**stats._asdict(), **beside.get(stats.table, {})} for stats in found], indent=2))
         return
     table = Table("table", "rows", "files", "MB", "version", "up to seq", title=store.place.uri)
     for stats in found:
         size = f"{stats.size_bytes / 1e6:.1f}"
         table.add_row(stats.table, f"{stats.rows:,}", f"{stats.files:,}", size, str(stats.version), f"{stats.cursor:,}")
     Console().print(table)
+    if held:
+        near = Table("table", "rows held", "oldest came in", "rows gone", title="the hot store beside it")
+        for name, one in held.items():
+            oldest = f"{one.hot_oldest:%Y-%m-%d %H:%M}" if one.hot_oldest else ""
+            near.add_row(name, f"{one.hot_rows:,}", oldest, f"{one.purged_rows:,}")
+        Console().print(near)
+
+
+def _hot(settings: Settings, stack: ExitStack) -> HotStore | None:
+    """Open the hot store, unless there is none yet."""
+    if not settings.storage.url and not (Path(settings.storage.path) / DATABASE).exists():
+        return None
+    hot = open_store(settings)
+    stack.callback(hot.close)
+    return hot
+
+
+def _held(hot: HotStore, table: LakeTable) -> _Held:
+    span, mark = hot.hot_span(table), hot.purge_marks().get(table, PurgeMark())
+    return _Held(span.rows, span.oldest, mark.rows)
 
 
 @lake.command()
@@ -82,10 +116,7 @@ def verify(*, json: JsonOption = False, config: ConfigOption = None, data: DataO
     """Read everything and compare rows, files, log and hot store. Ends with status 1 when something is wrong."""
     with told_plainly(), ExitStack() as stack:
         store, settings = stack.enter_context(_lake(config, data))
-        file = Path(settings.storage.path) / DATABASE
-        hot = open_sqlite(file) if file.exists() else None
-        if hot is not None:
-            stack.callback(hot.close)
+        hot = _hot(settings, stack)
         progress = stack.enter_context(_shown())
         found = [store.verify(table, hot, progress=progress) for table in LAKE_TABLES]
     sound = all(one.sound for one in found)

@@ -16,8 +16,8 @@ from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import Clock, SystemClock
 from trimtab.errors import InvalidField, NotFound
 from trimtab.measure.velocity import Median, Velocity, velocity
-from trimtab.runtime.assemble import DATABASE, open_store
 from trimtab.runtime.kept_clock import KeptClock
+from trimtab.runtime.parts import DATABASE, open_store
 
 __all__ = ["report"]
 

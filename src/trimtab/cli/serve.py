@@ -1,17 +1,16 @@
-"""`trimtab serve`: the engine, its stages and the HTTP server, in one process."""
+"""`trimtab serve`: the engine, its stages and the HTTP server, in one process or with ingest workers beside it."""
 
 from __future__ import annotations
 
 import ipaddress
 import signal
 import socket
-import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-import uvicorn
 
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.key import make_key
@@ -25,12 +24,13 @@ from trimtab.runtime.assemble import Engine, assemble
 from trimtab.runtime.kept_clock import KeptClock
 from trimtab.runtime.workers import Workers
 from trimtab.server.app import create_app
+from trimtab.server.fleet import Fleet
+from trimtab.server.serving import configured, settle_memory
+from trimtab.server.stopping import StoppingServer
 
 __all__ = ["is_loopback", "serve"]
 
-_GRACE_S = 10
 _BACKLOG = 2048
-_SWITCH_S = 0.0005
 _FIRST_KEYS: tuple[KeyKind, ...] = ("admin", "ingest")
 
 
@@ -40,12 +40,18 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.", show_default=False)
     ] = None,
+    ingest_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=64, help="Processes that take events in beside the engine (ingest.workers).", show_default=False
+        ),
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Run the engine and its HTTP server until SIGTERM or Ctrl-C. The first start prints two keys."""
     with told_plainly():
-        settings = _settings(config, data, host, port)
+        settings = _settings(config, data, host, port, ingest_workers)
         configure_log(settings.logging)
         clock, by_hand = _clock(settings), _by_hand(settings)
         with _listening(settings) as listener, assemble(settings, clock=clock, inline_runs=by_hand) as engine:
@@ -62,14 +68,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _settings(config: Path | None, data: Path | None, host: str | None, port: int | None) -> Settings:
+def _settings(
+    config: Path | None, data: Path | None, host: str | None, port: int | None, ingest_workers: int | None
+) -> Settings:
     settings = loaded(config, data).settings
-    server = settings.server
+    server, ingest = settings.server, settings.ingest
     if host is not None:
         server = msgspec.structs.replace(server, host=host)
     if port is not None:
         server = msgspec.structs.replace(server, port=port)
-    return msgspec.structs.replace(settings, server=server)
+    if ingest_workers is not None:
+        ingest = msgspec.structs.replace(ingest, workers=ingest_workers)
+    return msgspec.structs.replace(settings, server=server, ingest=ingest)
 
 
 def _by_hand(settings: Settings) -> bool:
@@ -130,29 +140,25 @@ def _first_keys(engine: Engine) -> None:
 def _serve(engine: Engine, listener: socket.socket) -> None:
     by_hand = _by_hand(engine.settings)
     workers = None if by_hand else Workers(engine)
-    app = create_app(engine, workers=workers)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # whom to believe is said by server.trusted_proxies
-        timeout_graceful_shutdown=_GRACE_S,
-        loop="auto",
-        http="httptools",
-    )
-    sys.setswitchinterval(_SWITCH_S)  # of Python's 5 ms the requests would lose one each time the stages compute
-    server = uvicorn.Server(config)
+    count = engine.settings.ingest.workers
+    fleet = Fleet(engine, listener, count) if count else None
+    app = create_app(engine, workers=workers, fleet=fleet)
+    server = StoppingServer(configured(app, path=fleet.path if fleet else None))
     # uvicorn sends a signal it caught on to whoever handled it before, once it has shut down; by then all is done.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Trimtab listens on http://{shown}:{port}" + (" with a clock that is set by hand" if by_hand else ""))
+    beside = f" with {count} ingest workers" if count else ""
+    set_clock = " with a clock that is set by hand" if by_hand else ""
+    typer.echo(f"Trimtab listens on http://{shown}:{port}{beside}{set_clock}")
+    settle_memory()
     if workers is not None:
         workers.start()
+        if engine.settings.playbook.mode != "off":  # else the first run would begin a second late
+            threading.Thread(target=engine.runs.prepare, name="trimtab-prepare", daemon=True).start()
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=None if fleet else [listener])
     finally:
         if workers is not None:
             workers.stop()

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
+    from trimtab.client.webhook import verify_webhook
     from trimtab.client.wrap.origin import inference_of
 
-__all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit", "inference_of"]
+__all__ = [
+    "Client",
+    "Handle",
+    "Limits",
+    "Resolved",
+    "Rollout",
+    "Stats",
+    "Version",
+    "edit",
+    "inference_of",
+    "verify_webhook",
+]
 
 _HOMES = {
     "Client": "client",
@@ -30,6 +42,7 @@ _HOMES = {
     "Version": "version",
     "edit": "distance",
     "inference_of": "wrap.origin",
+    "verify_webhook": "webhook",
 }
 
 

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from trimtab.config import FeatureOverride, Monitoring
+from trimtab.detect.rules.explain import segments_of_votes
 from trimtab.detect.watch import Sample, Watch
+from trimtab.errors import whereabouts
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor, Outcome
-from trimtab.store.ports import CatalogStore, JudgementStore, LoopStore, Query, Vote, Writes
+from trimtab.store.ports import (
+    Aside,
+    AsideStore,
+    CatalogStore,
+    JudgementStore,
+    LoopStore,
+    Query,
+    Stored,
+    Vote,
+    Writes,
+)
+from trimtab.store.sieve import Sieve, is_of_the_row
 
 __all__ = ["CURSOR", "UNVERSIONED", "DetectStage"]
 
 CURSOR = "detect"
+_AGAIN_AT_ONCE = 50
 UNVERSIONED = "unversioned"
 """The version name under which answers are watched that came without one (another tool's traces)."""
 
@@ -25,7 +40,7 @@ UNVERSIONED = "unversioned"
 T = TypeVar("T", Monitor, Incident)
 
 
-class DetectStore(JudgementStore, LoopStore, CatalogStore, Protocol):
+class DetectStore(JudgementStore, LoopStore, CatalogStore, AsideStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -45,6 +60,9 @@ class DetectStage:
 
     Monitors, vote caps, incidents and the cursor are committed together, so that a vote is counted once whatever
     happens. A candidate's votes are the canary's to judge, not a monitor's; a version no longer served opens nothing.
+
+    An outcome that raises is set aside with the cursor that passes it, and its vote is not counted until it is tried
+    again; it is then counted as one that was cast later.
     """
 
     name = "detect"
@@ -62,12 +80,52 @@ class DetectStage:
         self._features = features or {}
         self._batch_rows = batch_rows
         self._window = timedelta(hours=settings.window_hours)
+        self._sieve: Sieve[Stored[Outcome]] = Sieve()
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of outcomes and return how many rows that was."""
-        rows = self._store.outcomes_after(self._store.cursor(CURSOR), self._batch_rows)
-        if not rows:
-            return 0
+        seq, lost = self._store.cursor(CURSOR), 0
+
+        def lose(error: str) -> bool:
+            nonlocal lost
+            place = self._store.place_after("outcome", seq)
+            if place is not None:
+                self._put_aside(place.project_id, place.record_id, error, now, place.seq)
+                lost += 1
+            return place is not None
+
+        rows = self._sieve.read(lambda limit: self._store.outcomes_after(seq, limit), self._batch_rows, lose)
+        if rows:
+            self._sieve.run(
+                rows,
+                partial(self._handle, now),
+                lambda row, error: self._put_aside(row.project_id, row.record.inference_id, error, now, row.seq),
+            )
+        if len(rows) < self._batch_rows:
+            return len(rows) + lost + self._try_again(now)
+        return len(rows)
+
+    def _put_aside(self, project_id: str, inference_id: str, error: str, now: datetime, seq: int) -> None:
+        aside = Aside(project_id, self.name, "outcome", inference_id, error, now)
+        self._store.commit({project_id: Writes(aside=[aside])}, cursors={CURSOR: seq})
+
+    def _try_again(self, now: datetime) -> int:
+        """Count what somebody asked to be tried again; what fails anew stays set aside."""
+        asked = self._store.asides(stage=self.name, again=True, limit=_AGAIN_AT_ONCE)
+        for aside in asked:
+            try:
+                found = self._store.outcomes(aside.project_id, [aside.record_id])
+                rows = [Stored(0, aside.project_id, outcome) for outcome in found.values()]
+                self._handle(now, rows, taken_up=aside)
+            except Exception as error:
+                if not is_of_the_row(error):
+                    raise
+                again = aside._replace(error=whereabouts(error), at=now, again=False)
+                self._store.commit({aside.project_id: Writes(aside=[again])})
+        return len(asked)
+
+    def _handle(self, now: datetime, rows: Sequence[Stored[Outcome]], *, taken_up: Aside | None = None) -> None:
+        """Feed rows to their monitors and commit that with the cursor behind them, or, tried again, without."""
         heard = [(_monitor_id(row.project_id, row.record), row) for row in rows if _counts(row.record)]
         posts: dict[str, _Post] = {}
         for key, row in heard:
@@ -83,8 +141,9 @@ class DetectStage:
             each.monitors.append(post.watch.record())
             each.votes += post.votes
             each.incidents += post.incidents
-        self._store.commit(writes, cursors={CURSOR: rows[-1].seq})
-        return len(rows)
+        if taken_up is not None:
+            writes.setdefault(taken_up.project_id, Writes()).taken_up.append(taken_up)
+        self._store.commit(writes, cursors={} if taken_up else {CURSOR: rows[-1].seq})
 
     def _take(self, post: _Post, outcome: Outcome, now: datetime) -> None:
         """Count a vote unless its person was counted within the window."""
@@ -98,7 +157,8 @@ class DetectStage:
         post.votes.append(Vote(post.watch.monitor_id, voter, voted_at))
         incident = post.watch.take(Sample(outcome.vote, voter, voted_at), now)
         if incident is not None and self._is_news(post, incident):
-            post.incidents.append(_replace(incident, held=self._held(post.project_id, incident.feature)))
+            told = {**incident.detail, "segments": self._segments(post.project_id, incident, outcome.version_id)}
+            post.incidents.append(_replace(incident, held=self._held(post.project_id, incident.feature), detail=told))
 
     def _monitor(self, project_id: str, outcome: Outcome, posts: Mapping[str, _Post], now: datetime) -> Monitor:
         """Return the stored monitor of this version, or a new one with its reference.
@@ -142,6 +202,10 @@ class DetectStage:
             version = self._store.version(project_id, feature, version.parent_id)
         return None
 
+    def _segments(self, project_id: str, incident: Incident, version_id: str | None) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = segments_of_votes(self._store, project_id, incident, version_id)
+        return found
+
     def _held(self, project_id: str, feature: str) -> str:
         """Return why nothing may change by itself: voting itself has moved, so votes are not what they were."""
         query = Query(feature=feature, limit=1000)
@@ -165,7 +229,7 @@ class DetectStage:
 
 
 def _counts(outcome: Outcome) -> bool:
-    return outcome.vote is not None and not outcome.withdrawn and outcome.arm != "candidate"
+    return outcome.vote is not None and not outcome.withdrawn and outcome.arm not in ("candidate", "holdback")
 
 
 def _monitor_id(project_id: str, outcome: Outcome) -> str:

@@ -18,7 +18,7 @@ from trimtab.errors import UnreadableFile
 if TYPE_CHECKING:  # a second of importing; reading the pointer takes none of it
     from trimtab.embed.lsa import LsaEmbedder
 
-__all__ = ["Placed", "read_pointer", "read_space", "replace_space"]
+__all__ = ["Placed", "clear", "drop_previous", "read_pointer", "read_space", "replace_space"]
 
 _POINTER = "current.json"
 _SPACE = ".space"
@@ -28,7 +28,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """The space in use: when and on how many texts it was fitted, and how far the store was read then.
 
     `unknown` is the share of words of texts like those that the space was expected not to know; `previous` the space
-    that was in use before.
+    that was in use before; `erased` how many erasures had left the store before it was read.
     """
 
     space: str
@@ -38,6 +38,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     inference_seq: int = 0
     feedback_seq: int = 0
     previous: str | None = None
+    erased: int = 0
 
 
 def read_pointer(folder: Path) -> Placed | None:
@@ -75,6 +76,25 @@ def replace_space(folder: Path, embedder: LsaEmbedder, placed: Placed) -> None:
     for file in folder.iterdir():
         if file.name.endswith(UNFINISHED) or (file.suffix == _SPACE and file.name not in kept):
             file.unlink(missing_ok=True)
+
+
+def drop_previous(folder: Path, placed: Placed) -> Placed:
+    """Keep the space in use alone; return what the pointer says now."""
+    alone = msgspec.structs.replace(placed, previous=None)
+    write_whole(folder / _POINTER, msgspec.json.encode(alone))
+    kept = {_POINTER, _file(folder, placed.space).name}
+    for file in folder.iterdir():
+        if file.name not in kept:
+            file.unlink(missing_ok=True)
+    return alone
+
+
+def clear(folder: Path) -> int:
+    """Remove the pointer and every space of the folder; return how many files that were."""
+    files = sorted(folder.iterdir(), key=lambda file: file.name != _POINTER) if folder.is_dir() else []
+    for file in files:  # the pointer first: it must never name what is not there
+        file.unlink(missing_ok=True)
+    return len(files)
 
 
 def _file(folder: Path, space: str) -> Path:

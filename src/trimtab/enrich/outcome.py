@@ -78,22 +78,20 @@ def judge(
     segments: Segments | None = None,
     reliability: Mapping[str, float] | None = None,
 ) -> Outcome | None:
-    """Return the Outcome of an inference, or None while there is neither a word nor a hint.
+    """Return the Outcome of an inference, or None where there is neither a word nor a hint, or all was taken back.
 
     Words decide. A person's word is the mean of their votes, a correction standing for one only when they cast none;
     people weigh the same. Reviewers, who looked on purpose, decide over users, and judges only where nobody spoke.
     Confidence is then the mean `reliability` of who decided (1 for those it does not name).
 
     Without words p_bad = sigmoid(base + sum of the weights of the kinds of hints seen, each once); confidence is
-    |2 p_bad - 1| times the cap of the best tier among them. Where all was taken back, the Outcome says nothing.
+    |2 p_bad - 1| times the cap of the best tier among them.
 
     The result depends on the opinions and signs alone, not on their order, number or on how they were split.
     """
-    held = [opinion for opinion in latest(opinions) if opinion.kind in EXPLICIT]
-    hints = strongest(signs)
-    if not held and not hints:
+    words, hints = _words(latest(opinions)), strongest(signs)
+    if not words and not hints:
         return None
-    words = _words(held)
     used = _votes_first(words)
     users = [(opinion, x) for opinion, x in used if opinion.source in ("user", "app")]
     deciding = [(opinion, x) for opinion, x in used if opinion.source == "reviewer"] or users or used
@@ -130,10 +128,8 @@ def _verdict(
     """Return P(bad), the confidence in it and the tier it has."""
     if deciding:
         return _mean_by_person(deciding), _relied_on(deciding, reliability), "A"
-    if hints:
-        tier: Tier = min(HINTS[sign.kind] for sign in hints)
-        return hinted, abs(2.0 * hinted - 1.0) * CAPS[tier], tier
-    return 0.5, 0.0, "A"
+    tier: Tier = min(HINTS[sign.kind] for sign in hints)
+    return hinted, abs(2.0 * hinted - 1.0) * CAPS[tier], tier
 
 
 def _evidence(words: _Words, deciding: _Words, hints: Sequence[Sign], calibration: Calibration) -> list[Evidence]:

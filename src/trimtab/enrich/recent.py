@@ -26,6 +26,8 @@ class RecentInferences:
         self._young: dict[tuple[str, str], Inference] = {}
         self._old: dict[tuple[str, str], Inference] = {}
         self._since: datetime | None = None
+        self.without: set[tuple[str, str]] = set()
+        """Inferences, by project and id, that are read as if they had not arrived."""
 
     def turn(self, now: datetime) -> None:
         """Forget what is old; to be called once per tick."""
@@ -41,6 +43,8 @@ class RecentInferences:
         found: dict[str, Inference] = {}
         missing = []
         for each in ids:
+            if (project_id, each) in self.without:
+                continue
             held = self._young.get((project_id, each)) or self._old.get((project_id, each))
             if held is None:
                 missing.append(each)

@@ -15,7 +15,20 @@ from trimtab.records import Redacted, Rollout, Version
 from trimtab.redact.again import seal_again
 from trimtab.redact.project import Standing
 from trimtab.redact.wall import Cleaner
-from trimtab.store.ports import CatalogStore, LoopStore, RedactionStore, Rescan, RescanKind, Stored, Switch, Writes
+from trimtab.store.ports import (
+    Aside,
+    AsideKind,
+    AsideStore,
+    CatalogStore,
+    LoopStore,
+    RedactionStore,
+    Rescan,
+    RescanKind,
+    Stored,
+    Switch,
+    Writes,
+)
+from trimtab.store.sieve import Sieve
 
 __all__ = ["KINDS", "Progress", "RescanStage"]
 
@@ -23,6 +36,14 @@ KINDS: Final[tuple[RescanKind, ...]] = get_args(RescanKind)
 _RULED: Final = ("inferences", "feedback")
 _PIECE: Final = 64
 _RETRY_S: Final = 30.0
+_NOUNS: Final[dict[RescanKind, AsideKind]] = {
+    "inferences": "inference",
+    "feedback": "feedback",
+    "versions": "version",
+    "cases": "case",
+    "features": "feature",
+    "users": "user",
+}
 
 
 class Standings(Protocol):
@@ -33,7 +54,7 @@ class Standings(Protocol):
         ...
 
 
-class RescanStore(RedactionStore, CatalogStore, LoopStore, Protocol):
+class RescanStore(RedactionStore, CatalogStore, LoopStore, AsideStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -55,7 +76,8 @@ class RescanStage:
     as cleaning twice changes nothing more, it ends in the same state. Where rules became laxer nothing is rewritten.
 
     When rows cannot be cleaned (a model is missing), it says so in `problem`, leaves them as they are and tries again
-    after half a minute; neither another project nor another stage waits for it.
+    after half a minute; neither another project nor another stage waits for it. One row that raises is set aside with
+    its words as they were; asked to try it again, the walks of its project begin anew.
     """
 
     name = "rescan"
@@ -80,6 +102,7 @@ class RescanStage:
         self._walks: dict[tuple[str, RescanKind], Rescan] = {}
         self._kept: dict[tuple[str, RescanKind], Rescan] = {}
         self._waiting: dict[str, tuple[float, str]] = {}  # by project: until when, and why
+        self._sieve: Sieve[Stored[Any]] = Sieve()
         self._first = 0  # which project comes first: each in its turn
 
     @property
@@ -90,7 +113,7 @@ class RescanStage:
     def tick(self, now: datetime) -> int:
         """Clean at most one batch of rows and return how many rows were cleaned or passed over."""
         last = {kind: self._store.last_seq(kind) for kind in KINDS}
-        handled = 0
+        handled = self._try_again()
         projects = self._store.projects()
         self._first = (self._first + 1) % max(len(projects), 1)
         for project in [*projects[self._first :], *projects[: self._first]]:
@@ -166,30 +189,55 @@ class RescanStage:
                 self._kept[key] = moved
             self._walks[key] = moved
             return 1 if moved.seq - walk.seq >= self._look_rows else 0
-        cleaned = self._cleaned(standing.cleaner, found.rows)
-        reached = found.reached if len(cleaned) == len(found.rows) else found.rows[len(cleaned) - 1].seq
+        cleaned, lost = self._cleaned(standing.cleaner, found.rows)
+        seen = len(cleaned) + len(lost)
+        reached = found.reached if seen == len(found.rows) else found.rows[seen - 1].seq
         changed = [sealed for sealed, different in cleaned if different]
         moved = walk._replace(seq=reached, rewritten=walk.rewritten + len(changed))
-        writes = Writes(rescans=[moved], rewritten=changed)
+        noun = _NOUNS[walk.kind]
+        aside = [Aside(walk.project_id, self.name, noun, _name_of(row.record), error, now) for row, error in lost]
+        writes = Writes(rescans=[moved], rewritten=changed, aside=aside)
         if walk.kind in _RULED:
             writes.rewritten = [sealed for sealed, _ in cleaned]
         writes.switches = self._announced(walk.project_id, changed, now)
         try:
             self._store.commit({walk.project_id: writes})
         except Conflict:  # someone switched a feature meanwhile: next time with what it serves now
-            return len(cleaned)
+            return seen
         self._walks[key] = self._kept[key] = moved
-        return len(cleaned)
+        return seen
 
-    def _cleaned(self, cleaner: Cleaner, rows: Sequence[Stored[Any]]) -> list[tuple[Redacted[Any], bool]]:
-        """Clean rows until all are, or the time for it is up."""
+    def _cleaned(
+        self, cleaner: Cleaner, rows: Sequence[Stored[Any]]
+    ) -> tuple[list[tuple[Redacted[Any], bool]], list[tuple[Stored[Any], str]]]:
+        """Clean rows until all are, or the time for it is up; return them, and those that raised with the reason."""
         until = self._stopwatch() + self._budget_s
         cleaned: list[tuple[Redacted[Any], bool]] = []
-        while len(cleaned) < len(rows) and (not cleaned or self._stopwatch() < until):
+        lost: list[tuple[Stored[Any], str]] = []
+
+        def clean(piece: Sequence[Stored[Any]]) -> None:
+            cleaned.extend(seal_again(cleaner, [row.record for row in piece]))
+
+        while (seen := len(cleaned) + len(lost)) < len(rows) and (not seen or self._stopwatch() < until):
             # One row first, then twice as many each time: a model may take as long for one as patterns for a thousand.
-            piece = rows[len(cleaned) : len(cleaned) + min(len(cleaned) or 1, _PIECE)]
-            cleaned += seal_again(cleaner, [row.record for row in piece])
-        return cleaned
+            self._sieve.run(
+                rows[seen : seen + min(seen or 1, _PIECE)], clean, lambda row, error: lost.append((row, error))
+            )
+        return cleaned, lost
+
+    def _try_again(self) -> int:
+        """Begin the walks of a project anew that has rows to be tried again: those that are clean are passed over."""
+        asked = self._store.asides(stage=self.name, again=True)
+        writes: dict[str, Writes] = {}
+        for aside in asked:
+            writes.setdefault(aside.project_id, Writes()).taken_up.append(aside)
+        for project_id, each in writes.items():
+            each.rescans = [Rescan(project_id, kind, "", 0, 0) for kind in KINDS]
+        if writes:
+            self._store.commit(writes)
+            self._walks = {key: walk for key, walk in self._walks.items() if key[0] not in writes}
+            self._kept = {key: walk for key, walk in self._kept.items() if key[0] not in writes}
+        return len(asked)
 
     def _announced(self, project_id: str, changed: Sequence[Redacted[Any]], now: datetime) -> list[Switch]:
         """Raise the revision of features that serve a version whose words changed, so that apps fetch it anew."""
@@ -202,6 +250,11 @@ class RescanStage:
                 again = msgspec.structs.replace(rollout, revision=rollout.revision + 1, updated_at=now)
                 switches.append(Switch(again, rollout.revision))
         return switches
+
+
+def _name_of(record: Any) -> str:
+    """Return a record's id; a feature has a name."""
+    return str(getattr(record, "id", None) or record.name)
 
 
 def _served(rollout: Rollout) -> set[str | None]:

@@ -19,17 +19,18 @@ from trimtab.config import Embedding
 from trimtab.embed.choice import configured
 from trimtab.embed.lexical import LEXICAL_SPACE, LexicalEmbedder
 from trimtab.embed.port import Embedder
-from trimtab.embed.shelf import Placed, read_pointer, read_space, replace_space
+from trimtab.embed.shelf import Placed, clear, drop_previous, read_pointer, read_space, replace_space
 from trimtab.errors import TrimtabError, UnreadableFile
 from trimtab.records import text_of
-from trimtab.store.ports import CatalogStore, EventStore, Page, Query, Stored
+from trimtab.store.erasing import ERASED
+from trimtab.store.ports import CatalogStore, EventStore, LoopStore, Page, Query, Stored
 
 if TYPE_CHECKING:  # a second of importing: only when a space is fitted or loaded
     from trimtab.embed.lsa import LsaEmbedder
 
-__all__ = ["Reason", "SpaceStage", "unknown_expected", "unknown_share"]
+__all__ = ["Reason", "SpaceStage", "clear_spaces", "unknown_expected", "unknown_share"]
 
-Reason = Literal["first", "doubled", "unknown words", "age"]
+Reason = Literal["first", "doubled", "unknown words", "age", "erasure"]
 T = TypeVar("T")
 
 _LOOK_EVERY = timedelta(seconds=5)
@@ -47,7 +48,7 @@ _LOADED = 8
 _WORD = re.compile(r"\w+")
 
 
-class SpaceStore(EventStore, CatalogStore, Protocol):
+class SpaceStore(EventStore, CatalogStore, LoopStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -69,6 +70,7 @@ class _Room:
         self.seen = 0
         self.wait = 1
         self.not_before: datetime | None = None
+        self.erased = 0  # how many erasures the space must know nothing of
 
 
 class _Found(NamedTuple):
@@ -78,6 +80,7 @@ class _Found(NamedTuple):
     texts: int
     fitted: tuple[LsaEmbedder, Placed] | None = None
     failed: bool = False
+    cleared: bool = False
 
 
 class SpaceStage:
@@ -119,6 +122,7 @@ class SpaceStage:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._looked_at: datetime | None = None
+        self._hurry = False
         self.fits: Counter[Reason] = Counter()
         self.failures = 0
 
@@ -153,6 +157,35 @@ class SpaceStage:
         except UnreadableFile:
             return None
 
+    # ------------------------------------------------------------ for erasures
+
+    def without(self, project_id: str, erased: int) -> bool:
+        """Say whether the project's space was fitted after that many erasures; if not, have it fitted anew at once."""
+        if self._fixed is not None:  # nothing is fitted; what an earlier setting has left is of no use
+            clear_spaces(self._folder, project_id)
+            return True
+        with self._lock:
+            room = self._room(project_id)
+            if room.placed is None or room.placed.erased >= erased:
+                return True
+            self._hurry = self._hurry or room.erased < erased
+            room.erased = max(room.erased, erased)
+        return False
+
+    def in_use(self, project_id: str) -> str | None:
+        """Return the name of the space that the project's vectors are to be of, None where none is ever fitted."""
+        return self.current(project_id).space if self._fixed is None else None
+
+    def drop_before(self, project_id: str) -> int:
+        """Remove what was in use before the project's space: its searches need it no more. Return how many files."""
+        with self._lock:
+            room = self._room(project_id)
+            if room.placed is None:
+                return clear(room.folder)
+            before = int(room.placed.previous is not None)
+            room.placed = drop_previous(room.folder, room.placed)
+            return before
+
     # ------------------------------------------------------------ for the engine
 
     def tick(self, now: datetime) -> int:
@@ -162,9 +195,9 @@ class SpaceStage:
         handled = self._collect(now)
         busy = self._thread is not None and self._thread.is_alive()
         rested = self._looked_at is None or not timedelta(0) <= now - self._looked_at < _LOOK_EVERY
-        if busy or not rested or self._stop.is_set():
+        if busy or not (rested or self._hurry) or self._stop.is_set():
             return handled
-        self._looked_at = now
+        self._looked_at, self._hurry = now, False
         due = [project.id for project in self._store.projects() if self._due(project.id, now)]
         if not due:
             return handled
@@ -190,6 +223,8 @@ class SpaceStage:
         """Say whether enough arrived since the last look to look again: two rows read, whatever the store holds."""
         with self._lock:
             room = self._room(project_id)
+            if room.placed is not None and room.placed.erased < room.erased:
+                return True
         if room.not_before is not None and now < room.not_before:
             return False
         arrived = sum(_places(self._store, project_id)) - room.seen
@@ -209,6 +244,9 @@ class SpaceStage:
                 room.not_before = now + (_REST_AT_FIRST if first else _REST)
                 # Looks grow rarer as the corpus grows, so that all of them together read it a few times at most.
                 room.wait = max(50, found.texts // 4) if room.placed is None else max(_NEW_TEXTS, found.texts // 10)
+                if found.cleared:
+                    room.placed = None
+                    self._loaded.pop(found.project_id, None)
                 if found.fitted is not None:
                     embedder, room.placed = found.fitted
                     room.wait = max(_NEW_TEXTS, room.placed.texts // 10)
@@ -278,13 +316,18 @@ class SpaceStage:
 
     def _look(self, project_id: str, now: datetime) -> _Found:
         places = _places(self._store, project_id)
+        erased = self._store.cursor(ERASED)
         embedder = self._load(project_id)
         with self._lock:
             room = self._room(project_id)
             placed = room.placed
             room.seen = sum(places)
+            anew = placed is not None and placed.erased < room.erased
         said = self._newest(project_id, placed)
-        reason = self._reason(said, embedder, placed, now)
+        if anew and len(said) < self._min_texts and not self._stop.is_set():
+            clear(room.folder)
+            return _Found(project_id, len(said), cleared=True)
+        reason: Reason | None = "erasure" if anew else self._reason(said, embedder, placed, now)
         if reason is None or self._stop.is_set():
             return _Found(project_id, len(said))
         from trimtab.embed.lsa import fit_lsa  # noqa: PLC0415  see above
@@ -300,6 +343,7 @@ class SpaceStage:
             inference_seq=places[0],
             feedback_seq=places[1],
             previous=before,
+            erased=erased,
         )
         replace_space(room.folder, fitted, fresh)
         self.fits[reason] += 1
@@ -342,6 +386,11 @@ class SpaceStage:
             if full or rows >= _ROWS_PER_TEXT * self._max_texts or self._stop.is_set():
                 break
         return list(distinct.values())[::-1]
+
+
+def clear_spaces(folder: Path, project_id: str) -> int:
+    """Remove a project's spaces from the folder of all; return how many files that were."""
+    return clear(folder / _folder_name(project_id))
 
 
 def unknown_share(knows: Callable[[str], bool], texts: Sequence[str]) -> float:

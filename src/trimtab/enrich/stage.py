@@ -6,9 +6,10 @@ stage concludes is a function of the events and not of their order, of batches o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from trimtab.config import Settings
 from trimtab.enrich.attribute import Attribution, attribute, turns_of
@@ -16,8 +17,23 @@ from trimtab.enrich.join import opinion_of
 from trimtab.enrich.judging import Judging
 from trimtab.enrich.outcome import latest
 from trimtab.enrich.recent import RecentInferences
+from trimtab.errors import whereabouts
 from trimtab.records import Feedback, Inference, Opinion
-from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, LoopStore, Writes
+from trimtab.store.ports import (
+    Aside,
+    AsideKind,
+    AsideStore,
+    Backfill,
+    CatalogStore,
+    EventStore,
+    JudgementStore,
+    LoopStore,
+    Session,
+    Stored,
+    StreamKind,
+    Writes,
+)
+from trimtab.store.sieve import Sieve, is_of_the_row
 
 __all__ = ["FEEDBACK_CURSOR", "INFERENCE_CURSOR", "EnrichStage"]
 
@@ -25,10 +41,19 @@ INFERENCE_CURSOR = "enrich.inferences"
 FEEDBACK_CURSOR = "enrich.feedback"
 _CLOSED_AT_ONCE = 500
 _REDONE_AT_ONCE = 500
+_AGAIN_AT_ONCE = 50
+_CURSORS: dict[StreamKind, str] = {"inference": INFERENCE_CURSOR, "feedback": FEEDBACK_CURSOR}
 
 
-class EnrichStore(EventStore, JudgementStore, CatalogStore, LoopStore, Protocol):
+class EnrichStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, Protocol):
     """What this stage needs of the store."""
+
+
+class _Event(NamedTuple):
+    """One row of one of the two streams."""
+
+    kind: StreamKind
+    row: Stored[Any]
 
 
 class EnrichStage:
@@ -36,6 +61,10 @@ class EnrichStage:
 
     Each tick reads both streams a batch further, and commits what it made of them together with both cursors: killed at
     any moment it goes on where it was, and any order of arrival ends in the same opinions and outcomes.
+
+    An event that raises is set aside with the cursor that passes it, and counts as one that has not arrived: it is
+    joined to nothing and speaks of nothing until it is tried again. So is a session that cannot be closed, and an
+    outcome that cannot be judged again.
     """
 
     name = "enrich"
@@ -46,33 +75,125 @@ class EnrichStage:
         self._batch_rows = batch_rows
         self._recent = RecentInferences(store)
         self._timeout = timedelta(minutes=self._settings.sessions.timeout_minutes)
+        self._sieve: Sieve[Any] = Sieve()
+        self._missing: set[tuple[str, str]] | None = None
+        self._lost = 0  # rows of this tick that could not be read
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each stream and return how many rows that was."""
-        store = self._store
         self._recent.turn(now)
-        inferences = store.inferences_after(store.cursor(INFERENCE_CURSOR), self._batch_rows)
-        feedback = store.feedback_after(store.cursor(FEEDBACK_CURSOR), self._batch_rows)
-        handled = len(inferences) + len(feedback)
-        if handled:
-            writes = {
-                project_id: self._take(
-                    project_id,
-                    [row.record for row in inferences if row.project_id == project_id],
-                    [row.record for row in feedback if row.project_id == project_id],
-                    now,
-                )
-                for project_id in dict.fromkeys(row.project_id for rows in (inferences, feedback) for row in rows)
-            }
-            cursors = {}
-            if inferences:
-                cursors[INFERENCE_CURSOR] = inferences[-1].seq
-            if feedback:
-                cursors[FEEDBACK_CURSOR] = feedback[-1].seq
-            store.commit(writes, cursors=cursors)
+        self._recent.without = self._set_aside()
+        self._lost = 0
+        inferences = self._read("inference", self._store.inferences_after, now)
+        feedback = self._read("feedback", self._store.feedback_after, now)
+        events = [_Event("inference", row) for row in inferences] + [_Event("feedback", row) for row in feedback]
+        if events:
+            self._sieve.run(events, partial(self._handle, now), partial(self._pass_over, now))
+        handled = len(events) + self._lost
         if max(len(inferences), len(feedback)) < self._batch_rows:  # what has piled up goes first
-            handled += self._close(now) + self._redo(now)
+            handled += self._close(now) + self._redo(now) + self._try_again(now)
         return handled
+
+    def _read(
+        self, kind: StreamKind, after: Callable[[int, int], list[Stored[Any]]], now: datetime
+    ) -> Sequence[Stored[Any]]:
+        """Return the next rows of a stream; one that cannot even be read is set aside by its place."""
+        seq = self._store.cursor(_CURSORS[kind])
+
+        def lose(error: str) -> bool:
+            place = self._store.place_after(kind, seq)
+            if place is None:
+                return False
+            self._put_aside(place.project_id, kind, place.record_id, error, now, cursors={_CURSORS[kind]: place.seq})
+            self._lost += 1
+            return True
+
+        return self._sieve.read(lambda limit: after(seq, limit), self._batch_rows, lose)
+
+    def _handle(self, now: datetime, events: Sequence[_Event], *, taken_up: Sequence[Aside] = ()) -> None:
+        """Commit what events say together with the cursors behind them, or, tried again, without."""
+        writes = {
+            project_id: self._take(
+                project_id,
+                [each.row.record for each in events if each.kind == "inference" and each.row.project_id == project_id],
+                [each.row.record for each in events if each.kind == "feedback" and each.row.project_id == project_id],
+                now,
+            )
+            for project_id in dict.fromkeys(each.row.project_id for each in events)
+        }
+        for aside in taken_up:
+            writes[aside.project_id].taken_up.append(aside)
+        # In order of arrival, so that of each stream the last counts.
+        cursors = {} if taken_up else {_CURSORS[each.kind]: each.row.seq for each in events}
+        self._store.commit(writes, cursors=cursors)
+
+    def _pass_over(self, now: datetime, event: _Event, error: str) -> None:
+        cursors = {_CURSORS[event.kind]: event.row.seq}
+        self._put_aside(event.row.project_id, event.kind, event.row.record.id, error, now, cursors=cursors)
+
+    def _put_aside(
+        self,
+        project_id: str,
+        kind: AsideKind,
+        record_id: str,
+        error: str,
+        now: datetime,
+        *,
+        writes: Writes | None = None,
+        cursors: dict[str, int] | None = None,
+    ) -> None:
+        writes = writes or Writes()
+        writes.aside.append(Aside(project_id, self.name, kind, record_id, error, now))
+        self._store.commit({project_id: writes}, cursors=cursors)
+        if kind == "inference":
+            self._set_aside().add((project_id, record_id))
+
+    def _set_aside(self) -> set[tuple[str, str]]:
+        """Return the inferences that count as not arrived. Nobody but this stage writes them, so they are read once."""
+        if self._missing is None:
+            held = self._store.asides(stage=self.name, limit=1_000_000)
+            self._missing = {(row.project_id, row.record_id) for row in held if row.kind == "inference"}
+        return self._missing
+
+    def _try_again(self, now: datetime) -> int:
+        """Handle what somebody asked to be tried again; what fails anew stays set aside."""
+        asked = self._store.asides(stage=self.name, again=True, limit=_AGAIN_AT_ONCE)
+        for aside in asked:
+            try:
+                self._take_up(aside, now)
+            except Exception as error:
+                if not is_of_the_row(error):
+                    raise
+                if aside.kind == "inference":
+                    self._set_aside().add((aside.project_id, aside.record_id))
+                again = aside._replace(error=whereabouts(error), at=now, again=False)
+                self._store.commit({aside.project_id: Writes(aside=[again])})
+        return len(asked)
+
+    def _take_up(self, aside: Aside, now: datetime) -> None:
+        project_id, key = aside.project_id, aside.record_id
+        done = Writes(taken_up=[aside])
+        if aside.kind == "session":
+            held = self._store.sessions(project_id, [key])
+            if held:
+                self._end(now, list(held.values()), writes=done)
+            else:
+                self._store.commit({project_id: done})
+            return
+        if aside.kind == "outcome":
+            self._judge_again(project_id, now, [key], writes=done)
+            return
+        found: dict[str, Any]
+        if aside.kind == "inference":
+            self._set_aside().discard((project_id, key))
+            found = dict(self._store.inferences(project_id, [key]))
+        else:
+            found = dict(self._store.feedback(project_id, [key]))
+        if key in found:
+            kind: StreamKind = "inference" if aside.kind == "inference" else "feedback"
+            self._handle(now, [_Event(kind, Stored(0, project_id, found[key]))], taken_up=[aside])
+        else:  # no longer kept
+            self._store.commit({project_id: done})
 
     def _take(self, project_id: str, inferences: list[Inference], feedback: list[Feedback], now: datetime) -> Writes:
         self._recent.keep(project_id, inferences)
@@ -115,33 +236,48 @@ class EnrichStage:
     def _close(self, now: datetime) -> int:
         """Close sessions in which nothing happened for long, and judge their last answers."""
         quiet = self._store.quiet_sessions(now - self._timeout, _CLOSED_AT_ONCE)
-        if not quiet:
-            return 0
-        writes: dict[str, Writes] = {}
+        if quiet:
+            self._sieve.run(quiet, partial(self._end, now), partial(self._leave, now))
+        return len(quiet)
+
+    def _end(self, now: datetime, quiet: Sequence[Session], *, writes: Writes | None = None) -> None:
+        """Close sessions; `writes`, where given, go with those of their one project."""
+        made: dict[str, Writes] = {}
         for project_id in dict.fromkeys(session.project_id for session in quiet):
             ended = [session._replace(closed=True) for session in quiet if session.project_id == project_id]
-            writes[project_id] = Writes(closed=ended)
+            mine = made[project_id] = writes or Writes()
+            mine.closed = ended
             judging = Judging(self._store, self._recent, self._settings, project_id, {}, now)
-            judging.judge([], writes[project_id], closing={session.session_id: session for session in ended})
-        self._store.commit(writes)
-        return len(quiet)
+            judging.judge([], mine, closing={session.session_id: session for session in ended})
+        self._store.commit(made)
+
+    def _leave(self, now: datetime, session: Session, error: str) -> None:
+        """Close a session without judging its last answer: left open, it would come again with every tick."""
+        writes = Writes(closed=[session._replace(closed=True)])
+        self._put_aside(session.project_id, "session", session.session_id, error, now, writes=writes)
 
     def _redo(self, now: datetime) -> int:
         """Judge again a bounded number of the outcomes that somebody asked for, and remember how far that went."""
-        asked = next(iter(self._store.backfills(1)), None)
+        asked: Backfill | None = next(iter(self._store.backfills(1)), None)
         if asked is None:
             return 0
-        outcomes = self._store.outcomes_in(asked, _REDONE_AT_ONCE)
-        writes = Writes()
-        ids = [outcome.inference_id for outcome in outcomes]
+        ids = [outcome.inference_id for outcome in self._store.outcomes_in(asked, _REDONE_AT_ONCE)]
+        moved = Writes(backfilled=[asked])
+        if len(ids) == _REDONE_AT_ONCE:
+            moved = Writes(backfills=[asked._replace(after=ids[-1])])
+
+        def leave(inference_id: str, error: str) -> None:
+            self._put_aside(asked.project_id, "outcome", inference_id, error, now)
+
         if ids:
-            Judging(self._store, self._recent, self._settings, asked.project_id, {}, now).judge(ids, writes)
-        if len(outcomes) < _REDONE_AT_ONCE:
-            writes.backfilled = [asked]
-        else:
-            writes.backfills = [asked._replace(after=ids[-1])]
-        self._store.commit({asked.project_id: writes})
+            self._sieve.run(ids, partial(self._judge_again, asked.project_id, now), leave)
+        self._store.commit({asked.project_id: moved})
         return max(1, len(ids))
+
+    def _judge_again(self, project_id: str, now: datetime, ids: Sequence[str], *, writes: Writes | None = None) -> None:
+        writes = writes or Writes()
+        Judging(self._store, self._recent, self._settings, project_id, {}, now).judge(ids, writes)
+        self._store.commit({project_id: writes})
 
 
 def _activity(inferences: Sequence[Inference], found: Attribution) -> list[tuple[str, datetime]]:

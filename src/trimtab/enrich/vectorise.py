@@ -5,16 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from trimtab.embed.port import Embedder
-from trimtab.errors import TrimtabError, Unavailable
+from trimtab.errors import TrimtabError, Unavailable, whereabouts
 from trimtab.records import Feedback, Inference, Outcome, text_of
-from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, LoopStore, Stored
+from trimtab.store.ports import (
+    Aside,
+    AsideKind,
+    AsideStore,
+    CatalogStore,
+    EventStore,
+    JudgementStore,
+    LoopStore,
+    Place,
+    Stored,
+    StreamKind,
+    Writes,
+)
+from trimtab.store.sieve import Sieve, is_of_the_row
 from trimtab.store.vectors.port import Item, VectorStore
 
 __all__ = ["Embedders", "VectoriseStage", "is_negative"]
@@ -22,6 +36,8 @@ __all__ = ["Embedders", "VectoriseStage", "is_negative"]
 T = TypeVar("T", bound=Feedback | Outcome)
 
 _TEXT_CHARS = 4_000
+_AGAIN_AT_ONCE = 50
+_SetAside = Callable[[str, AsideKind, str, str], None]
 
 
 class Embedders(Protocol):
@@ -36,7 +52,7 @@ class Embedders(Protocol):
         ...
 
 
-class VectoriseStore(EventStore, JudgementStore, CatalogStore, LoopStore, Protocol):
+class VectoriseStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -76,7 +92,8 @@ class VectoriseStage:
     unless `inline`.
 
     An answer has a vector while it is judged bad. When its outcome changes, its feedback's facts are written again. An
-    embedder that cannot be reached is tried again with the next tick and holds up no other project.
+    embedder that cannot be reached is tried again with the next tick and holds up no other project. A row that raises
+    is set aside, with the cursor that passes it, and has no vector until it is tried again.
     """
 
     name = "vectorise"
@@ -96,12 +113,15 @@ class VectoriseStage:
         self._batch_rows = batch_rows
         self._inline = inline
         self._switching: threading.Thread | None = None
+        self._sieve: Sieve[Any] = Sieve()
         self._log = structlog.get_logger("trimtab.vectorise")
 
-    def tick(self, now: datetime) -> int:  # noqa: ARG002 a stage is told the time
+    def tick(self, now: datetime) -> int:
         """Handle at most one batch of each stream for each space and return how many rows that was."""
-        feedback = _Reader(self._store.feedback_after, self._batch_rows)
-        outcomes = _Reader(self._store.outcomes_after, self._batch_rows)
+        writes: dict[str, Writes] = {}
+        aside = partial(self._put_aside, now, writes)
+        feedback = _Reader("feedback", self._store, self._store.feedback_after, self._batch_rows, aside)
+        outcomes = _Reader("outcome", self._store, self._store.outcomes_after, self._batch_rows, aside)
         cursors: dict[str, int] = {}
         handled = 0
         for project in self._store.projects():
@@ -109,19 +129,62 @@ class VectoriseStage:
                 for lane in self._lanes(project.id):
                     words = feedback.after(self._store.cursor(lane.feedback_cursor))
                     judged = outcomes.after(self._store.cursor(lane.outcome_cursor))
-                    self._write(lane, _own(project.id, words), _own(project.id, judged))
-                    if words:
-                        cursors[lane.feedback_cursor] = words[-1].seq
-                    if judged:
-                        cursors[lane.outcome_cursor] = judged[-1].seq
-                    handled += len(words) + len(judged)
-                    if max(len(words), len(judged)) < self._batch_rows:
+                    self._sift(lane, _own(project.id, words.rows), _own(project.id, judged.rows), aside)
+                    if words.seen:
+                        cursors[lane.feedback_cursor] = words.reached
+                    if judged.seen:
+                        cursors[lane.outcome_cursor] = judged.reached
+                    handled += words.seen + judged.seen
+                    if max(len(words.rows), len(judged.rows)) < self._batch_rows:
                         self._caught_up(lane)
             except _EmbedderAway as away:
                 self._log.warning("embedding failed, trying again", project=project.id, error=str(away))
-        if cursors:
-            self._store.commit({}, cursors=cursors)
-        return handled
+        if cursors or writes:
+            self._store.commit(writes, cursors=cursors)
+        return handled + (self._try_again(now) if handled < self._batch_rows else 0)
+
+    # ---------------------------------------------------------------- rows that raise
+
+    def _put_aside(
+        self, now: datetime, writes: dict[str, Writes], project_id: str, kind: AsideKind, record_id: str, error: str
+    ) -> None:
+        """Add a row that is set aside to what the tick commits."""
+        found = Aside(project_id, self.name, kind, record_id, error, now)
+        writes.setdefault(project_id, Writes()).aside.append(found)
+
+    def _sift(self, lane: _Lane, words: Sequence[Feedback], judged: Sequence[Outcome], aside: _SetAside) -> None:
+        """Write one lot, without the rows that cannot be."""
+        self._sieve.run(
+            [*words, *judged],
+            lambda rows: self._write(
+                lane,
+                [row for row in rows if isinstance(row, Feedback)],
+                [row for row in rows if isinstance(row, Outcome)],
+            ),
+            lambda row, error: aside(lane.project_id, *_name_of(row), error),
+        )
+
+    def _try_again(self, now: datetime) -> int:
+        """Write what somebody asked to be tried again, in every space; what fails anew stays set aside."""
+        asked = self._store.asides(stage=self.name, again=True, limit=_AGAIN_AT_ONCE)
+        for aside in asked:
+            done = Writes(taken_up=[aside])
+            try:
+                project_id, key = aside.project_id, aside.record_id
+                words = list(self._store.feedback(project_id, [key]).values()) if aside.kind == "feedback" else []
+                judged = list(self._store.outcomes(project_id, [key]).values()) if aside.kind == "outcome" else []
+                for lane in self._lanes(project_id):
+                    self._write(lane, words, judged)
+            except _EmbedderAway:
+                return 0
+            except Exception as error:
+                if not is_of_the_row(error):
+                    raise
+                done = Writes(aside=[aside._replace(error=whereabouts(error), at=now, again=False)])
+            self._store.commit({aside.project_id: done})
+        return len(asked)
+
+    # ---------------------------------------------------------------- spaces
 
     def _lanes(self, project_id: str) -> list[_Lane]:
         """Return the space that is to serve and, while another one does, that one too; the first is made if need be."""
@@ -204,22 +267,57 @@ class VectoriseStage:
         self._embed(lane, [each for each in words if each.item.id not in known])
 
 
-class _EmbedderAway(Exception):
+class _EmbedderAway(Unavailable):
     """The embedder cannot be reached now."""
+
+
+class _Lot(NamedTuple, Generic[T]):
+    """What a reader found: rows, how far that goes, and how many places that were, lost ones included."""
+
+    rows: Sequence[Stored[T]]
+    reached: int
+    seen: int
 
 
 class _Reader(Generic[T]):
     """Reads a stream behind several cursors; lanes that stand at the same place share what is read."""
 
-    def __init__(self, read: Callable[[int, int], list[Stored[T]]], rows: int) -> None:
+    def __init__(
+        self,
+        kind: StreamKind,
+        store: AsideStore,
+        read: Callable[[int, int], list[Stored[T]]],
+        rows: int,
+        aside: _SetAside,
+    ) -> None:
+        self._kind = kind
+        self._store = store
         self._read = read
         self._rows = rows
-        self._held: dict[int, list[Stored[T]]] = {}
+        self._aside = aside
+        self._sieve: Sieve[Stored[T]] = Sieve()
+        self._held: dict[int, _Lot[T]] = {}
 
-    def after(self, seq: int) -> list[Stored[T]]:
+    def after(self, seq: int) -> _Lot[T]:
+        """Return the next rows; one that cannot even be read is set aside by its place."""
         if seq not in self._held:
-            self._held[seq] = self._read(seq, self._rows)
+            lost: list[Place] = []
+
+            def lose(error: str) -> bool:
+                place = self._store.place_after(self._kind, seq)
+                if place is not None:
+                    self._aside(place.project_id, self._kind, place.record_id, error)
+                    lost.append(place)
+                return place is not None
+
+            rows = self._sieve.read(lambda limit: self._read(seq, limit), self._rows, lose)
+            reached = rows[-1].seq if rows else lost[0].seq if lost else seq
+            self._held[seq] = _Lot(rows, reached, len(rows) + len(lost))
         return self._held[seq]
+
+
+def _name_of(row: Feedback | Outcome) -> tuple[AsideKind, str]:
+    return ("feedback", row.id) if isinstance(row, Feedback) else ("outcome", row.inference_id)
 
 
 def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from trimtab.ingest.inflate import Inflater
-from trimtab.ingest.journal import Journal
+from trimtab.ingest.journal import Room
 
 __all__ = ["Body", "Incoming"]
 
@@ -18,21 +18,21 @@ Body = bytes | AsyncIterable[bytes]
 class Incoming:
     """One body on its way in. Inside its `with` block it holds a place in the journal for every unpacked byte."""
 
-    def __init__(self, journal: Journal, body: Body, encoding: str, limit: int) -> None:
-        self._journal = journal
+    def __init__(self, room: Room, body: Body, encoding: str, limit: int) -> None:
+        self._room = room
         self._body = body
         self._encoding = encoding
         self._limit = limit
         self._held = 0
 
     def __enter__(self) -> Self:
-        self._journal.reserve(0)
+        self._room.reserve(0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._journal.release(self._held)
+        self._room.release(self._held)
 
     @property
     def size(self) -> int:
@@ -44,7 +44,7 @@ class Incoming:
         inflater = Inflater(self._encoding, self._limit)
         async for chunk in _chunks(self._body):
             for piece in inflater.feed(chunk):
-                self._journal.reserve(len(piece), held=self._held)
+                self._room.reserve(len(piece), held=self._held)
                 self._held += len(piece)
                 yield piece
         inflater.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -16,10 +16,12 @@ from trimtab.records import Event, Feedback, Inference
 
 __all__ = [
     "NDJSON",
+    "STEP_BYTES",
     "Decoded",
     "LineReader",
     "Rejection",
     "counted",
+    "decode_array",
     "decode_many",
     "decode_one",
     "decode_record",
@@ -32,6 +34,8 @@ T = TypeVar("T")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _JSON = frozenset({"", "application/json", "text/plain", "text/json"})
 _MAX_DEPTH = 64
+STEP_BYTES = 128 << 10
+"""How much of a body is read, cleaned and packed before other requests have their turn: some milliseconds of work."""
 
 _batch = msgspec.json.Decoder(list[Event])
 _lines: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -54,6 +58,11 @@ class Decoded(NamedTuple):
     events: list[tuple[int, Event]]
     rejected: list[Rejection]
 
+    @property
+    def total(self) -> int:
+        """How many events there were."""
+        return len(self.events) + len(self.rejected)
+
 
 def is_lines(content_type: str) -> bool:
     """Say whether a body of this content type has one event a line. Raises MalformedBody for neither that nor JSON."""
@@ -75,21 +84,56 @@ def decode_many(body: bytes | bytearray, *, content_type: str, event_bytes: int,
         reader = LineReader(event_bytes=event_bytes, batch_events=batch_events)
         reader.feed(body)
         return reader.end()
-    if len(body) <= event_bytes:  # then no event can be over its own limit
+    steps = decode_array(body, event_bytes=event_bytes, batch_events=batch_events)
+    while True:
         try:
-            events = _batch.decode(body)
-        except _broken:
-            pass
-        else:
-            counted(events, batch_events)
-            if all(map(_is_shallow, events)):
-                return Decoded(list(enumerate(events)), [])
+            next(steps)
+        except StopIteration as end:
+            return cast("Decoded", end.value)
+
+
+def decode_array(body: bytes | bytearray, *, event_bytes: int, batch_events: int) -> Generator[None, None, Decoded]:
+    """Read a JSON array in steps of some milliseconds, between which others may have their turn.
+
+    The generator's value is a `Decoded`. Raises what `decode_many` raises.
+    """
+    decoded = Decoded([], [])
+    if len(body) <= min(event_bytes, STEP_BYTES) and _decode_lot(decoded, body, batch_events):
+        return decoded
     items = _taken_apart(body)
     counted(items, batch_events)
-    decoded = Decoded([], [])
-    for item in items:
-        _add(decoded, bytes(item), event_bytes)
+    for lot in _lots(items, min(event_bytes, STEP_BYTES)):
+        yield
+        if len(lot) == 1 or not _decode_lot(decoded, b"[" + b",".join(lot) + b"]", batch_events):
+            for item in lot:
+                _add(decoded, bytes(item), event_bytes)
     return decoded
+
+
+def _decode_lot(decoded: Decoded, body: bytes | bytearray, batch_events: int) -> bool:
+    """Read a JSON array of events of which none can be too large; False, and nothing read, when one is at fault."""
+    try:
+        events = _batch.decode(body)
+    except _broken:
+        return False
+    counted(events, batch_events)
+    if not all(map(_is_shallow, events)):
+        return False
+    decoded.events.extend(enumerate(events, decoded.total))
+    return True
+
+
+def _lots(items: Sequence[bytes | msgspec.Raw], most: int) -> Iterator[Sequence[bytes | msgspec.Raw]]:
+    """Yield the items in lots of at most so many bytes, one that is larger alone."""
+    start = size = 0
+    for place, item in enumerate(items):
+        length = len(item) + 1
+        if place > start and size + length > most:
+            yield items[start:place]
+            start, size = place, 0
+        size += length
+    if start < len(items):
+        yield items[start:]
 
 
 class LineReader:
@@ -131,7 +175,7 @@ class LineReader:
 
     def _finish(self) -> None:
         if self._skipped:
-            index = _next(self._decoded)
+            index = self._decoded.total
             self._decoded.rejected.append(refusal(index, _too_large(self._skipped, self._event_bytes)))
             self._require_few()
         elif self._rest:
@@ -139,7 +183,7 @@ class LineReader:
         self._rest, self._skipped = bytearray(), 0
 
     def _block(self, block: bytes | bytearray) -> None:
-        first = _next(self._decoded)
+        first = self._decoded.total
         try:
             events = _lines.decode_lines(block) if len(block) <= self._event_bytes else None
         except _broken:
@@ -154,7 +198,7 @@ class LineReader:
                 self._require_few()
 
     def _require_few(self) -> None:
-        if _next(self._decoded) > self._batch_events:
+        if self._decoded.total > self._batch_events:
             raise _too_many(f"more than {self._batch_events}", self._batch_events)
 
 
@@ -195,13 +239,9 @@ def _event(item: bytes, event_bytes: int) -> Event:
     return event
 
 
-def _next(decoded: Decoded) -> int:
-    return len(decoded.events) + len(decoded.rejected)
-
-
 def _add(decoded: Decoded, item: bytes, event_bytes: int) -> None:
     """Read one event of a batch, the next one."""
-    index = _next(decoded)
+    index = decoded.total
     try:
         decoded.events.append((index, _event(item, event_bytes)))
     except InputError as error:

@@ -17,7 +17,7 @@ from trimtab.records import Feedback, Inference, text_of
 from trimtab.store.ports import EventStore, JudgementStore, Page, Query, Stored
 from trimtab.store.vectors.port import MOST, Hit, VectorStore, Where
 
-__all__ = ["Asked", "Found", "Match", "Reason", "Search", "SearchKind", "SearchMode", "fused", "terms_of"]
+__all__ = ["Asked", "Found", "Match", "Reason", "Search", "SearchKind", "SearchMode", "contains", "fused", "terms_of"]
 
 SearchMode = Literal["semantic", "exact", "hybrid"]
 SearchKind = Literal["feedback", "inference"]
@@ -255,6 +255,11 @@ def terms_of(q: str) -> list[str]:
     """
     told = [phrase or word for phrase, word in _TERM.findall(q)]
     return list(dict.fromkeys(term for each in told if (term := _folded(each).strip()) and _WORD.search(term)))
+
+
+def contains(feedback: Feedback, terms: Sequence[str]) -> bool:
+    """Return whether all of the terms, as `terms_of` gives them, occur in the words of the feedback."""
+    return _score(_words_of(feedback), terms) > 0 if terms else True
 
 
 def _score(text: str, terms: Sequence[str]) -> float:

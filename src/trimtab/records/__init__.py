@@ -5,6 +5,7 @@ redactor treats it (`Text`, `Payload`, `Identifier`) or has a grammar that leave
 `Uuid`); a house test refuses a field that says nothing. Times are UTC, rates lie in [0, 1], 1 means bad.
 """
 
+from trimtab.records.dataset import Dataset, DatasetFile, DatasetFormat, DatasetKind, DatasetState
 from trimtab.records.event import Chunk, Event, Feedback, Inference, Message, Profile, text_of
 from trimtab.records.feature import (
     ApiKey,
@@ -42,6 +43,7 @@ from trimtab.records.field import (
     Tokens,
     Uuid,
 )
+from trimtab.records.job import Job, JobState
 from trimtab.records.judgement import (
     AuditItem,
     Calibration,
@@ -49,10 +51,9 @@ from trimtab.records.judgement import (
     Evidence,
     Opinion,
     Outcome,
-    Topic,
-    TopicDay,
     User,
 )
+from trimtab.records.keeping import Erasure, ErasureState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -70,6 +71,8 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
+from trimtab.records.people import Delivery, DeliveryKind, DeliveryState, ReviewItem, ReviewState, Verdict
+from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
     "ApiKey",
@@ -83,6 +86,16 @@ __all__ = [
     "ChangeState",
     "Chunk",
     "Correction",
+    "Dataset",
+    "DatasetFile",
+    "DatasetFormat",
+    "DatasetKind",
+    "DatasetState",
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
+    "Erasure",
+    "ErasureState",
     "Event",
     "Evidence",
     "Exemplar",
@@ -95,6 +108,8 @@ __all__ = [
     "IncidentKind",
     "IncidentState",
     "Inference",
+    "Job",
+    "JobState",
     "KeyKind",
     "Knowledge",
     "Known",
@@ -115,6 +130,8 @@ __all__ = [
     "RedactionPattern",
     "RedactionSettings",
     "Release",
+    "ReviewItem",
+    "ReviewState",
     "Rollout",
     "Rule",
     "Run",
@@ -131,8 +148,12 @@ __all__ = [
     "Tokens",
     "Topic",
     "TopicDay",
+    "TopicRun",
+    "TopicState",
+    "TopicSurvey",
     "User",
     "Uuid",
+    "Verdict",
     "Version",
     "text_of",
 ]

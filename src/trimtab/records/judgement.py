@@ -24,10 +24,7 @@ from trimtab.records.field import (
     Uuid,
 )
 
-__all__ = ["AuditItem", "Calibration", "Correction", "Evidence", "Opinion", "Outcome", "Topic", "TopicDay", "User"]
-
-Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$(?!\n)", extra={"pii": "none"})]
-"""A day in UTC."""
+__all__ = ["AuditItem", "Calibration", "Correction", "Evidence", "Opinion", "Outcome", "User"]
 
 
 class Opinion(Record, frozen=True):
@@ -150,34 +147,3 @@ class Correction(Record, frozen=True):
     rejected: Payload | None = None
     user_id: Identifier | None = None
     author_id: Identifier | None = None
-
-
-class TopicDay(Record, frozen=True):
-    """What one topic was on one day: texts, and the distinct people who wrote them."""
-
-    day: Day
-    events: int
-    users: int
-
-
-class Topic(Record, frozen=True):
-    """What people keep saying: a cluster of feedback, found anew each run and told again by where it lies.
-
-    `words` tell it from the other topics, the most telling first; `examples` are the feedback nearest to its middle.
-    `emerging`: lately more people than its share of all feedback explains (`p_value`, one-sided, before the correction
-    for the number of topics). `space` is the vector space it was found in.
-    """
-
-    id: Uuid
-    found_at: Time
-    space: Name
-    words: list[Line]
-    size: int
-    users: int
-    first_seen_at: Time
-    last_seen_at: Time
-    days: list[TopicDay]
-    p_value: Annotated[float, Meta(ge=0, le=1)]
-    feature: Name | None = None
-    emerging: bool = False
-    examples: list[Uuid] = []

@@ -87,6 +87,8 @@ class Redactor:
     def identifier(self, text: str) -> str:
         """Return an id as it is, or its pseudonym when the whole of it is an e-mail address or telephone number."""
         try:
+            if text[:1].isalpha() and "@" not in text:  # begins as no number does
+                return text
             if "@" in text:
                 spans = mail.find(text.strip())
                 if len(spans) == 1 and spans[0].end - spans[0].start == len(text.strip()):

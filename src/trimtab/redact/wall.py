@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -56,20 +57,50 @@ def seal_all(cleaner: Cleaner, records: Sequence[T]) -> list[Redacted[T]]:
     What a record says of its own user ("known") is taken out of all its words and then dropped.
     """
     texts: list[str] = []
-    told = [_known(record) for record in records]
-    for record, known in zip(records, told, strict=True):
-        if not known:
-            _collect(record, texts)
-    cleaned = iter(cleaner.batch(texts))
-    return [
-        Redacted(
-            _identified(
-                _rebuild(record, _Cleaning(_own(cleaner, record, known) if known else cleaned, cleaner, known))
-            ),
-            cleaner.version,
-        )
-        for record, known in zip(records, told, strict=True)
-    ]
+    parts = [_part(record, texts) for record in records]
+    cleaned = cleaner.batch(texts)
+    rules = cleaner.version
+    sealed = []
+    for record, part in zip(records, parts, strict=True):
+        if part.known:
+            done = _rebuild(record, _Cleaning(_own(cleaner, record, part.known), cleaner, part.known))
+        elif part.flat and cleaned[part.start : part.end] == texts[part.start : part.end]:
+            done = _with_identifiers(record, cleaner)
+        else:
+            done = _rebuild(record, _Cleaning(iter(cleaned[part.start : part.end]), cleaner, ()))
+        sealed.append(Redacted(_identified(done), rules))
+    return sealed
+
+
+class _Part(NamedTuple):
+    """Where the texts of a record stand among all; `flat` where it holds no words but these and its identifiers."""
+
+    start: int
+    end: int
+    flat: bool
+    known: Sequence[KnownValue]
+
+
+def _part(record: Any, texts: list[str]) -> _Part:
+    start = len(texts)
+    flat = _collect(record, texts)
+    if flat and not _plan(type(record)).tells:  # type: ignore[arg-type]
+        return _Part(start, len(texts), flat, ())
+    known = _known(record)
+    if known:
+        del texts[start:]  # they are cleaned by themselves
+    return _Part(start, len(texts), flat, known)
+
+
+def _with_identifiers(record: T, cleaner: Cleaner) -> T:
+    """Return a record whose other words need no cleaning."""
+    names = _plan(type(record)).identifiers  # type: ignore[arg-type]
+    changes = {}
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and (clean := cleaner.identifier(value)) is not value:
+            changes[name] = clean
+    return msgspec.structs.replace(record, **changes) if changes else record  # type: ignore[type-var]
 
 
 def withhold(cleaner: Cleaner, record: T) -> Redacted[T]:
@@ -148,20 +179,47 @@ def _fields(record: object) -> tuple[_Field, ...]:
     return treatments(type(record))  # type: ignore[arg-type]
 
 
-def _collect(record: Any, texts: list[str]) -> None:
-    for name, treatment in _fields(record):
-        value = getattr(record, name)
+class _Plan(NamedTuple):
+    """The fields of a record by what is done with them, with a reader of all that may hold words."""
+
+    read: Callable[[Any], Sequence[Any]]
+    treatments: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    tells: bool  # whether it says something of its user itself, not in a part of it
+
+
+@cache
+def _plan(kind: type) -> _Plan:
+    fields = treatments(kind)
+    words = [field for field in fields if field.treatment not in ("known", "identifier")]
+    names = [field.name for field in words]
+    read = attrgetter(*names) if len(names) > 1 else lambda record: [getattr(record, name) for name in names]
+    identifiers = tuple(field.name for field in fields if field.treatment == "identifier")
+    tells = any(field.treatment == "known" for field in fields)
+    return _Plan(read, tuple(field.treatment for field in words), identifiers, tells)
+
+
+def _collect(record: Any, texts: list[str]) -> bool:
+    """Add the record's texts, in the order in which they are put back; say whether it holds no words in any depth."""
+    flat = True
+    plan = _plan(type(record))  # type: ignore[arg-type]
+    for value, treatment in zip(plan.read(record), plan.treatments, strict=True):
         if value is None:
             continue
-        if treatment == "text" or (treatment == "value" and isinstance(value, str)):
+        if isinstance(value, str):
             texts.append(value)
+        elif not value:
+            continue
         elif treatment == "texts":
             texts.extend(value.values())
-        elif treatment == "struct":
-            _collect(value, texts)
-        elif treatment == "structs":
-            for item in value:
-                _collect(item, texts)
+        else:
+            flat = False
+            if treatment == "struct":
+                _collect(value, texts)
+            elif treatment == "structs":
+                for item in value:
+                    _collect(item, texts)
+    return flat
 
 
 def _known(record: Any) -> list[KnownValue]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
+from trimtab.act.channels import open_channels
+from trimtab.act.datasets.desk import DatasetDesk
+from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
+from trimtab.act.deliver import DeliverStage
 from trimtab.act.evidence import Evidence
-from trimtab.act.memory import FittedMemory
+from trimtab.act.forget import ForgetExemplars
+from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.quarantine import Quarantine
+from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
+from trimtab.act.training.desk import JobDesk
+from trimtab.archive.erasing import EraseStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
 from trimtab.detect.propensity import PropensityStage
@@ -27,53 +33,38 @@ from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
-from trimtab.enrich.space import SpaceStage
 from trimtab.enrich.stage import EnrichStage
-from trimtab.enrich.vectorise import VectoriseStage
-from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
+from trimtab.errors import Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
-from trimtab.records import Project
-from trimtab.redact.ner import SecondLook
-from trimtab.redact.plugin import open_detector
-from trimtab.redact.policy import LENIENT, STRICT
 from trimtab.redact.project import Redactors
-from trimtab.store.hot.sqlite import open_sqlite
-from trimtab.store.ports import HotStore, Writes
+from trimtab.runtime.parts import (
+    WORKFLOWS,
+    Stage,
+    lock_folder,
+    made_folder,
+    nothing_embeds,
+    open_datasets,
+    open_erasing,
+    open_intake,
+    open_jobs,
+    open_keeping,
+    open_lake_lazily,
+    open_meaning,
+    open_playbook,
+    open_redactors,
+    open_runner,
+    open_store,
+    open_vectors,
+    require_project,
+)
+from trimtab.store.erasing import Erasable
+from trimtab.store.ports import HotStore
 from trimtab.store.vectors.port import VectorStore
-from trimtab.store.vectors.sqlite import open_sqlite_vectors
 
-__all__ = [
-    "DATABASE",
-    "KEY_FILE",
-    "SPACES",
-    "VECTORS",
-    "WORKFLOWS",
-    "Engine",
-    "Stage",
-    "assemble",
-    "open_redactors",
-    "open_store",
-]
+__all__ = ["Engine", "Stage", "assemble"]
 
-DATABASE = "trimtab.db"
-WORKFLOWS = "workflows.db"
-SPACES = "spaces"
-VECTORS = "vectors.db"
-KEY_FILE = "redaction.key"
-_LOCK_FILE = "engine.lock"
 _MAX_ROUNDS = 10_000
-_KEY_BYTES = 32
-
-
-class Stage(Protocol):
-    """A stage of the loop: a cursor that moves when it is ticked."""
-
-    name: str
-
-    def tick(self, now: datetime) -> int:
-        """Do a bounded amount of work as of `now` and return how many rows were handled."""
-        ...
 
 
 class Engine:
@@ -89,11 +80,15 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
+        reviews: Reviews,
         runner: Runner,
         playbook: IncidentPlaybook,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
+        datasets: DatasetDesk,
+        jobs: JobDesk,
+        erasing: EraseStage,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
     ) -> None:
@@ -105,18 +100,22 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.quarantine = Quarantine(store, Evidence(store, settings))
+        self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
         self.runs = runs
         self.vectors = vectors
         self.search = search
+        self.datasets = datasets
+        self.jobs = jobs
+        self.erasing = erasing
         self.stages = tuple(stages)
         self._closing = closing
 
-    def tick(self, now: datetime | None = None, *, first: int | None = None) -> int:
-        """Let each stage, or the `first` so many, do one bounded piece of work, in order; return the rows handled."""
+    def tick(self, now: datetime | None = None) -> int:
+        """Let each stage do one bounded piece of work, in order; return the rows handled."""
         when = now or self.clock.now()
-        return sum(stage.tick(when) for stage in self.stages[:first])
+        return sum(stage.tick(when) for stage in self.stages)
 
     def settle(self, now: datetime | None = None) -> int:
         """Tick until nothing is left to do at this time; return the rows handled."""
@@ -149,168 +148,87 @@ def assemble(
     cannot be used.
     """
     clock = clock or SystemClock()
-    folder = Path(settings.storage.path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot use storage.path {str(folder)!r}: {error}", param="storage.path") from error
+    folder = made_folder(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
-        lock = _locked(folder)
-        undo.callback(os.close, lock)
+        undo.callback(os.close, lock_folder(folder))
         store = open_store(settings, alone=True)
         undo.callback(store.close)
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
-        vectors = _open_vectors(settings)
+        vectors = open_vectors(settings)
         undo.callback(vectors.close)
-        if not store.projects():
-            store.commit({"default": Writes(projects=[Project(id="default", created_at=clock.now())])})
-        answering = runner or _runner(settings)
-        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
+        require_project(store, clock)
+        answering = runner or open_runner(settings, undo)
+        turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
-        spaces, meaning = _meaning(settings, store, vectors, undo, inline=inline_runs)
-        rows = settings.engine.batch_rows
-        turn = threading.RLock()  # people's decisions and the act stage change the same rows
+        spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
+        datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
+        jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
+        lake = open_lake_lazily(settings, undo)
+        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
+        rules = RulesStage(store, settings)
+        keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=Intake(store, redactor, clock, settings.ingest, body_bytes=settings.server.body_bytes),
-            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
+            intake=open_intake(settings, store, redactor, clock),
+            decisions=_decisions(settings, store, redactor, turn),
+            reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
             runs=runs,
             vectors=vectors,
-            search=Search(store, vectors, spaces.embedder_of if spaces else _nothing_embeds),
+            search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
+            datasets=datasets,
+            jobs=jobs,
+            erasing=erasing,
             stages=[
-                EnrichStage(store, settings, batch_rows=rows),  # first: workers tick it by itself, as often as they can
-                rescan,
-                PropensityStage(store, settings.monitoring),
-                DetectStage(store, settings.monitoring, settings.features, batch_rows=rows),
-                RulesStage(store, settings),
-                ActStage(store, settings, playbook, runs, turn=turn),
-                CalibrateStage(store, settings.outcome, settings.features),
-                *meaning,
-                *_archive(settings, store, undo, inline=inline_runs),
+                *_noticing(settings, store, rescan, rules),
+                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
+                *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
         )
 
 
-def _open_vectors(settings: Settings) -> VectorStore:
-    """Open the vectors where the hot store is: in the same PostgreSQL, else in a file of their own."""
-    if not settings.storage.url:
-        return open_sqlite_vectors(Path(settings.storage.path) / VECTORS)
-    try:
-        from trimtab.store.vectors.pgvector import open_pgvector  # noqa: PLC0415  the driver is an extra
-    except ImportError as error:
-        raise MissingExtra("storage.url needs pgvector's driver: pip install 'trimtab[server,postgres]'") from error
-    return open_pgvector(settings.storage.url)
+def _noticing(settings: Settings, store: HotStore, rescan: RescanStage, rules: RulesStage) -> list[Stage]:
+    """Return the stages that judge and notice, enriching first: workers tick that one most.
 
-
-def _meaning(
-    settings: Settings, store: HotStore, vectors: VectorStore, undo: contextlib.ExitStack, *, inline: bool
-) -> tuple[SpaceStage | None, list[Stage]]:
-    """Return the stages that turn texts into vectors, where there are any."""
-    if settings.embedding.kind == "none":
-        return None, []
-    spaces = SpaceStage(store, settings.embedding, Path(settings.storage.path) / SPACES, inline=inline)
-    undo.callback(spaces.close)
-    vectorise = VectoriseStage(store, vectors, spaces, inline=inline)
-    undo.callback(vectorise.close)
-    return spaces, [spaces, vectorise]
-
-
-def _archive(settings: Settings, store: HotStore, undo: contextlib.ExitStack, *, inline: bool) -> list[Stage]:
-    """Return the stage that ships history to the lake, where there is one."""
-    if not settings.lake.enabled:
-        return []
-    from trimtab.archive.stage import ArchiveStage  # noqa: PLC0415  the lake's library takes long to import
-    from trimtab.store.lake.delta import open_lake  # noqa: PLC0415
-    from trimtab.store.lake.place import place_of  # noqa: PLC0415
-
-    place = place_of(settings.lake, Path(settings.storage.path), os.environ)
-    lake = open_lake(place, SystemClock())  # leases on S3 last by the machines' time, whatever the engine's clock says
-    undo.callback(lake.close)
-    stage = ArchiveStage(store, lake, settings.lake, inline=inline)
-    undo.callback(stage.close)
-    return [stage]
-
-
-def _nothing_embeds(_project_id: str, _space: str) -> None:
-    """Answer for an engine that makes no vectors: search finds words only."""
-
-
-def open_redactors(settings: Settings, store: HotStore) -> Redactors:
-    """Return the redactors of the directory `settings.storage.path`, whose key is made on first use.
-
-    Raises ConfigError or MissingExtra for a detector of `[ner]` that cannot be opened.
+    The watch on voting comes before the one on votes, since it may hold what that one finds.
     """
-    detector = open_detector(settings.ner)
-    return Redactors(
-        key=_redaction_key(Path(settings.storage.path)),
-        read=store.redactions,
-        default=LENIENT if settings.redaction.policy == "lenient" else STRICT,
-        second=SecondLook(detector) if detector is not None else None,
-    )
+    return [
+        EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),
+        rescan,
+        PropensityStage(store, settings.monitoring),
+        DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
+        rules,
+    ]
 
 
-def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
-    """Open the hot store that the settings name: PostgreSQL at `storage.url`, else a file in `storage.path`.
-
-    `alone` is for the engine itself. Raises MissingExtra without a driver for the database, Conflict while another
-    engine uses it, ConfigError or Unavailable where it cannot be used.
-    """
-    if not settings.storage.url:
-        return open_sqlite(Path(settings.storage.path) / DATABASE)
-    try:
-        from trimtab.store.hot.postgres import open_postgres  # noqa: PLC0415  the driver is an extra
-    except ImportError as error:
-        raise MissingExtra("storage.url needs the PostgreSQL driver: pip install 'trimtab[server,postgres]'") from error
-    return open_postgres(settings.storage.url, alone=alone)
+def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:
+    notices = Notices(store, settings.notify)
+    return Decisions(store, redactor, settings.canary, turn=turn, notices=notices)
 
 
-def _runner(settings: Settings) -> Runner:
-    memory = FittedMemory()
-    if settings.runner.kind == "memory":
-        return memory
-    from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
-
-    return LlmRunner(settings.runner, memory.nearest)
-
-
-def _locked(folder: Path) -> int:
-    """Take the directory for this process: two engines on one store would each run the other's workflows."""
-    lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise Conflict(
-            f"another engine already uses {str(folder)!r}; stop it, or give this one another storage.path"
-        ) from None
-    return lock
-
-
-def _redaction_key(folder: Path) -> bytes:
-    """Return the key of pseudonyms, made on first use. It lies beside the database, never in it."""
-    file = folder / KEY_FILE
-    if not file.exists():
-        fresh = folder / f"{KEY_FILE}.new"  # renamed when whole: a kill in between leaves no half a key
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
-            out.write(secrets.token_bytes(_KEY_BYTES).hex())
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
-    try:
-        key = bytes.fromhex(file.read_text(encoding="ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise ConfigError(
-            f"{str(file)!r} is damaged: expected {_KEY_BYTES} bytes in hexadecimal; restore it from a backup"
-        )
-    return key
+def _acting(
+    settings: Settings,
+    store: HotStore,
+    playbook: IncidentPlaybook,
+    runs: Runs,
+    turn: threading.RLock,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> list[Stage]:
+    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
+    channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
+    deliver = DeliverStage(store, channels, inline=inline)
+    undo.callback(deliver.close)
+    act = ActStage(store, settings, playbook, runs, turn=turn)
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]

@@ -16,20 +16,32 @@ from trimtab.server.address import Addresses
 from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
+from trimtab.server.event_door import EventDoor
+from trimtab.server.feed import Feed
+from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
 from trimtab.server.problems import HANDLERS
 from trimtab.server.routes import (
+    datasets,
+    erasures,
     events,
     features,
+    inbox,
+    jobs,
     keys,
     loop,
     monitors,
     operations,
     outcomes,
+    overview,
+    people,
     quarantine,
     redaction,
     search,
+    serving,
+    set_aside,
+    topics,
     traces,
     users,
 )
@@ -43,15 +55,24 @@ ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
     *traces.ROUTES,
     *features.ROUTES,
+    *serving.ROUTES,
+    *overview.ROUTES,
     *read_side.ROUTES,
+    *inbox.ROUTES,
     *outcomes.ROUTES,
     *monitors.ROUTES,
     *search.ROUTES,
+    *topics.ROUTES,
     *loop.ROUTES,
     *quarantine.ROUTES,
+    *datasets.ROUTES,
+    *people.ROUTES,
+    *jobs.ROUTES,
     *users.ROUTES,
+    *erasures.ROUTES,
     *keys.ROUTES,
     *redaction.ROUTES,
+    *set_aside.ROUTES,
     *operations.ROUTES,
 ]
 
@@ -64,20 +85,27 @@ def installed_version() -> str:
         return "0"
 
 
-def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
+def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet | None = None) -> Litestar:
     """Return the ASGI application over `engine`; `workers`, where given, are woken by new events and watched.
 
-    The application neither starts nor closes either of them. Raises ConfigError for a proxy that is no address.
+    The application neither starts nor closes either of them; a `fleet` of ingest workers runs as long as it does.
+    Raises ConfigError for a proxy that is no address.
     """
-    metrics = Metrics(engine)
+    metrics = Metrics(engine, workers)
     keyring = Keyring(engine.store)
+    meter, addresses = Meter(engine.settings.limits), Addresses(engine.settings.server.trusted_proxies)
+    told = engine.settings.server
+    feed = Feed(engine.store, most=told.streams, most_per_key=told.streams_per_key)
+    engine.store.on_switched = feed.wake
+    metrics.watch(feed)
     state = {
         "engine": engine,
         "workers": workers,
         "keyring": keyring,
-        "meter": Meter(engine.settings.limits),
-        "addresses": Addresses(engine.settings.server.trusted_proxies),
+        "meter": meter,
+        "addresses": addresses,
         "metrics": metrics,
+        "feed": feed,
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(
@@ -90,10 +118,22 @@ def create_app(engine: Engine, *, workers: Workers | None = None) -> Litestar:
         openapi_config=None,
         logging_config=None,
         request_max_body_size=engine.settings.server.body_bytes,
-        on_shutdown=[engine.intake.journal.drain],
+        on_startup=[fleet.open] if fleet is not None else [],
+        on_shutdown=[*([fleet.close] if fleet is not None else []), engine.intake.journal.drain],
     )
+    if fleet is not None:
+        fleet.attach(metrics)
     if workers is not None:
         engine.intake.on_stored = workers.wake
-    enveloped = Envelope(app.asgi_handler, engine.clock, metrics.observe)
+    door = EventDoor(
+        app.asgi_handler,
+        lambda: engine.intake,
+        keyring=keyring,
+        meter=meter,
+        addresses=addresses,
+        losses=metrics,
+        body_bytes=engine.settings.server.body_bytes,
+    )
+    enveloped = Envelope(door, engine.clock, metrics.observe)
     app.asgi_handler = BrowserDoor(enveloped, built_script(), keyring.roster)
     return app

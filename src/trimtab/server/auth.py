@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
@@ -18,16 +18,15 @@ from litestar.handlers.base import BaseRouteHandler
 from trimtab.errors import AuthError, ForbiddenKey, ForbiddenOrigin
 from trimtab.ids import new_id
 from trimtab.ingest.sender import Sender
-from trimtab.records import ApiKey, KeyKind
+from trimtab.records import ApiKey, KeyKind, Project
 from trimtab.server.address import Addresses
 from trimtab.server.caller import Caller
 from trimtab.server.contract import Contract
 from trimtab.server.limits import Meter
 from trimtab.server.origin import allows, checked_origins
 from trimtab.server.token import TOKEN, Claims, reference_of, verified
-from trimtab.store.ports import CatalogStore
 
-__all__ = ["Keyring", "Minted", "Roster", "guard", "mint"]
+__all__ = ["KeyBook", "Keyring", "Minted", "Roster", "guard", "mint"]
 
 _SECRET_BYTES = 32
 _MAX_SECRET = 4096
@@ -71,13 +70,29 @@ class Roster(NamedTuple):
     origins: frozenset[str]
 
 
+class KeyBook(Protocol):
+    """Where keys are kept."""
+
+    def find_key(self, sha256: str) -> ApiKey | None:
+        """Return the key with that hash, revoked or not."""
+        ...
+
+    def keys(self, project_id: str) -> list[ApiKey]:
+        """Return all keys of the project."""
+        ...
+
+    def projects(self) -> list[Project]:
+        """Return all projects."""
+        ...
+
+
 class Keyring:
     """Finds keys by their secret, and knows which sign tokens; what was found is remembered for five seconds.
 
     A key revoked through this process is refused from that moment, one revoked by another process within the five.
     """
 
-    def __init__(self, store: CatalogStore) -> None:
+    def __init__(self, store: KeyBook) -> None:
         self._store = store
         self._known: dict[str, tuple[float, ApiKey]] = {}
         self._roster: Roster | None = None

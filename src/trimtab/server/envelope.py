@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,13 +17,14 @@ from trimtab.ids import new_id
 __all__ = ["Envelope"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_UNCACHED = (b"cache-control", b"no-store")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 Observe = Callable[[str, str, int, float], None]
@@ -72,7 +72,8 @@ class Envelope:
             10 if scope["path"] in _QUIET else 20,
             "request",
             method=scope["method"],
-            path=scope["path"][:300],
+            # What names a person is nothing for a log.
+            path=route if "{user_id" in route or "{session_id" in route else scope["path"][:300],
             status=status,
             ms=round(seconds * 1000, 1),
             request_id=request_id,
@@ -88,10 +89,10 @@ def _asked_id(scope: Any) -> str | None:
     return None
 
 
-def _add_headers(message: Message, request_id: str) -> None:
-    headers = MutableScopeHeaders.from_message(message)
-    headers["X-Request-Id"] = request_id
-    for name, value in _SECURITY.items():
-        headers[name] = value
-    if "cache-control" not in headers:
-        headers["Cache-Control"] = "no-store"
+def _add_headers(message: Any, request_id: str) -> None:
+    headers = list(message["headers"])
+    headers += _SECURITY
+    headers.append((b"x-request-id", request_id.encode()))
+    if not any(name.lower() == b"cache-control" for name, _ in headers):
+        headers.append(_UNCACHED)
+    message["headers"] = headers

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from trimtab.enrich.rescan import KINDS
 from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
-from trimtab.store.ports import Page, Query
+from trimtab.runtime.workers import Workers
+from trimtab.server.feed import Feed
+from trimtab.store.ports import Page, PurgedKind, Query
 
 __all__ = ["Metrics"]
 
@@ -28,9 +30,11 @@ _CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
 class Metrics:
     """Counts requests, and reads the engine's own counts whenever it is asked for all of them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, workers: Workers | None = None) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCounts(engine))
+        if workers is not None:
+            self._registry.register(_StageFailures(workers))
         self._reasons: set[str] = set()
         labels = ("method", "route")
         self._seconds = Histogram(
@@ -45,6 +49,11 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
+
+    def watch(self, feed: Feed) -> None:
+        """Tell from now on how many readers the feed has."""
+        streams = Gauge("trimtab_open_streams", "Open streams of rollouts", registry=self._registry)
+        streams.set_function(lambda: len(feed))
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is the path's template, so that no id becomes a label."""
@@ -100,11 +109,45 @@ class _EngineCounts(Collector):
             "Texts replaced whole, not cleaned, and events stored without their words",
             self._engine.redactor.failures + tally.withheld,
         )
+        try:
+            of_store = [*self._of_store()]
+        except Unavailable:  # what is known without the store is worth the more while it is away
+            of_store = []
+        yield GaugeMetricFamily("trimtab_store_readable", "Whether the store could be read for this", bool(of_store))
+        yield from of_store
+
+    def _of_store(self) -> Iterator[Metric]:
+        aside = GaugeMetricFamily(
+            "trimtab_set_aside_rows", "Rows that a stage could not handle and went on without", labels=["stage", "kind"]
+        )
+        for (stage, kind), count in sorted(self._engine.store.count_asides().items()):
+            aside.add_metric([stage, kind], count)
+        yield aside
         yield from self._rescan()
         yield self._lag()
         waiting = GaugeMetricFamily("trimtab_backfills", "Users and features whose outcomes are to be judged again")
         waiting.add_metric([], len(self._engine.store.backfills(_MOST_BACKFILLS)))
         yield waiting
+        leaving = len(self._engine.store.working_erasures(_MOST_BACKFILLS))
+        yield GaugeMetricFamily("trimtab_erasures_working", "People whose erasure is not done yet", leaving)
+        yield from self._retention()
+
+    def _retention(self) -> Iterator[Metric]:
+        """Count what has left the hot store by age, and say how old the oldest row is that it holds."""
+        store, now = self._engine.store, self._engine.clock.now()
+        gone = CounterMetricFamily(
+            "trimtab_retention_purged_rows", "Rows that left the hot store by age", labels=["kind"]
+        )
+        oldest = GaugeMetricFamily(
+            "trimtab_hot_oldest_row_seconds", "Time since the oldest row in the hot store came in", labels=["kind"]
+        )
+        marks = store.purge_marks()
+        for kind in get_args(PurgedKind):
+            gone.add_metric([kind], marks[kind].rows if kind in marks else 0)
+            since = store.hot_span(kind, count=False).oldest
+            oldest.add_metric([kind], max(0.0, (now - since).total_seconds()) if since else 0)
+        yield gone
+        yield oldest
 
     def _rescan(self) -> Iterator[Metric]:
         """How far rows have been cleaned again since the rules of their project changed."""
@@ -135,18 +178,40 @@ class _EngineCounts(Collector):
     def _lag(self) -> Metric:
         """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""
         store = self._engine.store
-        last = dict.fromkeys(_CURSORS, 0)
-        for project in store.projects():
-            newest = Query(limit=1)
-            inferences = _newest(store.list_inferences(project.id, newest))
-            feedback = _newest(store.list_feedback(project.id, newest))
-            outcomes = _newest(store.list_outcomes(project.id, newest))
-            for cursor, seq in zip(_CURSORS, (inferences, feedback, outcomes, outcomes), strict=True):
-                last[cursor] = max(last[cursor], seq)
+        # Places alone: a row that is damaged must not keep the metrics from being read.
+        newest = Query(limit=1)
+        outcomes = max((_newest(store.list_outcomes(project.id, newest)) for project in store.projects()), default=0)
+        last = dict(
+            zip(_CURSORS, (store.last_seq("inferences"), store.last_seq("feedback"), outcomes, outcomes), strict=True)
+        )
         lag = GaugeMetricFamily("trimtab_stage_lag_rows", "Rows a stage has not read yet", labels=["cursor"])
         for cursor in _CURSORS:
             lag.add_metric([cursor], max(0, last[cursor] - store.cursor(cursor)))
         return lag
+
+
+class _StageFailures(Collector):
+    """What the stages' thread knows; asks no store, so that it can be read while the store is away."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def describe(self) -> list[Metric]:
+        """Say nothing beforehand, as `_EngineCounts`."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the counts as they are now."""
+        failed = CounterMetricFamily("trimtab_stage_failures", "Ticks of a stage that raised", labels=["stage"])
+        failing = GaugeMetricFamily(
+            "trimtab_stage_failing", "Whether something keeps a stage from its work now", labels=["stage"]
+        )
+        troubled = {trouble.stage for trouble in self._workers.troubles}
+        for stage, count in self._workers.failures.items():
+            failed.add_metric([stage], count)
+            failing.add_metric([stage], stage in troubled)
+        yield failed
+        yield failing
 
 
 def _newest(page: Page[Any]) -> int:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
 from trimtab.errors import InvalidField
-from trimtab.records import Name, Time
+from trimtab.measure.series import Metric, SeriesStep
+from trimtab.records import FeedbackKind, Name, Time
 from trimtab.server.contract import Call, Contract
 from trimtab.store.ports import Query
 
-__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of"]
+__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of", "span_of"]
 
 T = TypeVar("T")
 
@@ -29,15 +30,21 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
         "by meaning, by words, or by both; hybrid unless told",
     ),
     "kind": (Literal["feedback", "inference"], "only of this kind"),
+    "feedback_kind": (FeedbackKind, "only feedback of this kind"),
     "negative": (Literal["true", "false"], "only about answers judged bad, or only about others"),
+    "emerging": (Literal["true", "false"], "true: only what more people began to say, false: only the rest"),
     "state": (str, "only in one of these states, separated by commas"),
     "after": (str, "the `next` of the page before"),
     "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
+    "metric": (Metric, "what to tell"),
+    "step": (SeriesStep, "how finely; hour unless told"),
+    "group_by": (Name, "one line for each `version`, or for each value of one of the feature's groupings"),
     "open": (Literal["true", "false"], "true: only what is still to be judged, false: only what is judged"),
-    "order": (Literal["newest", "oldest"], "by arrival; newest first unless told"),
+    "order": (Literal["newest", "oldest"], "newest first unless told"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
 _MOST = 1000
+_DIGITS = 39  # of 2^127: the cursor of a list by time carries a time and a place
 _GOT = 60
 
 
@@ -56,7 +63,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     q: str = ""
     mode: Literal["semantic", "exact", "hybrid"] = "hybrid"
     kind: Literal["feedback", "inference"] | None = None
+    feedback_kind: FeedbackKind | None = None
     negative: bool | None = None
+    emerging: bool | None = None
+    metric: Metric | None = None
+    step: SeriesStep = "hour"
+    group_by: str | None = None
 
 
 def asked(request: Call) -> Asked:
@@ -86,8 +98,25 @@ def asked(request: Call) -> Asked:
         q=found.get("q", ""),
         mode=_one_of(found, "mode") or "hybrid",
         kind=_one_of(found, "kind"),
+        feedback_kind=_one_of(found, "feedback_kind"),
         negative=None if (bad := _one_of(found, "negative")) is None else bad == "true",
+        emerging=None if (news := _one_of(found, "emerging")) is None else news == "true",
+        metric=_one_of(found, "metric"),
+        step=_one_of(found, "step") or "hour",
+        group_by=_read(found, "group_by"),
     )
+
+
+def span_of(told: Asked, now: datetime, unless_told: timedelta) -> tuple[datetime, datetime]:
+    """Return from when until when is asked for: until `now` and for as long as said here, unless told.
+
+    Raises InvalidField where it ends before it begins.
+    """
+    until = told.until or now
+    since = told.since or until - unless_told
+    if since >= until:
+        raise InvalidField(f"since: expected it before {until.isoformat()}, got {since.isoformat()}", param="since")
+    return since, until
 
 
 def query_of(told: Asked) -> Query:
@@ -127,7 +156,7 @@ def _one_of(found: dict[str, str], name: str) -> Any:
 
 def _whole(found: dict[str, str], name: str) -> int:
     text = found[name]
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         expected = "the `next` of the page before" if name == "after" else "a whole number"
         raise InvalidField(f"{name}: expected {expected}, got {text[:_GOT]!r}", param=name)
     return int(text)

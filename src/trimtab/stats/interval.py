@@ -8,12 +8,14 @@ from statistics import NormalDist
 from trimtab.stats import expect
 
 __all__ = [
+    "Difference",
     "Rate",
     "beta_cdf",
     "beta_quantile",
     "clopper_pearson",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "difference",
     "wilson",
 ]
 
@@ -24,6 +26,15 @@ class Rate:
 
     bad: int
     n: int
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much higher one bad rate is than another, and an interval for it; value None when either rate has none."""
+
     value: float | None
     low: float
     high: float
@@ -49,6 +60,22 @@ def wilson(bad: int, n: int, *, confidence: float = 0.95) -> Rate:
     low = 0.0 if bad == 0 else max(0.0, centre - half)
     high = 1.0 if bad == n else min(1.0, centre + half)
     return Rate(bad=bad, n=n, value=value, low=low, high=high)
+
+
+def difference(rate: Rate, before: Rate) -> Difference:
+    """Return `rate` less `before` with an interval at the confidence of theirs, which must be `wilson`'s.
+
+    With d the difference, p the rates and l, u their ends: from d - sqrt((p1 - l1)^2 + (u2 - p2)^2) to
+    d + sqrt((u1 - p1)^2 + (p2 - l2)^2). Assumption: the two samples are independent of each other; two spans of time
+    with the same people in them are not quite. Source: method 10 of Newcombe, "Interval estimation for the difference
+    between independent proportions", Statistics in Medicine 17, 1998. Where a rate is unknown: value None, [-1, 1].
+    """
+    if rate.value is None or before.value is None:
+        return Difference(value=None, low=-1.0, high=1.0)
+    value = rate.value - before.value
+    low = value - math.hypot(rate.value - rate.low, before.high - before.value)
+    high = value + math.hypot(rate.high - rate.value, before.value - before.low)
+    return Difference(value=value, low=max(-1.0, low), high=min(1.0, high))
 
 
 def clopper_pearson(bad: int, n: int, *, confidence: float = 0.95) -> Rate:

@@ -38,9 +38,12 @@ class Kind(Enum):
     JSON = "json"
 
 
+_unhex = bytes.fromhex
+
+
 def id_bytes(text: str) -> bytes:
     """Return the 16 bytes of a UUID in canonical form. Raises ValueError for any other text."""
-    raw = bytes.fromhex(text.replace("-", ""))
+    raw = _unhex(text.replace("-", ""))
     if len(raw) != 16:
         raise ValueError(f"expected a UUID of 32 hex digits, got {text!r}")
     return raw

@@ -10,7 +10,7 @@ thread, and raise `Unavailable` when the database cannot be read or written now 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from trimtab.records import (
     Correction,
     Feature,
     Feedback,
+    FeedbackKind,
     Incident,
     Inference,
     Monitor,
@@ -31,7 +32,6 @@ from trimtab.records import (
     Opinion,
     Outcome,
     Project,
-    RedactionSettings,
     Rollout,
     Run,
     Silence,
@@ -39,11 +39,23 @@ from trimtab.records import (
     Version,
 )
 from trimtab.store.exchange import (
+    ArmVotes,
     Arrival,
+    Aside,
+    AsideKind,
     Backfill,
     Count,
+    Due,
     Exposure,
+    HotSpan,
+    Keep,
+    Packed,
     Page,
+    Place,
+    PurgedKind,
+    PurgeLot,
+    PurgeMark,
+    PurgeWalk,
     Query,
     Rescan,
     RescanKind,
@@ -51,36 +63,68 @@ from trimtab.store.exchange import (
     Stale,
     Step,
     Stored,
+    StreamKind,
     Switch,
     Target,
+    TopicPlace,
     Turn,
     VersionScores,
     VersionSummary,
     Vote,
     Writes,
 )
+from trimtab.store.people import PeopleStore
+from trimtab.store.upkeep import (
+    AsideStore,
+    DatasetStore,
+    ErasureStore,
+    JobStore,
+    RedactionStore,
+    RetentionStore,
+    TopicStore,
+)
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
+    "Aside",
+    "AsideKind",
+    "AsideStore",
     "Backfill",
     "CatalogStore",
     "Count",
+    "DatasetStore",
+    "Due",
+    "ErasureStore",
     "EventStore",
     "Exposure",
+    "HotSpan",
     "HotStore",
     "JudgementStore",
+    "Keep",
     "LoopStore",
+    "Packed",
     "Page",
+    "PeopleStore",
+    "Place",
+    "PurgeLot",
+    "PurgeMark",
+    "PurgeWalk",
+    "PurgedKind",
     "Query",
     "RedactionStore",
     "Rescan",
     "RescanKind",
+    "RetentionStore",
     "Session",
     "Stale",
     "Step",
     "Stored",
+    "StreamKind",
     "Switch",
     "Target",
+    "TopicPlace",
+    "TopicStore",
     "Turn",
     "VersionScores",
     "VersionSummary",
@@ -92,14 +136,21 @@ __all__ = [
 class EventStore(Protocol):
     """What people and models said: append-only."""
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Make the events durable in one transaction and say by position which were new (False: a duplicate id).
+
+        None: it is of a person who was erased, or about what was erased with one, and is not kept; the tombstone of
+        another process counts from its commit on.
 
         When this returns, the rows survive `kill -9` and power loss; when it raises, none of them is stored. An id seen
         before in its project, in this call or any earlier one, is a duplicate: the first content stays. Inferences and
         feedback each have ids of their own. Counters move in the same transaction, by rows really inserted.
         Raises `WallBreach` for an event that did not come from the redactor.
         """
+        ...
+
+    def append_packed(self, packed: Packed) -> list[bool | None]:
+        """Do what `append` does with events whose rows are made already."""
         ...
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
@@ -119,14 +170,28 @@ class EventStore(Protocol):
         ...
 
     def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
+        """Return one page of inferences.
+
+        In the order of arrival; where the query names a feature, version or time in that of (`created_at`, arrival).
+        """
         ...
 
     def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback.
+        """Return one page of feedback, in an order as that of inferences.
 
         `query.feature` matches the feedback's own or its joined inference's feature, `query.version_id` the joined
         inference's version.
+        """
+        ...
+
+    def inbox(
+        self, project_id: str, query: Query, *, kind: FeedbackKind | None = None, negative: bool | None = None
+    ) -> Page[Feedback]:
+        """Return one page of joined feedback that a person should read, in the order of (`created_at`, arrival).
+
+        That is what has words (but for edits, which are what somebody did) or calls the answer bad; nothing that takes
+        back, nothing of judges. Feature and version are the joined inference's. `negative` asks for what calls it bad,
+        or for the rest. With `kind` or `negative` a page may end early, with a `next`, where few of many rows match.
         """
         ...
 
@@ -201,6 +266,10 @@ class JudgementStore(Protocol):
         """
         ...
 
+    def arm_votes(self, project_id: str, feature: str, since: datetime) -> list[ArmVotes]:
+        """Return the votes on the feature's answers created since then, by arm. Reads them all."""
+        ...
+
     def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
         """Return the outcomes of those inferences that have one, not withdrawn."""
         ...
@@ -225,7 +294,8 @@ class JudgementStore(Protocol):
         The minutes in which `since` and `until` lie count whole. A count of step "all" starts at `since`, every other
         at its own whole minute, hour or day; what there is none of is left out. `group_by` splits by the value of one
         of the groupings in an outcome's `segments`; then only metrics of outcomes are counted, and outcomes without
-        that grouping are not.
+        that grouping are not. Groups are counted by the hour: the hours at both ends count whole, and step "minute"
+        raises `InvalidField`.
 
         Of inferences: `inferences`, `errors`, and `latency_ms`, `input_tokens`, `output_tokens`, `cost_usd` (those that
         have it, and its sum). Of outcomes, in the minute of their inference: `judged`, `negative` (p_bad > 0.5),
@@ -317,9 +387,22 @@ class CatalogStore(Protocol):
         """Return every rollout the feature ever had, oldest first: the audit of pointer switches."""
         ...
 
+    def rollouts_after(self, seq: int, limit: int) -> list[Stored[Rollout]]:
+        """Return at most `limit` switches of all projects after `seq`, in order of arrival, whoever made them."""
+        ...
+
+    def last_rollout(self) -> int:
+        """Return the place of the newest switch that `rollouts_after` would return (0 when there never was one)."""
+        ...
+
 
 class LoopStore(Protocol):
-    """The loop's own state, and the one verb by which everything but events is written."""
+    """The loop's own state, and the one verb by which everything but events is written.
+
+    `on_switched`, where set, is called after each commit with a switch in it, in the thread that committed.
+    """
+
+    on_switched: Callable[[], None] | None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably: for each project its Writes, for each stage in `cursors` where it stands now.
@@ -335,6 +418,10 @@ class LoopStore(Protocol):
 
     def votes(self, consumer_id: str, user_ids: Sequence[str]) -> Mapping[str, datetime]:
         """Return when each of these users was last counted by this consumer."""
+        ...
+
+    def votes_of(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return when each user was last counted by each consumer, for pairs of (consumer, user)."""
         ...
 
     def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
@@ -385,37 +472,21 @@ class LoopStore(Protocol):
         ...
 
 
-class RedactionStore(Protocol):
-    """What projects want redacted, and which rows were cleaned by what."""
-
-    def redactions(self, project_id: str) -> list[RedactionSettings]:
-        """Return every revision of the project's redaction settings, oldest first."""
-        ...
-
-    def stale(
-        self, kind: RescanKind, project_id: str, rules: Sequence[str], *, after: int, limit: int, look: int
-    ) -> Stale:
-        """Return at most `limit` rows of the project after `after` that went through none of `rules`, in order.
-
-        At most `look` rows are looked at; `reached` is the last of them, or the last returned when `limit` ended it.
-        Rows that keep no rules (versions, cases, features, users) are all returned.
-        """
-        ...
-
-    def last_seq(self, kind: RescanKind) -> int:
-        """Return the place of the newest row of the kind, of all projects (0 when there never was one)."""
-        ...
-
-    def rescans(self, project_id: str) -> dict[RescanKind, Rescan]:
-        """Return how far the project's rows have been cleaned again, by kind."""
-        ...
-
-    def count_rules(self, project_id: str) -> dict[str, dict[RescanKind, int]]:
-        """Return how many inferences and feedback events went through which rules. Reads both tables whole."""
-        ...
-
-
-class HotStore(EventStore, JudgementStore, CatalogStore, LoopStore, RedactionStore, Protocol):
+class HotStore(
+    EventStore,
+    JudgementStore,
+    CatalogStore,
+    LoopStore,
+    PeopleStore,
+    RedactionStore,
+    RetentionStore,
+    AsideStore,
+    TopicStore,
+    DatasetStore,
+    ErasureStore,
+    JobStore,
+    Protocol,
+):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""
 
     def check(self) -> None:

@@ -32,10 +32,14 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Dataset,
+    Delivery,
+    Erasure,
     Feature,
     Feedback,
     Incident,
     Inference,
+    Job,
     Monitor,
     MonitorRule,
     Opinion,
@@ -43,10 +47,13 @@ from trimtab.records import (
     Project,
     RedactionSettings,
     Release,
+    ReviewItem,
     Rollout,
     Run,
     RunStep,
     Silence,
+    Topic,
+    TopicRun,
     User,
     Version,
 )
@@ -59,10 +66,14 @@ __all__ = [
     "CALIBRATIONS",
     "CASES",
     "CHANGES",
+    "DATASETS",
+    "DELIVERIES",
+    "ERASURES",
     "FEATURES",
     "FEEDBACK",
     "INCIDENTS",
     "INFERENCES",
+    "JOBS",
     "MONITORS",
     "MONITOR_RULES",
     "NOUNS",
@@ -71,11 +82,14 @@ __all__ = [
     "PROJECTS",
     "REDACTIONS",
     "RELEASES",
+    "REVIEWS",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
     "SCHEMA_VERSION",
     "SILENCES",
+    "TOPICS",
+    "TOPIC_RUNS",
     "USERS",
     "VERSIONS",
     "Noun",
@@ -83,15 +97,20 @@ __all__ = [
     "backfills",
     "counters",
     "cursors",
+    "erasing",
     "exposures",
     "joins",
     "metadata",
     "orphans",
     "probe",
+    "purges",
     "rescans",
     "segments",
     "sessions",
+    "set_aside",
     "targets",
+    "tombstones",
+    "topic_places",
     "turns",
     "votes",
 ]
@@ -211,7 +230,14 @@ PROJECTS = Noun("projects", Project, key=("project_id", "id"))
 USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
+DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
+DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
+REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
+TOPICS = Noun("topics", Topic, key=("project_id", "id"))
+TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
+ERASURES = Noun("erasures", Erasure, key=("project_id", "id"))
 NOUNS: tuple[Noun[Any], ...] = (
     INFERENCES,
     FEEDBACK,
@@ -235,6 +261,13 @@ NOUNS: tuple[Noun[Any], ...] = (
     CALIBRATIONS,
     REDACTIONS,
     AUDITS,
+    TOPICS,
+    TOPIC_RUNS,
+    DATASETS,
+    ERASURES,
+    DELIVERIES,
+    REVIEWS,
+    JOBS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -243,6 +276,12 @@ Index(
     *(INFERENCES.table.c[name] for name in ("project_id", "feature", "created_at", "version_id")),
 )
 Index("feedback_time", FEEDBACK.table.c.project_id, FEEDBACK.table.c.created_at)
+Index(
+    "feedback_feature",  # most feedback names its answer and leaves the feature to it
+    *(FEEDBACK.table.c[name] for name in ("project_id", "feature", "created_at")),
+    sqlite_where=FEEDBACK.table.c.feature.is_not(None),
+    postgresql_where=FEEDBACK.table.c.feature.is_not(None),
+)
 Index("outcomes_time", *(OUTCOMES.table.c[name] for name in ("project_id", "feature", "created_at")))
 Index(
     "outcomes_voter",
@@ -256,6 +295,11 @@ Index("audits_feature", AUDITS.table.c.project_id, AUDITS.table.c.feature)
 Index("opinions_kind", OPINIONS.table.c.project_id, OPINIONS.table.c.kind)
 Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.feature)
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
+Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
+Index("topic_runs_state", TOPIC_RUNS.table.c.state)
+Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
+Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
+Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 
@@ -272,8 +316,26 @@ joins = _derived(
     _part("project_id"),
     _part("feedback_id", LargeBinary(16)),
     Column("inference_id", LargeBinary(16), nullable=False),
+    # What lists look for, copied from both rows when they are joined: no list then reads what it does not show.
+    Column("feature", Text()),
+    Column("version_id", Text()),
+    Column("created_at", BigInteger()),
+    Column("place", BigInteger()),
+    Column("kind", Text()),
+    Column("negative", Boolean(), nullable=False),
+    Column("readable", Boolean(), nullable=False),
 )
 Index("joins_inference", joins.c.project_id, joins.c.inference_id)
+_LISTED = (joins.c.created_at, joins.c.place)
+_SHOWN: Any = {"sqlite_where": joins.c.readable.is_(True), "postgresql_where": joins.c.readable.is_(True)}
+Index("joins_feature", joins.c.project_id, joins.c.feature, *_LISTED)
+Index("joins_version", joins.c.project_id, joins.c.feature, joins.c.version_id, *_LISTED)
+Index("inbox_feature", joins.c.project_id, joins.c.feature, *_LISTED, joins.c.kind, joins.c.negative, **_SHOWN)
+Index(
+    "inbox_version",
+    *(joins.c[name] for name in ("project_id", "feature", "version_id", "created_at", "place", "kind", "negative")),
+    **_SHOWN,
+)
 aims = _derived(
     "aims",
     _part("project_id"),
@@ -314,6 +376,16 @@ rescans = _derived(
     Column("seq", BigInteger(), nullable=False),
     Column("rewritten", BigInteger(), nullable=False),
 )
+set_aside = _derived(
+    "set_aside",
+    _part("project_id"),
+    _part("stage"),
+    _part("kind"),
+    _part("record_id"),
+    Column("error", Text(), nullable=False),
+    Column("at", BigInteger(), nullable=False),
+    Column("again", Boolean(), nullable=False),
+)
 orphans = _derived(
     "orphans",
     _part("project_id"),
@@ -346,6 +418,8 @@ exposures = _derived(
     _part("arm"),
     Column("inferences", BigInteger(), nullable=False),
 )
+tombstones = _derived("tombstones", _part("project_id"), _part("hash"), _part("kind"))
+erasing = _derived("erasing", _part("project_id"), _part("erasure_id"), _part("kind"), _part("key"))
 # In the order of time before that of metrics and features: what comes in now then changes three places, not hundreds.
 counters = _derived(
     "counters",
@@ -360,5 +434,24 @@ counters = _derived(
     Column("count", BigInteger(), nullable=False),
     Column("total", Float(), nullable=False),
 )
+topic_places = _derived(
+    "topic_places",
+    _part("project_id"),
+    _part("scope"),
+    _part("topic_id", LargeBinary(16)),
+    Column("space", Text(), nullable=False),
+    Column("centroid", LargeBinary(), nullable=False),
+    Column("feedback", LargeBinary(), nullable=False),
+    Column("inferences", LargeBinary(), nullable=False),
+)
 cursors = _derived("cursors", _part("stage"), Column("seq", BigInteger(), nullable=False))
+purges = _derived(
+    "purges",
+    _part("kind"),
+    Column("purged", BigInteger(), nullable=False),
+    Column("until", BigInteger(), nullable=False),
+    Column("safe", BigInteger(), nullable=False),
+    Column("noted", BigInteger(), nullable=False),
+    Column("noted_at", BigInteger(), nullable=False),
+)
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

@@ -203,8 +203,8 @@ def test_doctor_finds_a_fresh_place_well() -> None:
     answer = RUN.invoke(app, ["doctor", "--json"])
     found = {item["name"]: item["verdict"] for item in json.loads(answer.stdout)["findings"]}
     assert answer.exit_code == 0
-    assert {"settings", "python", "packages", "storage", "disk", "clock", "database", "keys", "redaction key", "port",
-            "runner"} == set(found)  # fmt: skip
+    assert {"settings", "python", "packages", "storage", "disk", "clock", "database", "keys", "history",
+            "redaction key", "port", "runner"} == set(found)  # fmt: skip
     assert "failure" not in found.values()
     assert not Path("trimtab-data").exists()
 
@@ -215,6 +215,29 @@ def failing(*arguments: str) -> dict[str, str]:
     assert answer.exit_code == (1 if found else 0)
     assert all(item["mend"] for item in found)
     return {item["name"]: item["told"] for item in found}
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "told"),
+    [
+        (
+            {},
+            "ok",
+            "kept in the lake; stays in the database for inferences 30 days, feedback 30 days, outcomes 90 days",
+        ),
+        ({"RETENTION__HOT_DAYS": "0"}, "ok", "kept in the lake; stays in the database for ever"),
+        ({"LAKE__ENABLED": "false"}, "ok", "for ever, since there is no lake"),
+        ({"LAKE__ENABLED": "false", "RETENTION__WITHOUT_LAKE": "true"}, "warning", "lets go of what is old"),
+    ],
+)
+def test_doctor_says_how_long_history_is_kept(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], verdict: str, told: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TRIMTAB_{name}", value)
+    findings = json.loads(RUN.invoke(app, ["doctor", "--json"]).stdout)["findings"]
+    [found] = [each for each in findings if each["name"] == "history"]
+    assert (found["verdict"], told in found["told"]) == (verdict, True)
 
 
 def test_doctor_says_what_to_do_about_each_thing_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +264,8 @@ def test_doctor_says_what_to_do_about_each_thing_that_is_wrong(monkeypatch: pyte
 
 
 def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
-    (tmp_path / "trimtab.toml").write_text('[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n', "utf-8")
+    told = '[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n[notify.ops]\nurl = "https://a.example/T0KEN"\n'
+    (tmp_path / "trimtab.toml").write_text(told, "utf-8")
     answer = RUN.invoke(app, ["doctor", "--json", "--settings", "--data", "elsewhere"])
     shown = {row["path"]: (row["value"], row["source"]) for row in json.loads(answer.stdout)["settings"]}
     assert shown["canary.steps"] == ([0.1], "trimtab.toml")
@@ -249,6 +273,8 @@ def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
     assert shown["storage.path"] == ("elsewhere", "--data")
     assert shown["gate.margin"] == (0.05, "default")
     assert shown["features.a.playbook"] == ("off", "trimtab.toml")
+    assert shown["notify.ops.url"] == ("***", "trimtab.toml")
+    assert "T0KEN" not in answer.stdout
 
 
 def test_report_of_a_place_without_a_store_says_so() -> None:

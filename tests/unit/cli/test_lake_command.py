@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from trimtab.cli import app
 from trimtab.clock import SystemClock
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.lake.delta import open_lake
+from trimtab.store.ports import Due, PurgedKind
 
 RUN = CliRunner()
 
@@ -45,6 +47,21 @@ def test_status_says_how_far_the_lake_is(data: Path) -> None:
         "cursor": 4,
     }
     assert "inferences" in run(data, "status")[1]
+
+
+def test_status_says_what_the_hot_store_holds_and_what_has_gone(data: Path) -> None:
+    hot = open_sqlite(data / "trimtab.db")
+    before: dict[PurgedKind, datetime] = {"inferences": a.NOW + timedelta(days=1)}
+    hot.purge(hot.purgeable("inferences", Due(before=before, upto={"inferences": 3}), after=0, limit=10))
+    hot.close()
+    told = json.loads(run(data, "status", "--json")[1])[0]
+    assert {name: told[name] for name in ("rows", "hot_rows", "purged_rows")} == {
+        "rows": 4,
+        "hot_rows": 2,
+        "purged_rows": 3,
+    }
+    assert told["hot_oldest"].startswith("2026-03-01")
+    assert "2026-03-01 12:00" in run(data, "status")[1]
 
 
 def test_compact_and_vacuum_say_what_they_did(data: Path) -> None:

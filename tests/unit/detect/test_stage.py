@@ -115,6 +115,12 @@ def test_outcome_written_again_is_not_counted_again(store: HotStore) -> None:
     assert monitor(store, version_id).votes == 1
 
 
+def test_a_vote_taken_back_is_counted_by_no_monitor(store: HotStore) -> None:
+    tell(store, [msgspec.structs.replace(vote(0, 1.0, None), withdrawn=True)])
+    watch(store)
+    assert store.monitors("p", "support") == []
+
+
 def test_few_people_are_too_few_however_strong_the_evidence(store: HotStore) -> None:
     version_id = serve(store, "first")
     days = [(day, person) for day in range(40) for person in range(4)]
@@ -191,9 +197,10 @@ def test_target_set_later_is_watched_from_then_on(store: HotStore) -> None:
     assert len(incidents(store)) == 1
 
 
-def test_votes_on_a_candidate_are_not_counted(store: HotStore) -> None:
+@pytest.mark.parametrize("arm", ["candidate", "holdback"])
+def test_votes_on_a_candidate_or_a_holdback_are_not_counted(store: HotStore, arm: str) -> None:
     serve(store, "first")
-    tell(store, [vote(place, 1.0, "v_candidate", arm="candidate") for place in range(100)])
+    tell(store, [vote(place, 1.0, "v_candidate", arm=arm) for place in range(100)])
     watch(store)
     assert not store.monitors("p", FEATURE)
 

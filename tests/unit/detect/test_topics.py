@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from trimtab.detect.topics import Said, Survey, TopicRules, emergence, find_topics, matched
+from trimtab.detect.topics import Known, Said, Survey, TopicRules, emergence, find_topics, matched
 from trimtab.embed.lsa import fit_lsa
 from trimtab.ids import derived_id
 
@@ -48,9 +48,13 @@ SPACE = fit_lsa([text for kind in WORDS for text in texts(kind, 100, 9)], dimens
 
 
 def survey(items: list[Said], *, known: Survey | None = None, rules: TopicRules | None = None) -> Survey:
-    centroids = {topic.id: row for topic, row in zip(known.topics, known.centroids, strict=True)} if known else {}
+    before = (
+        [Known(topic.id, "s", row, frozenset()) for topic, row in zip(known.topics, known.centroids, strict=True)]
+        if known
+        else []
+    )
     vectors = SPACE.embed([item.text for item in items])
-    return find_topics(items, vectors, feature="f", space="s", now=NOW, known=centroids, rules=rules)
+    return find_topics(items, vectors, feature="f", space="s", now=NOW, known=before, rules=rules)
 
 
 def test_what_is_said_alike_is_one_topic_named_by_its_words() -> None:

@@ -192,7 +192,7 @@ words = st.builds(
 def test_what_comes_bit_by_bit_in_any_order_and_twice_gives_the_outcome_of_all_at_once(
     heard: list[Sign], said: list[Opinion], cut: int, order: Any
 ) -> None:
-    at_once = judge(ANSWER, said, [*heard, *done(ANSWER, said, {}, Signals())], TABLE, now=NOW)
+    at_once = judge(ANSWER, said, [*heard, *done(ANSWER, latest(said), {}, Signals())], TABLE, now=NOW)
     again, spoken = [*heard, *heard[:3]], [*said, *said[:2]]
     order.shuffle(again)
     order.shuffle(spoken)

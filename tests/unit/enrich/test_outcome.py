@@ -61,9 +61,10 @@ def test_changed_thumb_counts_once_and_as_last_said() -> None:
 
 def test_retracted_vote_says_nothing_any_more() -> None:
     taken_back = opinion("b", retracted=True, created_at=NOW + timedelta(seconds=5))
-    outcome = word(ANSWER, [opinion("a", value=0), taken_back])
+    assert word(ANSWER, [opinion("a", value=0), taken_back]) is None
+    outcome = word(ANSWER, [opinion("a", value=0), taken_back, opinion("c", value=1, user_id="ben")])
     assert outcome is not None
-    assert (outcome.p_bad, outcome.confidence, outcome.vote, outcome.evidence) == (0.5, 0.0, None, [])
+    assert (outcome.p_bad, outcome.vote, len(outcome.evidence)) == (0.0, 0.0, 1)
 
 
 def test_correction_stands_for_a_vote_only_without_one() -> None:

@@ -18,7 +18,8 @@ from trimtab.embed.lexical import LEXICAL_SPACE
 from trimtab.embed.lsa import fit_lsa
 from trimtab.enrich.space import SpaceStage, unknown_expected, unknown_share
 from trimtab.ids import new_id
-from trimtab.records import Feedback, Inference, Project, Redacted
+from trimtab.records import Erasure, Feedback, Inference, Project, Redacted
+from trimtab.store.erasing import ERASED, person
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Writes
 
@@ -45,10 +46,14 @@ class Life:
         self.opened.append(SpaceStage(self.store, settings, self.folder / "spaces", **told))
         return self.opened[-1]
 
-    def say(self, count: int, *, project_id: str = "p", words: list[str] = WORDS, text: str = "") -> list[str]:
+    def say(
+        self, count: int, *, project_id: str = "p", words: list[str] = WORDS, text: str = "", user: str | None = None
+    ) -> list[str]:
         """Append so many inferences with texts of their own, or all with `text`."""
         texts = [text or " ".join(self.dice.choices(words, k=6)) for _ in range(count)]
-        served = [Inference(id=new_id(self.now), feature="f", created_at=self.now, input=text) for text in texts]
+        served = [
+            Inference(id=new_id(self.now), feature="f", created_at=self.now, input=text, user_id=user) for text in texts
+        ]
         self.store.append([Arrival(project_id, Redacted(each, "test"), self.now) for each in served])
         return texts
 
@@ -58,6 +63,14 @@ class Life:
             for text in texts
         ]
         self.store.append([Arrival("p", Redacted(each, "test"), self.now) for each in said])
+
+    def erase(self, user_id: str) -> int:
+        """Have all that a user said leave the store; return how many erasures there were."""
+        asked = Erasure(id=new_id(self.now), person=person("p", user_id), asked_at=self.now, state="working")
+        self.store.bury("p", asked, [user_id])
+        self.store.collect("p", asked.id)
+        self.store.erase("p", asked)
+        return self.store.cursor(ERASED)
 
     def later(self, **by: float) -> datetime:
         self.now += timedelta(**(by or {"minutes": 10}))
@@ -275,3 +288,51 @@ def test_unknown_share_counts_words_as_often_as_they_are_said() -> None:
     assert unknown_share(knowing("a"), []) == 0
     # "a" three times is known; "b" once would not have been without its text; "c" twice was not kept.
     assert unknown_expected(knowing("a", "b"), ["a a b", "a c c"]) == 0.5
+
+
+def test_after_an_erasure_a_space_is_fitted_without_those_words_and_the_old_file_goes_when_nobody_needs_it(
+    life: Life,
+) -> None:
+    life.say(30)
+    life.say(6, words=OTHER, user="gone")
+    stage = life.stage()
+    stage.tick(life.now)
+    before = stage.current("p").space
+    assert stage.without("p", 0)
+    erased = life.erase("gone")
+    assert not stage.without("p", erased)
+    assert stage.tick(life.now) == 30  # at once, though it has just looked
+    assert stage.without("p", erased)
+    after = stage.current("p")
+    assert (after.space != before, stage.fits["erasure"]) == (True, 1)
+    assert not after.embed([OTHER[0]]).any()
+    assert stage.embedder_of("p", before) is not None
+    assert len(life.files()) == 3
+    assert stage.drop_before("p") == 1
+    assert stage.embedder_of("p", before) is None
+    assert life.files() == ["current.json", f"{after.space}.space"]
+    assert life.stage().without("p", erased)
+    assert not life.stage().without("p", erased + 1)
+
+
+def test_where_too_little_is_left_after_an_erasure_no_space_is_kept(life: Life) -> None:
+    life.say(15)
+    life.say(10, words=OTHER, user="gone")
+    stage = life.stage()
+    stage.tick(life.now)
+    assert len(life.files()) == 2
+    erased = life.erase("gone")
+    assert not stage.without("p", erased)
+    stage.tick(life.later())
+    assert stage.without("p", erased)
+    assert stage.current("p").space == LEXICAL_SPACE
+    assert life.files() == []
+
+
+def test_spaces_that_an_earlier_setting_left_go_with_an_erasure(life: Life) -> None:
+    life.say(30)
+    life.stage().tick(life.now)
+    settings = Embedding(kind="endpoint", base_url="http://127.0.0.1:9", model="m")
+    other = life.stage(settings=settings)
+    assert other.without("p", 1)
+    assert life.files() == []

@@ -117,6 +117,17 @@ def test_what_became_known_later_is_written_again(bench: Bench) -> None:
     assert bench.ids(Where(negative=True)) == set()
 
 
+def test_a_judgement_taken_back_takes_its_vector_along(bench: Bench) -> None:
+    answer = inference(input="track my parcel")
+    bench.say(answer)
+    bench.store.commit({P: Writes(outcomes=[outcome(answer)])})
+    bench.settle()
+    assert bench.ids() == {answer.id}
+    bench.store.commit({P: Writes(outcomes=[outcome(answer, withdrawn=True)])})
+    bench.settle()
+    assert bench.ids() == set()
+
+
 def test_a_correction_is_negative_even_before_it_is_joined(bench: Bench) -> None:
     answer = inference()
     fixed = correction(answer, text="refund my order")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from tests.intake import body, feedback, inference
 from trimtab.errors import BodyTooLarge, InvalidField, MalformedBody
-from trimtab.ingest.decode import Decoded, LineReader, decode_many, decode_one
+from trimtab.ingest.decode import STEP_BYTES, Decoded, LineReader, decode_array, decode_many, decode_one
 from trimtab.ingest.inflate import Inflater, inflate
 
 LIMIT = 1 << 20
@@ -176,3 +177,20 @@ def test_gzip_is_undone_however_it_is_cut(size: int) -> None:
     made = b"".join(piece for at in range(0, len(packed), size) for piece in inflater.feed(packed[at : at + size]))
     inflater.end()
     assert made == plain
+
+
+def test_a_large_array_is_read_in_steps_and_means_the_same() -> None:
+    events = [inference(n, input="x" * 900) for n in range(1000)]
+    events[700]["surprise"] = 1
+    raw = body(*events)
+    kept: list[Decoded] = []
+
+    def read_on() -> Generator[None, None, None]:
+        kept.append((yield from decode_array(raw, event_bytes=LIMIT, batch_events=5000)))
+
+    turns = sum(1 for _ in read_on())
+    (decoded,) = kept
+    assert turns >= len(raw) // STEP_BYTES
+    assert [index for index, _ in decoded.events] == [*range(700), *range(701, 1000)]
+    assert [event.id for _, event in decoded.events[:2]] == [events[0]["id"], events[1]["id"]]
+    assert [(one.index, one.code, one.param) for one in decoded.rejected] == [(700, "invalid_field", "surprise")]

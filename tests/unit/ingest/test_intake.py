@@ -4,18 +4,22 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.intake import PROJECT, Desk, body, desk, feedback, inference
+from tests.intake import NOW, PROJECT, Desk, body, desk, feedback, inference
+from trimtab.clock import SetClock
 from trimtab.config import Ingest
 from trimtab.errors import BodyTooLarge, InputError, TimeInFuture, TimeTooOld, Unavailable, UnknownFeature
+from trimtab.ingest.admit import Late
+from trimtab.ingest.decode import STEP_BYTES
 from trimtab.ingest.intake import Intake
 from trimtab.ingest.journal import Journal
-from trimtab.store.ports import Arrival, HotStore
+from trimtab.store.ports import Due, HotStore, Packed, PurgedKind
 
 
 @pytest.fixture
@@ -33,11 +37,11 @@ class GatedStore:
         self.gate = threading.Event()
         self.groups: list[int] = []
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    def append_packed(self, packed: Packed) -> list[bool | None]:
         self.entered.set()
         assert self.gate.wait(10)
-        self.groups.append(len(arrivals))
-        return self._store.append(arrivals)
+        self.groups.append(len(packed.order))
+        return self._store.append_packed(packed)
 
 
 def gated(front: Desk, group_events: int = 2000) -> tuple[Intake, GatedStore]:
@@ -118,6 +122,26 @@ def test_a_single_bad_event_is_an_error(tmp_path: Path, event: dict[str, Any], e
             asyncio.run(front.intake.accept_one(PROJECT, raw, "inference"))
         assert front.stored() == set()
         assert front.intake.tally.rejected == {error.code: 1}
+
+
+@pytest.mark.parametrize("late", ["reject", "accept"])
+def test_what_may_have_left_the_store_already_is_taken_once_unless_told_otherwise(tmp_path: Path, late: Late) -> None:
+    old, older, young = "2026-01-10T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-10T01:00:00Z"
+    with desk(tmp_path) as front:
+        front.clock = SetClock(datetime(2026, 1, 10, tzinfo=UTC))
+        intake = Intake.over(front.store, front.redactor, front.clock, Ingest(), late=late)
+        sent = body(inference(1, created_at=old), feedback(1, created_at=older))
+        assert intake.accept_now(PROJECT, sent).accepted == 2  # nothing has left yet: however old, it is new
+        before: dict[PurgedKind, datetime] = {"inferences": NOW}
+        lot = front.store.purgeable("inferences", Due(before=before, upto={"inferences": 99}), after=0, limit=9)
+        front.store.purge(lot)
+        front.clock.set(NOW)
+        again = intake.accept_now(PROJECT, body(inference(1, created_at=old), inference(2, created_at=older)))
+        others = intake.accept_now(PROJECT, body(inference(3, created_at=young), feedback(2, created_at=older)))
+    assert [each.code for each in again.rejected] == (["time_too_old"] * 2 if late == "reject" else [])
+    assert (others.accepted, others.rejected) == (2, [])  # it is younger than all that left, and no word has left
+    if late == "reject":
+        assert "expected created_at after 2026-01-10T00:10:00+00:00" in again.rejected[0].message
 
 
 def test_calls_that_wait_together_share_one_transaction(front: Desk) -> None:
@@ -268,3 +292,29 @@ def test_the_only_body_in_flight_may_be_larger_than_the_bound(tmp_path: Path) ->
         whole = body(*(inference(n) for n in range(30)))
         halves = arriving(whole[:1500], whole[1500:3000], whole[3000:])
         assert asyncio.run(front.intake.accept(PROJECT, halves)).accepted == 30
+
+
+def test_others_have_their_turn_while_a_large_batch_is_worked_off(front: Desk) -> None:
+    front.intake.accept_now(PROJECT, body(inference("first")))
+    raw = body(*(inference(n, input="a word or two " * 70) for n in range(1500)))
+    turns, journal = 0, front.intake.journal
+    assert isinstance(journal, Journal)
+
+    async def calls() -> int:
+        nonlocal turns
+        working = asyncio.create_task(front.intake.accept(PROJECT, raw))
+        while not journal._waiting and not working.done():  # until it goes to the disk as a whole
+            await asyncio.sleep(0)
+            turns += 1
+        return (await working).accepted
+
+    assert asyncio.run(calls()) == 1500
+    assert turns >= 2 * len(raw) // STEP_BYTES  # once a step of decoding, once a step of cleaning
+
+
+def test_a_batch_with_one_very_large_event_is_taken_like_any_other(front: Desk) -> None:
+    raw = body(
+        *(inference(n) for n in range(300)), inference("large", input=[{"role": "user", "content": "w " * 90_000}])
+    )
+    receipt = asyncio.run(front.intake.accept(PROJECT, raw))
+    assert (receipt.accepted, receipt.rejected) == (301, [])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from trimtab.clock import SetClock
+from trimtab.clock import SetClock, SystemClock
+from trimtab.config import Embedding, Lake, Playbook, Retention, Settings, Storage
 from trimtab.config import Engine as EngineSettings
-from trimtab.config import Settings, Storage
-from trimtab.errors import ConfigError, Conflict, Unavailable
-from trimtab.runtime.assemble import KEY_FILE, Engine, assemble
+from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
+from trimtab.ids import new_id
+from trimtab.runtime.assemble import Engine, assemble
+from trimtab.runtime.parts import KEY_FILE
 from trimtab.runtime.workers import Workers
+from trimtab.store.lake.delta import open_lake
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -119,7 +124,8 @@ def test_stage_that_fails_is_tried_again_and_says_so(tmp_path: Path) -> None:
         workers.start()
         assert stage.worked.wait(10)
         workers.stop()
-        assert workers.failures == 2
+        assert workers.failures == {"fails": 2}
+        assert workers.troubles == []
 
 
 def test_woken_worker_does_not_wait_for_its_pause(tmp_path: Path) -> None:
@@ -148,3 +154,67 @@ def test_settling_ends_when_nothing_is_left_and_says_when_it_never_is(tmp_path: 
         engine.stages = (Endless(),)
         with pytest.raises(Unavailable, match="still found work"):
             engine.settle()
+
+
+def living(folder: Path, **sections: Any) -> Engine:
+    """Return an engine under a clock of its own."""
+    settings = Settings(storage=Storage(path=str(folder)), embedding=Embedding(kind="none"), **sections)
+    return assemble(settings, clock=SetClock(NOW), inline_runs=True)
+
+
+def live(engine: Engine, days: int) -> list[int]:
+    """Let days pass with an answer and a vote each; return how many answers the hot store held after each."""
+    held = []
+    for _ in range(days):
+        now = engine.clock.now() + timedelta(days=1)
+        cast("SetClock", engine.clock).set(now)
+        told = now.isoformat()
+        about = {"type": "inference", "id": new_id(now), "feature": "f", "created_at": told, "input": "a"}
+        said = {"type": "feedback", "id": new_id(now), "kind": "thumb", "value": 0, "created_at": told}
+        body = msgspec.json.encode([about, {**said, "inference_id": about["id"]}])
+        assert engine.intake.accept_now("default", body).accepted == 2
+        engine.settle()
+        held.append(engine.store.hot_span("inferences").rows)
+    return held
+
+
+def test_an_engine_keeps_a_window_in_the_hot_store_and_everything_in_the_lake(tmp_path: Path) -> None:
+    with living(tmp_path, retention=Retention(hot_days=10), playbook=Playbook(lookback_days=5.0)) as engine:
+        held = live(engine, 25)
+        assert held[-1] == held[-5] == 11  # ten days and the day under way
+        assert engine.store.purge_marks()["inferences"].rows == 14
+    lake = open_lake(tmp_path / "lake", SystemClock())
+    assert lake.stats("inferences").rows == 25
+
+
+@pytest.mark.parametrize(("without_lake", "held"), [(False, 15), (True, 11)])
+def test_without_a_lake_nothing_leaves_unless_that_is_allowed(tmp_path: Path, without_lake: bool, held: int) -> None:
+    retention = Retention(hot_days=10, without_lake=without_lake)
+    lookback = Playbook(lookback_days=5.0)
+    with living(tmp_path, retention=retention, playbook=lookback, lake=Lake(enabled=False)) as engine:
+        assert live(engine, 15)[-1] == held
+
+
+def test_an_engine_that_ends_soon_never_loads_the_lake(tmp_path: Path) -> None:
+    program = (
+        "import sys; from trimtab.config import Settings, Storage; from trimtab.runtime.assemble import assemble\n"
+        f"with assemble(Settings(storage=Storage(path={str(tmp_path)!r})), inline_runs=True) as engine: engine.tick()\n"
+        "print([name for name in ('deltalake', 'arro3.core') if name in sys.modules])"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_lake_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'trimtab\[server\]', or set lake.enabled = false"):
+        engine_in(tmp_path)
+    with living(tmp_path, lake=Lake(enabled=False)) as engine:
+        engine.settle()
+
+
+def test_a_lake_at_no_address_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a directory or s3://"):
+        living(tmp_path, lake=Lake(uri="ftp://somewhere"))

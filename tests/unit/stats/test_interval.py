@@ -9,6 +9,7 @@ from trimtab.stats.interval import (
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,
+    difference,
     wilson,
 )
 
@@ -62,3 +63,30 @@ def test_impossible_counts_are_refused(bad: int, n: int) -> None:
 def test_a_confidence_that_is_no_probability_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="expected confidence to be strictly between 0 and 1"):
         wilson(1, 2, confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "low", "high"),
+    [  # table II of Newcombe 1998, method 10, to its four digits
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_a_difference_of_rates_has_the_published_interval(
+    one: tuple[int, int], other: tuple[int, int], low: float, high: float
+) -> None:
+    found = difference(wilson(*one), wilson(*other))
+    assert found.value == pytest.approx(one[0] / one[1] - other[0] / other[1])
+    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+    turned = difference(wilson(*other), wilson(*one))
+    assert turned.low == pytest.approx(-found.high)
+    assert turned.high == pytest.approx(-found.low)
+
+
+def test_a_difference_to_an_unknown_rate_is_unknown() -> None:
+    found = difference(wilson(3, 10), wilson(0, 0))
+    assert (found.value, found.low, found.high) == (None, -1.0, 1.0)

@@ -19,7 +19,7 @@ import msgspec
 from trimtab.act.guard.signals import PATTERNS, RAW
 from trimtab.records import Version
 
-__all__ = ["Finding", "Linted", "lint", "look"]
+__all__ = ["Finding", "Linted", "lint", "look", "may_be_shown"]
 
 _REFUSED = 1.0
 _MOST_CHARACTERS = 8000
@@ -112,13 +112,7 @@ def lint(version: Version, base: Version) -> Linted:
     ]
     messages = version.messages
     if messages != base.messages:
-        had = {finding.kind for message in base.messages for finding in look(_words(message.content))}
-        added = [
-            finding
-            for message in messages
-            for finding in look(_words(message.content))
-            if finding.kind not in had and finding.kind not in _A_PROMPT_MAY
-        ]
+        added = _added([_words(message.content) for message in messages], base)
         if _score(added) >= _REFUSED:
             refused.append(f"prompt: {', '.join(sorted({finding.kind for finding in added}))}")
             messages = base.messages
@@ -129,6 +123,17 @@ def lint(version: Version, base: Version) -> Linted:
 
 
 _A_PROMPT_MAY = {"order", "persona", "role"}  # it is where orders to the model belong
+
+
+def may_be_shown(prompt: str, base: Version) -> bool:
+    """Say whether a prompt that a model wrote carries, beside what `base` has, only what belongs into a prompt."""
+    return _score(_added([prompt], base)) < _REFUSED
+
+
+def _added(prompts: Sequence[str], base: Version) -> list[Finding]:
+    had = {finding.kind for message in base.messages for finding in look(_words(message.content))}
+    found = [finding for prompt in prompts for finding in look(prompt)]
+    return [finding for finding in found if finding.kind not in had | _A_PROMPT_MAY]
 
 
 def _words(content: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal
 
 from litestar import Response, get, post, put
 from litestar.params import RawBody
@@ -15,7 +16,7 @@ from trimtab.runtime.workers import Workers
 from trimtab.server.contract import Call, contract, engine_of, read
 from trimtab.server.metrics import Metrics
 
-__all__ = ["ROUTES", "ClockSetting", "ClockTime", "Health", "Ticked"]
+__all__ = ["ROUTES", "ClockSetting", "ClockTime", "Health", "Readiness", "StageTrouble", "Ticked"]
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ticking = threading.Lock()
@@ -25,6 +26,21 @@ class Health(Struct, frozen=True, kw_only=True):
     """That it is well."""
 
     status: str
+
+
+class StageTrouble(Struct, frozen=True, kw_only=True):
+    """What keeps one stage from its work, and how often in a row it has failed (0: it runs, and a part of it waits)."""
+
+    stage: str
+    error: str
+    failures: int
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """That events can be stored; `degraded` when a stage behind them fails, which is then named and tried again."""
+
+    status: Literal["ready", "degraded"]
+    stages: list[StageTrouble] = []
 
 
 class ClockSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,17 +67,20 @@ def health() -> Health:
     return Health(status="ok")
 
 
-@get("/readyz", sync_to_thread=True, opt=contract(answer=Health))
-def ready(request: Call) -> Health:
-    """Say that events can be stored and the stages run; else 503 with what is wrong."""
+@get("/readyz", sync_to_thread=True, opt=contract(answer=Readiness))
+def ready(request: Call) -> Readiness:
+    """Say that events can be stored, and which stages fail meanwhile; 503 with what is wrong when they cannot be.
+
+    A stage that fails is no reason to send no events: they are stored, and it goes on where it was.
+    """
     engine_of(request).store.check()
     workers: Workers | None = request.app.state.workers
-    if workers is not None:
-        if not workers.alive:
-            raise Unavailable("the thread of the stages has ended; restart the server, and report what its log says")
-        if workers.last_error is not None:
-            raise Unavailable(f"a stage fails and is tried again: {workers.last_error}")
-    return Health(status="ready")
+    if workers is None:
+        return Readiness(status="ready")
+    if not workers.alive:
+        raise Unavailable("the thread of the stages has ended; restart the server, and report what its log says")
+    troubles = [StageTrouble(stage=one.stage, error=one.error, failures=one.failures) for one in workers.troubles]
+    return Readiness(status="degraded" if troubles else "ready", stages=troubles)
 
 
 @get("/metrics", sync_to_thread=True, opt=contract(answer=str, answer_type="text/plain"))

@@ -25,16 +25,21 @@ from trimtab.store.ports import Writes
 __all__ = ["ROUTES", "CalibrationInfo", "Draw", "Drawn", "HintWeight", "VersionRate"]
 
 _SPAN = timedelta(days=28)
+_PEOPLE_COUNTED = 20_000  # votes; each is read for that
 
 
 class VersionRate(Struct, frozen=True, kw_only=True):
-    """How one version fared: `rate` is negatives of judged, with its 95% Wilson interval (null when none is judged)."""
+    """How one version fared: `rate` is negatives of judged, with its 95% Wilson interval (null when none is judged).
+
+    `voters` are the distinct people behind them; null where the span has more than 20,000 votes, since people cannot be
+    added up from counters.
+    """
 
     version_id: str | None
     inferences: int
     judged: int
     negatives: int
-    voters: int
+    voters: int | None
     rate: float | None
     low: float
     high: float
@@ -112,9 +117,12 @@ def summarise(request: Call) -> Listing[VersionRate]:
     """
     told, engine = asked(request), engine_of(request)
     since, until = _span(told.since, told.until, engine)
+    project_id, feature = request.auth.project_id, _feature(told)
+    rows = engine.store.scores(project_id, feature, since, until)
+    few = sum(row.votes for row in rows) <= _PEOPLE_COUNTED
+    voters = engine.store.voters(project_id, feature, since, until) if few else {}
     items = []
-    voters = engine.store.voters(request.auth.project_id, _feature(told), since, until)
-    for row in engine.store.scores(request.auth.project_id, _feature(told), since, until):
+    for row in rows:
         rate = wilson(round(row.negatives), row.votes)
         items.append(
             VersionRate(
@@ -122,7 +130,7 @@ def summarise(request: Call) -> Listing[VersionRate]:
                 inferences=row.inferences,
                 judged=row.votes,
                 negatives=rate.bad,
-                voters=voters.get(row.version_id, 0),
+                voters=voters.get(row.version_id, 0) if few else None,
                 rate=rate.value,
                 low=rate.low,
                 high=rate.high,

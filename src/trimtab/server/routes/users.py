@@ -16,7 +16,7 @@ from trimtab.redact.wall import seal
 from trimtab.server.contract import Call, Listing, contract, engine_of, name_in_path, read
 from trimtab.store.ports import Backfill, Writes
 
-__all__ = ["ROUTES", "Grouping", "SessionTurn", "UserFacts"]
+__all__ = ["ROUTES", "Grouping", "SessionTurn", "UserFacts", "user_id_in_path"]
 
 _MOST_ID = 256
 
@@ -51,7 +51,8 @@ def put_user(request: Call, user_id: FromPath[str], body: RawBody) -> User:
     """Say which groups a user belongs to. Outcomes of what they were served take it up within seconds, old ones too."""
     told, engine, project_id = read(body, UserFacts), engine_of(request), request.auth.project_id
     now = engine.clock.now()
-    user = User(id=_user_id(user_id), updated_at=now, **{name: getattr(told, name) for name in told.__struct_fields__})
+    facts = {name: getattr(told, name) for name in told.__struct_fields__}
+    user = User(id=user_id_in_path(user_id), updated_at=now, **facts)
     sealed = seal(engine.redactor.of(project_id), user)
     asked = Backfill(project_id, "user", sealed.record.id, now)
     engine.store.commit({project_id: Writes(users=[sealed], backfills=[asked])})
@@ -65,7 +66,7 @@ def show_user(request: Call, user_id: FromPath[str]) -> User:
     """Show what is known of a user."""
     engine = engine_of(request)
     # An id that is an e-mail address or a telephone number is kept under its pseudonym.
-    known = engine.redactor.of(request.auth.project_id).identifier(_user_id(user_id))
+    known = engine.redactor.of(request.auth.project_id).identifier(user_id_in_path(user_id))
     user = engine.store.users(request.auth.project_id, [known]).get(known)
     if user is None:
         raise NotFound("nothing is known of this user; PUT /v1/users/{id} says what is", param="user_id")
@@ -111,7 +112,8 @@ def list_segments(request: Call, feature: FromPath[str]) -> Listing[Grouping]:
     return Listing(items)
 
 
-def _user_id(segment: str) -> str:
+def user_id_in_path(segment: str) -> str:
+    """Return a user's id that stands, percent-encoded, in one segment of the path. Raises InvalidField."""
     user_id = unquote(segment)
     if len(user_id) > _MOST_ID:
         raise InvalidField(f"expected a user id of at most {_MOST_ID} characters, got {len(user_id)}", param="user_id")

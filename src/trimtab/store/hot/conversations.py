@@ -12,7 +12,7 @@ from trimtab.records import Feedback, Outcome
 from trimtab.store.codec import id_bytes, id_text, known_ids
 from trimtab.store.hot.page import Port, chunks
 from trimtab.store.ports import Backfill, Session, Target, Turn
-from trimtab.store.schema import FEEDBACK, OUTCOMES, aims, backfills, joins, sessions, turns
+from trimtab.store.schema import FEEDBACK, OUTCOMES, aims, backfills, erasing, joins, sessions, turns
 
 __all__ = ["Conversations"]
 
@@ -118,9 +118,39 @@ class Conversations(Port):
     def outcomes_in(self, backfill: Backfill, limit: int) -> list[Outcome]:
         """Return at most `limit` outcomes of the backfill's scope after its `after`, by inference id."""
         columns = OUTCOMES.table.c
+        if backfill.scope == "erasure":
+            return self._spoken_on(backfill, limit)
         whose = columns.user_id if backfill.scope == "user" else columns.feature
         conditions = [columns.project_id == backfill.project_id, whose == backfill.key, columns.withdrawn.is_(False)]
         if backfill.after:
             conditions.append(columns.inference_id > id_bytes(backfill.after))
         statement = select(*OUTCOMES.fields).where(*conditions).order_by(columns.inference_id).limit(limit)
         return [OUTCOMES.decode(row) for row in self._database.rows(statement)]
+
+    def _spoken_on(self, backfill: Backfill, limit: int) -> list[Outcome]:
+        """Return outcomes of what an erased person spoke on; those that no outcome is left of are passed over."""
+        found: list[Outcome] = []
+        reached = backfill.after
+        while len(found) < limit:
+            ahead = (
+                select(erasing.c.key)
+                .where(
+                    erasing.c.project_id == backfill.project_id,
+                    erasing.c.erasure_id == backfill.key,
+                    erasing.c.kind == "judge",
+                    erasing.c.key > reached,
+                )
+                .order_by(erasing.c.key)
+                .limit(limit - len(found))
+            )
+            ids = [row[0] for row in self._database.rows(ahead)]
+            if not ids:
+                break
+            reached = ids[-1]
+            columns = OUTCOMES.table.c
+            for lot in chunks(known_ids(ids)):
+                statement = select(*OUTCOMES.fields).where(
+                    columns.project_id == backfill.project_id, columns.inference_id.in_(lot)
+                )
+                found += [OUTCOMES.decode(row) for row in self._database.rows(statement.order_by(columns.inference_id))]
+        return found

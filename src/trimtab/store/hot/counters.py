@@ -1,7 +1,7 @@
 """Counters: how many there were of what, by minute, hour and day, kept in step with the rows that they count.
 
 Every transaction that writes rows sums up in a `Tally` what these change and adds it at its end, so that counters equal
-a recount of the rows at any time. All three widths are kept, so that a long span is read in a few wide pieces.
+a recount of the rows at any time. All widths are kept, so that a long span is read in a few wide pieces.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import func, literal_column, select
 
 from trimtab.clock import from_micros, to_micros
+from trimtab.errors import InvalidField
 from trimtab.store.hot.database import Snapshot
 from trimtab.store.hot.page import Port, chunks, within
 from trimtab.store.ports import Count, Step, VersionScores, VersionSummary
@@ -27,6 +28,7 @@ _Block = dict[tuple[str, str, str, str], tuple[int, float]]  # metric, feature, 
 _SECOND = 1_000_000
 MINUTE = 60 * _SECOND
 WIDTHS = (60, 3_600, 86_400)
+_GROUPED = WIDTHS[1:]  # by the minute each answer would add dozens of rows, for every group it belongs to
 _WIDEST: dict[Step, int] = {"minute": 60, "hour": 3_600, "day": 86_400, "all": 86_400}
 _ALL = ("", "")
 _MEASURES = ("latency_ms", "input_tokens", "output_tokens", "cost_usd")
@@ -52,7 +54,7 @@ class Tally:
     """What the rows of one transaction add to the counters, or take away."""
 
     def __init__(self) -> None:
-        self._minutes: dict[tuple[str, str, int], _Block] = {}
+        self._finest: dict[tuple[str, str, int], _Block] = {}
 
     def add(
         self,
@@ -65,24 +67,31 @@ class Tally:
         groups: Mapping[str, str] | None = None,
     ) -> None:
         """Add the count and total of each metric, of what happened `at` (microseconds), over all and in each group."""
-        start, version = at - at % MINUTE, version_id or ""
+        version = version_id or ""
         for group_key, group_value in (_ALL, *groups.items()) if groups else (_ALL,):
-            block = self._minutes.setdefault((project_id, group_key, start), {})
+            block = self._finest.setdefault((project_id, group_key, _floor(at, _widths(group_key)[0])), {})
             for metric, added in metrics.items():
                 _put(block, (metric, feature, version, group_value), added)
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows for `Transaction.count`, in one order for all writers, so that none wait crosswise."""
         pieces: dict[tuple[str, str, int, int], list[_Block]] = {}
-        for (project_id, group_key, start), block in self._minutes.items():
-            for width in WIDTHS:
-                place = (project_id, group_key, width, start - start % (width * _SECOND))
-                pieces.setdefault(place, []).append(block)
+        for (project_id, group_key, start), block in self._finest.items():
+            for width in _widths(group_key):
+                pieces.setdefault((project_id, group_key, width, _floor(start, width)), []).append(block)
         found: list[tuple[Any, ...]] = []
         for place, blocks in sorted(pieces.items(), key=itemgetter(0)):
             summed = blocks[0] if len(blocks) == 1 else _merged(blocks)
             found += [(*place, *key, *added) for key, added in sorted(summed.items()) if any(added)]
         return found
+
+
+def _widths(group_key: str) -> tuple[int, ...]:
+    return _GROUPED if group_key else WIDTHS
+
+
+def _floor(at: int, width: int) -> int:
+    return at - at % (width * _SECOND)
 
 
 def _put(block: _Block, key: tuple[str, str, str, str], added: tuple[int, float]) -> None:
@@ -187,10 +196,13 @@ class Counters(Port):
         group_by: str | None = None,
     ) -> list[Count]:
         """Return the counters of [since, until), in whole minutes, by step, feature, version, group and metric."""
+        if group_by is not None and step == "minute":
+            raise InvalidField("step: expected 'hour', 'day' or 'all' with group_by, got 'minute'", param="step")
         with self._database.snapshot() as view:
             found = self._counted(view, project_id, since, until, step, metrics, feature, group_by or "")
+        times = {start: since if step == "all" else from_micros(start) for start in {key[0] for key in found}}
         return [
-            Count(since if step == "all" else from_micros(start), name, version or None, value, metric, *summed)
+            Count(times[start], name, version or None, value, metric, *summed)
             for (start, name, version, value, metric), summed in sorted(found.items())
         ]
 
@@ -251,14 +263,15 @@ class Counters(Port):
         last = view.rows(days.order_by(_column.start.desc()).limit(1))
         if not first or not metrics or since >= until:
             return {}
-        low = max(_minute_of(to_micros(since)), first[0][0])
-        high = min(-_minute_of(-to_micros(until)), last[0][0] + WIDTHS[-1] * _SECOND)
+        finest = _widths(group_key)[0]
+        low = max(_floor(to_micros(since), finest), first[0][0])
+        high = min(-_floor(-to_micros(until), finest), last[0][0] + WIDTHS[-1] * _SECOND)
         bucket = _WIDEST[step] * _SECOND
         start = literal_column("0") if step == "all" else _column.start - _column.start % literal_column(str(bucket))
         keys = (_column.feature, _column.version_id, _column.group_value, _column.metric)
         by = keys if step == "all" else (start, *keys)
         found: dict[tuple[int, str, str, str, str], tuple[int, float]] = {}
-        for run in _runs(low, high, _WIDEST[step]):
+        for run in _runs(low, high, _WIDEST[step], finest):
             for starts in chunks(run.starts()):
                 statement = (
                     select(start, *keys, func.sum(_count), func.sum(_total))
@@ -272,22 +285,18 @@ class Counters(Port):
         return found
 
 
-def _minute_of(at: int) -> int:
-    return at - at % MINUTE
-
-
-def _runs(low: int, high: int, widest: int) -> Iterator[_Run]:
-    """Yield [low, high), whole minutes, in the fewest aligned pieces: narrow ones at the edges, wide ones between."""
+def _runs(low: int, high: int, widest: int, finest: int) -> Iterator[_Run]:
+    """Yield [low, high) in the fewest aligned pieces: narrow ones at the edges, wide ones between."""
     if low >= high:
         return
-    size = widest * _SECOND
-    inner_low, inner_high = -(-low // size) * size, high // size * size
-    if widest == WIDTHS[0]:
+    inner_low, inner_high = -_floor(-low, widest), _floor(high, widest)
+    if widest == finest:
         yield _Run(widest, low, high)
-    elif inner_low >= inner_high:
-        yield from _runs(low, high, WIDTHS[WIDTHS.index(widest) - 1])
-    else:
-        narrower = WIDTHS[WIDTHS.index(widest) - 1]
-        yield from _runs(low, inner_low, narrower)
-        yield _Run(widest, inner_low, inner_high)
-        yield from _runs(inner_high, high, narrower)
+        return
+    narrower = WIDTHS[WIDTHS.index(widest) - 1]
+    if inner_low >= inner_high:
+        yield from _runs(low, high, narrower, finest)
+        return
+    yield from _runs(low, inner_low, narrower, finest)
+    yield _Run(widest, inner_low, inner_high)
+    yield from _runs(inner_high, high, narrower, finest)

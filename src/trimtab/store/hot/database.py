@@ -70,8 +70,12 @@ class Snapshot(Protocol):
 class Transaction(Protocol):
     """A write that is under way: all of it happens or none."""
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
+        ...
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
         ...
 
     def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
@@ -115,16 +119,36 @@ class Database(Protocol):
         """
         ...
 
-    def transaction(self, claims: Iterable[str] = ()) -> AbstractContextManager[Transaction]:
+    def transaction(
+        self, claims: Iterable[str] = (), *, beside: Iterable[str] = ()
+    ) -> AbstractContextManager[Transaction]:
         """Open the write; leaving it commits durably, an error undoes all. Raises `Unavailable`.
 
         Two transactions that have a claim in common, in whatever processes, take turns: the second begins to read and
-        write when the first has ended.
+        write when the first has ended. Those that name it in `beside` take turns with who claims it, not with each
+        other.
         """
         ...
 
     def make_room(self, until: datetime) -> None:
         """Be told, outside of transactions, up to when events come in, so that tables split by time can be made."""
+        ...
+
+    def require_room(self) -> None:
+        """Raise `Unavailable` where a row would still find a place in a page that is there, and a batch none."""
+
+    def scrub(self) -> list[str]:
+        """Take off the disk what was deleted, as far as the database can; return what is to be known about the rest.
+
+        Raises `Unavailable` while something holds it up.
+        """
+        ...
+
+    def give_back(self, before: datetime) -> int:
+        """Give back room of tables split by time that hold nothing of times before `before`; say how many parts went.
+
+        Where somebody is in the way, it is left for later.
+        """
         ...
 
     def close(self) -> None:

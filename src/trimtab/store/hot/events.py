@@ -1,8 +1,7 @@
-"""Events: what people and models said, appended in bulk and read in order of arrival, by id and by page."""
+"""Events: what people and models said, appended in bulk and read in order of arrival and by id."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,24 +9,24 @@ from itertools import compress
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import exists, func, select
 
-from trimtab.clock import to_micros
-from trimtab.errors import WallBreach
-from trimtab.records import Feedback, Inference, Redacted
+from trimtab.clock import from_micros, to_micros
+from trimtab.records import Feedback, Inference
 from trimtab.store.codec import known_ids
 from trimtab.store.hot.counters import MINUTE, Tally, count_feedback, count_inferences
-from trimtab.store.hot.database import Database, holes, prepare
-from trimtab.store.hot.page import Port, after, chunks, paged, within
-from trimtab.store.ports import Arrival, Exposure, Page, Query, Stored
-from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures, joins
+from trimtab.store.hot.database import Database, Transaction, holes, prepare
+from trimtab.store.hot.page import Port, after, chunks, within
+from trimtab.store.hot.tombstones import ERASING, Tombstones
+from trimtab.store.packing import pack_arrivals
+from trimtab.store.ports import Arrival, Exposure, Packed, Stored
+from trimtab.store.schema import AUDITS, FEEDBACK, INFERENCES, Noun, exposures
 
 __all__ = ["Events"]
 
 T = TypeVar("T", bound=Struct)
 
 _EXPOSED = ("project_id", "feature", "minute", "version_id", "arm", "inferences")
-_INPUT = INFERENCES.codec.names.index("input")
 
 
 class Events(Port):
@@ -41,30 +40,26 @@ class Events(Port):
             set_={"inferences": exposures.c.inferences + new.excluded.inferences},
         )
         self._expose = prepare(counted, database.dialect, _EXPOSED)
+        self._erased = Tombstones(database)
 
-    def append(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Make the events durable in one transaction and say by position which were new."""
-        inferences: list[list[Any]] = []
-        feedback: list[list[Any]] = []
-        slots: list[tuple[list[bool], int]] = []  # for each arrival: the flags of its table, and its place in them
-        new_inferences: list[bool] = []
-        new_feedback: list[bool] = []
-        for arrival in arrivals:
-            record = _behind_wall(arrival)
-            if isinstance(record, Inference):
-                slots.append((new_inferences, len(inferences)))
-                inferences.append(_inference_row(arrival, record))
-            else:
-                slots.append((new_feedback, len(feedback)))
-                feedback.append(FEEDBACK.row(arrival.project_id, record, *_received(arrival)))
-        if not slots:
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
+        """Make the events durable in one transaction and say by position which were new, None for the erased."""
+        return self.append_packed(pack_arrivals(arrivals))
+
+    def append_packed(self, packed: Packed) -> list[bool | None]:
+        """Do what `append` does with events whose rows are made already."""
+        if not packed.order:
             return []
-        self._database.make_room(max(arrival.received_at for arrival in arrivals))
-        with self._database.transaction() as write:
+        inferences, feedback = packed.inferences, packed.feedback
+        new_inferences: list[bool | None] = []
+        new_feedback: list[bool | None] = []
+        self._database.make_room(from_micros(packed.received_at))
+        with self._database.transaction(beside=[ERASING]) as write:
+            dead = self._erased.packed(write, packed)
             if inferences:
-                new_inferences.extend(write.insert_new(INFERENCES, inferences))
+                new_inferences = _kept(write, INFERENCES, inferences, dead.inferences)
             if feedback:
-                new_feedback.extend(write.insert_new(FEEDBACK, feedback))
+                new_feedback = _kept(write, FEEDBACK, feedback, dead.feedback)
             # Counters come last: on a server other writers of the same counters wait from here to the commit.
             tally = Tally()
             exposed = count_inferences(tally, compress(inferences, new_inferences))
@@ -73,7 +68,10 @@ class Events(Port):
                 write.many(self._expose, exposed)
             if counts := tally.rows():
                 write.count(counts)
-        return [flags[place] for flags, place in slots]
+        if not feedback:
+            return new_inferences
+        flags = (iter(new_inferences), iter(new_feedback))
+        return [next(flags[kind]) for kind in packed.order]
 
     def inferences_after(self, seq: int, limit: int) -> list[Stored[Inference]]:
         """Return at most `limit` inferences of all projects that arrived after `seq`."""
@@ -90,27 +88,6 @@ class Events(Port):
     def feedback(self, project_id: str, feedback_ids: Sequence[str]) -> dict[str, Feedback]:
         """Return those of the feedback events that are stored, by id."""
         return {record.id: record for record in self._by_ids(FEEDBACK, project_id, feedback_ids)}
-
-    def list_inferences(self, project_id: str, query: Query) -> Page[Inference]:
-        """Return one page of inferences."""
-        columns = INFERENCES.table.c
-        conditions = []
-        if query.feature is not None:
-            conditions.append(columns.feature == query.feature)
-        if query.version_id is not None:
-            conditions.append(columns.version_id == query.version_id)
-        return paged(self._database, INFERENCES, project_id, query, *conditions)
-
-    def list_feedback(self, project_id: str, query: Query) -> Page[Feedback]:
-        """Return one page of feedback."""
-        columns = FEEDBACK.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if query.feature is not None:
-            joined = _joined(INFERENCES.table.c.feature == query.feature)
-            conditions.append(or_(columns.feature == query.feature, joined))
-        if query.version_id is not None:
-            conditions.append(_joined(INFERENCES.table.c.version_id == query.version_id))
-        return paged(self._database, FEEDBACK, project_id, query, *conditions)
 
     def sample(
         self, project_id: str, feature: str, since: datetime, until: datetime, count: int, seed: int
@@ -162,29 +139,10 @@ class Events(Port):
         return found
 
 
-def _behind_wall(arrival: Arrival) -> Inference | Feedback:
-    event = arrival.event
-    if type(event) is not Redacted:
-        raise WallBreach(f"expected an event from the redactor, got {type(event).__name__!r}; seal it first")
-    record = event.record
-    if type(record) not in (Inference, Feedback):
-        raise WallBreach(f"expected an inference or a feedback behind the wall, got {type(record).__name__!r}")
-    return record
-
-
-def _received(arrival: Arrival) -> tuple[int, str]:
-    return to_micros(arrival.received_at), arrival.event.rules
-
-
-def _inference_row(arrival: Arrival, record: Inference) -> list[Any]:
-    row = INFERENCES.row(arrival.project_id, record, *_received(arrival), "")
-    row[3] = hashlib.sha256(row[4 + _INPUT].encode()).hexdigest()
-    return row
-
-
-def _joined(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return whether the feedback of the outer query is joined to an inference of which the condition holds."""
-    outer, inner = FEEDBACK.table.c, INFERENCES.table.c
-    own = and_(joins.c.project_id == outer.project_id, joins.c.feedback_id == outer.id)
-    target = and_(inner.project_id == joins.c.project_id, inner.id == joins.c.inference_id)
-    return exists().where(own, target, condition)
+def _kept(write: Transaction, noun: Noun[Any], rows: Sequence[list[Any]], dead: frozenset[int]) -> list[bool | None]:
+    """Insert all rows but those at the places in `dead`."""
+    if not dead:
+        return list(write.insert_new(noun, rows))
+    living = [row for place, row in enumerate(rows) if place not in dead]
+    new = iter(write.insert_new(noun, living) if living else [])
+    return [None if place in dead else next(new) for place in range(len(rows))]

@@ -41,7 +41,8 @@ from trimtab.store.hot.postgres_alone import Alone
 from trimtab.store.hot.postgres_counters import COUNT
 from trimtab.store.hot.postgres_errors import explained
 from trimtab.store.hot.postgres_tables import EVENTS, prepare_database
-from trimtab.store.hot.postgres_weeks import WEEK, made_until, make_week, week_of
+from trimtab.store.hot.postgres_vacuum import vacuumed
+from trimtab.store.hot.postgres_weeks import WEEK, drop_week, empty_weeks, made_until, make_week, week_of
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import Noun
@@ -60,6 +61,7 @@ SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction
     set_config('timezone', 'UTC', false), set_config('tcp_keepalives_idle', '30', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
+_ROOM = "CREATE TEMP TABLE IF NOT EXISTS trimtab_room (filler text STORAGE PLAIN) ON COMMIT DELETE ROWS"
 
 
 def open_postgres(url: str, *, connections: int = 10, alone: bool = False) -> HotStore:
@@ -122,21 +124,27 @@ class PostgresDatabase:
         return [place < func.trimtab_horizon(type_=BigInteger())]
 
     @contextmanager
-    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:
+    def transaction(self, claims: Iterable[str] = (), *, beside: Iterable[str] = ()) -> Iterator[_Write]:
         """Open a write; leaving it commits, an error undoes all of it. Writes with a claim in common take turns."""
         with self._in_use(), self._explained():
             if self._alone is not None:
                 self._alone.require()
-            with self._engine.connect() as connection, connection.begin(), self._written(connection, claims) as write:
+            with (
+                self._engine.connect() as connection,
+                connection.begin(),
+                self._written(connection, claims, beside) as write,
+            ):
                 yield write
 
     @contextmanager
-    def _written(self, connection: Connection, claims: Iterable[str]) -> Iterator[_Write]:
+    def _written(self, connection: Connection, claims: Iterable[str], beside: Iterable[str]) -> Iterator[_Write]:
         raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         try:
+            locks = {_claim(claim): "pg_advisory_xact_lock_shared" for claim in beside}
+            locks |= {_claim(claim): "pg_advisory_xact_lock" for claim in claims}
             # In one order for everyone, so that no two wait for each other.
-            for key in sorted({zlib.crc32(claim.encode()) - (1 << 31) for claim in claims}):
-                raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLAIMS, key))
+            for key, lock in sorted(locks.items()):
+                raw.execute(f"SELECT {lock}(%s, %s)".encode(), (_CLAIMS, key))
             yield _Write(raw)
         except BaseException:
             if raw.closed:
@@ -165,10 +173,41 @@ class PostgresDatabase:
             else:
                 self._room_until = monday + (_WEEKS_AHEAD + 1) * WEEK
 
+    def require_room(self) -> None:
+        """Write a table of the session's own, which is emptied at the commit, so that every time it takes new pages."""
+        with self._in_use(), self._explained(), self._engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL client_min_messages = warning")  # that it is there already is no news
+            connection.exec_driver_sql(_ROOM)
+            connection.exec_driver_sql("INSERT INTO trimtab_room SELECT repeat('x', 1900) FROM generate_series(1, 64)")
+
     def _make_week(self, table: str, monday: datetime) -> None:
         with self._in_use(), self._engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")  # who waits here holds others back
             make_week(connection, table, monday)
+
+    def scrub(self) -> list[str]:
+        """Vacuum every table; small ones are written anew, so that freed bytes are gone from their files, too."""
+        with self._in_use(), self._explained(), self._reading.connect() as connection:
+            return vacuumed(connection)
+
+    def give_back(self, before: datetime) -> int:
+        """Drop the empty weeks of the event tables that ended before `before`; one that is being read waits."""
+        dropped = 0
+        try:
+            for table in EVENTS:
+                with self._in_use(), self._reading.connect() as connection:
+                    found = empty_weeks(connection, table, before)
+                for monday in found:
+                    with self._in_use(), self._engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            "SET LOCAL lock_timeout = '200ms'"
+                        )  # who waits here holds others back
+                        drop_week(connection, table, monday, keep="true")
+                    dropped += 1
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise explained(error, self._place) from error
+        return dropped
 
     def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -226,10 +265,15 @@ class _Write:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
         with self._connection.cursor() as cursor:
             cursor.executemany(statement.sql.encode(), statement.arranged(rows))
+            return max(0, cursor.rowcount)
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
+        return self._connection.execute(statement.sql.encode(), statement.arranged([values])[0]).fetchall()
 
     def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """Run the statement for each row of values and return all that it returned."""
@@ -308,6 +352,10 @@ class _Text(StrDumper):
 
 def _shown(value: object) -> object:
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+
+
+def _claim(name: str) -> int:
+    return zlib.crc32(name.encode()) - (1 << 31)
 
 
 def _copied(column: Column[Any]) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from trimtab.store.hot.postgres_tables import EVENTS
 
-__all__ = ["WEEK", "drop_week", "made_until", "make_week", "week_of", "weeks"]
+__all__ = ["WEEK", "drop_week", "empty_weeks", "made_until", "make_week", "week_of", "weeks"]
 
 WEEK = timedelta(days=7)
 _MAKING = 0x54524D57  # an advisory lock: of many who make a week one does
@@ -70,6 +70,16 @@ def drop_week(connection: Connection, table: str, monday: datetime, *, keep: str
     count = int(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one())
     connection.exec_driver_sql(f"DROP TABLE {name}")
     return count - kept
+
+
+def empty_weeks(connection: Connection, table: str, before: datetime) -> list[datetime]:
+    """Return the Mondays of the table's weeks that ended before that moment and hold no row any more, oldest first."""
+    return [
+        monday
+        for monday in weeks(connection, table)
+        if monday + WEEK <= before
+        and not connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {table}_w{monday:%Y%m%d})").scalar_one()
+    ]
 
 
 def _bound(monday: datetime) -> str:

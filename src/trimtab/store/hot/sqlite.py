@@ -29,6 +29,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.store.hot.database import Insert, Prepared, holes, prepare
+from trimtab.store.hot.sqlite_bulk import Bulk
 from trimtab.store.hot.store import SqlHotStore
 from trimtab.store.ports import HotStore
 from trimtab.store.schema import FEEDBACK, INFERENCES, SCHEMA_VERSION, Noun, counters, metadata
@@ -40,6 +41,7 @@ _PAGE_BYTES = 16_384
 _CACHE_KIB = 32_768
 _BUSY_TIMEOUT_S = 10.0
 _WAL_WAITS_S = [0.02] * 100
+_SCRUB_WAITS_S = [0.02] * 50
 _IDLE_READERS = 8
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _CURES = {
@@ -120,8 +122,20 @@ class SqliteDatabase:
     def make_room(self, until: datetime) -> None:
         """Do nothing: no table is split by time."""
 
+    def require_room(self) -> None:
+        """Do nothing: every commit goes to the end of the WAL."""
+
+    def give_back(self, before: datetime) -> int:  # noqa: ARG002  free pages are used again
+        """Do nothing: what goes leaves free pages, and the next rows fill them."""
+        return 0
+
     @contextmanager
-    def transaction(self, claims: Iterable[str] = ()) -> Iterator[_Write]:  # noqa: ARG002  there is one writer anyway
+    def transaction(
+        self,
+        claims: Iterable[str] = (),  # noqa: ARG002  there is one writer anyway
+        *,
+        beside: Iterable[str] = (),  # noqa: ARG002  the same
+    ) -> Iterator[_Write]:
         """Open the write; leaving it commits and syncs, an error undoes all of it."""
         with self._lock, self._explained():
             self._require_open()
@@ -133,6 +147,26 @@ class SqliteDatabase:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    def scrub(self) -> list[str]:
+        """Move the write-ahead log into the file and cut it: what was overwritten is on the disk no more.
+
+        Raises `Unavailable` while a long read holds the log.
+        """
+        for wait_s in (*_SCRUB_WAITS_S, None):
+            with self._lock, self._explained():
+                self._require_open()
+                # Without waiting for readers: whoever wants to write would wait as well.
+                self._writer.execute("PRAGMA busy_timeout = 0")
+                try:
+                    busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                finally:
+                    self._writer.execute(f"PRAGMA busy_timeout = {round(_BUSY_TIMEOUT_S * 1000)}")
+            if not busy:
+                return []
+            if wait_s is not None:
+                threading.Event().wait(wait_s)
+        raise Unavailable("a read that began before holds the write-ahead log; it is cut when that has ended")
 
     def close(self) -> None:
         """Wait for the write and the reads under way, then close every connection."""
@@ -292,10 +326,18 @@ class _Write:
         self._connection = connection
         self._count = _count()
         self._inserts = {noun: _insert_new(noun) for noun in (INFERENCES, FEEDBACK)}
+        self._bulks: dict[str, Bulk] = {}
 
-    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each row of values."""
-        self._connection.executemany(statement.sql, statement.arranged(rows))
+    def many(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> int:
+        """Run the statement for each row of values; return how many rows of the table it changed."""
+        bulk = self._bulks.get(statement.sql)
+        if bulk is None:
+            bulk = self._bulks[statement.sql] = Bulk(statement.sql)
+        return max(0, bulk.run(self._connection, statement.arranged(rows)))
+
+    def found(self, statement: Prepared, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query inside the transaction."""
+        return self._connection.execute(statement.sql, statement.arranged([values])[0]).fetchall()
 
     def returned(self, statement: Prepared, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """Run the statement for each row of values and return all that it returned."""
@@ -315,7 +357,7 @@ class _Write:
         """Insert the rows whose key is not there and say by position which they were."""
         name = noun.table.name
         before = self._connection.execute(f"SELECT coalesce(max(seq), 0) FROM {name}").fetchone()[0]
-        inserted = self._connection.executemany(self._inserts[noun], rows).rowcount
+        inserted = self._inserts[noun].run(self._connection, rows)
         if inserted == len(rows):
             return [True] * len(rows)
         # AUTOINCREMENT never goes back, so the rows above the old end are the ones that are new.
@@ -329,10 +371,10 @@ class _Write:
 
     def count(self, rows: Sequence[Sequence[Any]]) -> None:
         """Add to the counters."""
-        self._connection.executemany(self._count, rows)
+        self._count.run(self._connection, rows)
 
 
-def _count() -> str:
+def _count() -> Bulk:
     new = sqlite.insert(counters).values(holes(counters.c.keys()))
     nothing: ColumnElement[Any] = literal_column("0")
     left = counters.c["count"] + new.excluded["count"]
@@ -341,10 +383,10 @@ def _count() -> str:
     statement = new.on_conflict_do_update(
         index_elements=list(counters.primary_key.columns), set_={"count": left, "total": total}
     )
-    return prepare(statement, _DIALECT, counters.c.keys()).sql
+    return Bulk(prepare(statement, _DIALECT, counters.c.keys()).sql)
 
 
-def _insert_new(noun: Noun[Any]) -> str:
+def _insert_new(noun: Noun[Any]) -> Bulk:
     statement = sqlite.insert(noun.table).values(holes(noun.inserted)).on_conflict_do_nothing()
     prepared = prepare(statement, _DIALECT, noun.inserted)
-    return prepared.sql
+    return Bulk(prepared.sql)

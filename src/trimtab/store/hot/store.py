@@ -5,20 +5,44 @@ from __future__ import annotations
 from sqlalchemy import bindparam, literal_column, select, update
 
 from trimtab.errors import Unavailable
+from trimtab.store.hot.aside import Asides
 from trimtab.store.hot.catalog import Catalog
 from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
+from trimtab.store.hot.datasets import Datasets
+from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
+from trimtab.store.hot.inbox import Inbox
+from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.loop import Loop
+from trimtab.store.hot.people import People
+from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
+from trimtab.store.hot.topics import Topics
 from trimtab.store.schema import probe
 
 __all__ = ["SqlHotStore"]
 
 
-class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Redactions):
+class SqlHotStore(
+    Events,
+    Inbox,
+    Judgements,
+    Counters,
+    Conversations,
+    Catalog,
+    Loop,
+    People,
+    Redactions,
+    Purges,
+    Asides,
+    Topics,
+    Datasets,
+    Erasures,
+    Jobs,
+):
     """All ports of `trimtab.store.ports` over one database."""
 
     def __init__(self, database: Database) -> None:
@@ -30,6 +54,7 @@ class SqlHotStore(Events, Judgements, Counters, Conversations, Catalog, Loop, Re
 
     def check(self) -> None:
         """Write and read one row, or raise `Unavailable` saying what is wrong."""
+        self._database.require_room()
         with self._database.transaction() as write:
             write.many(self._first_check, [(1, 0)])
             write.many(self._count_check, [(1,)])

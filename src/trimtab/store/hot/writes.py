@@ -23,28 +23,38 @@ from trimtab.clock import to_micros
 from trimtab.errors import Conflict, WallBreach
 from trimtab.records import Opinion, Outcome, Redacted
 from trimtab.store.codec import id_bytes
+from trimtab.store.hot.aside import AsideStatements
 from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
+from trimtab.store.hot.joining import Joining
 from trimtab.store.hot.redaction import RedactionStatements
+from trimtab.store.hot.tombstones import Tombstones
+from trimtab.store.hot.topics import TopicStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
     CASES,
     CHANGES,
+    DATASETS,
+    DELIVERIES,
+    ERASURES,
     FEATURES,
     INCIDENTS,
     INFERENCES,
+    JOBS,
     MONITOR_RULES,
     MONITORS,
     OPINIONS,
     OUTCOMES,
     PROJECTS,
     RELEASES,
+    REVIEWS,
     ROLLOUTS,
     RUN_STEPS,
     RUNS,
     SILENCES,
+    TOPICS,
     USERS,
     VERSIONS,
     Noun,
@@ -68,22 +78,27 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = {
-            noun: self._upsert_of(noun) for noun in (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS)
-        }
-        once = (RELEASES, RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
+        anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
+        anew += (DELIVERIES, REVIEWS, JOBS)
+        self._upsert = {noun: self._upsert_of(noun) for noun in anew}
+        once: tuple[Noun[Any], ...] = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
+        once += (DELIVERIES, REVIEWS, RELEASES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
         self._opinion_gone = self._opinion_statement()
         self._enriching = EnrichingStatements(database)
         self._redaction = RedactionStatements(database)
-        self._join, self._found = self._join_statements()
+        self._asides = AsideStatements(database)
+        self._topics = TopicStatements(database)
+        self._joining = Joining(database)
+        self._found = self._found_statement()
         self._orphan = self._orphan_statement()
         self._target = self._target_statement()
         self._vote = self._vote_statement()
         self._cursor = self._cursor_statement()
         self._revision = self._revision_statement()
+        self._erased = Tombstones(database)
         self._unruled = self._unruled_statement()
 
     def commit(self, writes: Mapping[str, Writes], positions: Mapping[str, int]) -> None:
@@ -102,6 +117,10 @@ class Committer:
         if not jobs and not switches and not redactions and not judged:
             return
         with self._database.transaction(writes) as write:
+            spared = self._erased.spared(write, writes)
+            if spared is not writes:
+                jobs = [job for project_id, each in spared.items() for job in self._jobs(project_id, each)]
+                jobs += [(self._cursor, sorted(positions.items()))] if positions else []
             for project_id, switch in switches:
                 self._switch(write, project_id, switch)
             for project_id, sealed in redactions:
@@ -110,7 +129,7 @@ class Committer:
                 write.many(statement, rows)
             tally = Tally()
             for project_id in judged:
-                self._judge(write, project_id, writes[project_id].outcomes, tally)
+                self._judge(write, project_id, spared[project_id].outcomes, tally)
             if counts := tally.rows():
                 write.count(counts)
 
@@ -135,7 +154,7 @@ class Committer:
             (self._once[VERSIONS], _sealed(VERSIONS, project_id, writes.versions)),
             (self._once[CASES], _sealed(CASES, project_id, writes.cases)),
             (self._orphan, (_orphan_row(project_id, *orphan) for orphan in writes.orphans)),
-            (self._join, (_join_row(project_id, *joined) for joined in writes.joined)),
+            (self._joining.statement, self._joining.rows(project_id, writes.joined)),
             (self._found, ((project_id, id_bytes(feedback_id)) for feedback_id, _ in writes.joined)),
             (self._target, _target_rows(project_id, writes)),
             (self._vote, _vote_rows(project_id, writes)),
@@ -147,11 +166,20 @@ class Committer:
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
+            (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
+            (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
+            (self._once[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.deliveries)),
+            (self._upsert[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.delivered)),
+            (self._once[REVIEWS], (REVIEWS.row(project_id, item) for item in writes.reviews)),
+            (self._upsert[REVIEWS], _sealed(REVIEWS, project_id, writes.reviewed)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))
         found.append(self._enriching.replaced(project_id, writes))
         found += self._redaction.jobs(project_id, writes)
+        found += self._asides.jobs(project_id, writes)
+        found += self._topics.jobs(project_id, writes, _sealed(TOPICS, project_id, writes.topics))
         opinions = _latest(project_id, writes.opinions)
         # Each row must be written after its old self is gone.
         found.append((self._opinion_gone, opinions))
@@ -215,17 +243,11 @@ class Committer:
         gone = delete(OPINIONS.table).where(*same, later)
         return prepare(gone, self._database.dialect, (*_OPINION_KEY, "created_at", "feedback_id"))
 
-    def _join_statements(self) -> tuple[Prepared, Prepared]:
-        names = ("project_id", "feedback_id", "inference_id")
-        new = self._database.insert(joins).values(holes(names))
-        statement = new.on_conflict_do_update(
-            index_elements=list(joins.primary_key.columns), set_={"inference_id": new.excluded.inference_id}
-        )
+    def _found_statement(self) -> Prepared:
         gone = delete(orphans).where(
             orphans.c.project_id == bindparam("project_id"), orphans.c.feedback_id == bindparam("feedback_id")
         )
-        dialect = self._database.dialect
-        return prepare(statement, dialect, names), prepare(gone, dialect, ("project_id", "feedback_id"))
+        return prepare(gone, self._database.dialect, ("project_id", "feedback_id"))
 
     def _orphan_statement(self) -> Prepared:
         names = ("project_id", "target_kind", "target_key", "feedback_id")
@@ -305,10 +327,6 @@ def _project_row(project_id: str, project: Any) -> list[Any]:
 
 def _orphan_row(project_id: str, feedback_id: str, target: Any) -> tuple[Any, ...]:
     return (project_id, target.kind, target.key, id_bytes(feedback_id))
-
-
-def _join_row(project_id: str, feedback_id: str, inference_id: str) -> tuple[Any, ...]:
-    return (project_id, id_bytes(feedback_id), id_bytes(inference_id))
 
 
 def _target_rows(project_id: str, writes: Writes) -> _Rows:

@@ -11,10 +11,10 @@ from arro3.core import Table
 
 from trimtab.clock import Clock, to_micros
 from trimtab.errors import Conflict, Unavailable
-from trimtab.store.lake.erasure import erase
-from trimtab.store.lake.maintain import compact, vacuum, verify
+from trimtab.store.lake.erasure import erase, told
+from trimtab.store.lake.maintain import compact, holds, vacuum, verify
 from trimtab.store.lake.place import Place, explained
-from trimtab.store.lake.port import Erased, HotRows, LakeTable, Progress, Span, TableStats, Verified
+from trimtab.store.lake.port import Erased, HotRows, LakeTable, Progress, Span, TableStats, Told, Verified
 from trimtab.store.lake.schema import LAKE_NOUNS
 from trimtab.store.lake.tables import CURSOR, Tables
 from trimtab.store.lake.tombstones import Tombstones
@@ -85,10 +85,23 @@ class DeltaLake:
                 for start in range(0, len(found), batch_rows):
                     yield found[start : start + batch_rows]
 
-    def erase(self, project_id: str, user_ids: Iterable[str], *, progress: Progress | None = None) -> Erased:
+    def told(self, project_id: str, user_ids: Iterable[str]) -> Told:
+        """Return the ids of what `erase` would remove of these people."""
+        self._require_open()
+        return told(self._tables, project_id, list(dict.fromkeys(user_ids)))
+
+    def erase(
+        self,
+        project_id: str,
+        user_ids: Iterable[str],
+        *,
+        feedback_ids: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Erased:
         """Remove all that these people said or were told, physically."""
         self._require_open()
-        return erase(self._tables, self._tombstones, project_id, list(dict.fromkeys(user_ids)), progress)
+        users, words = list(dict.fromkeys(user_ids)), list(dict.fromkeys(feedback_ids))
+        return erase(self._tables, self._tombstones, project_id, users, words, progress)
 
     def compact(self, table: LakeTable, *, progress: Progress | None = None) -> int:
         """Rewrite days of many small files into few large ones; return how many files became fewer."""
@@ -106,6 +119,11 @@ class DeltaLake:
         """Compare rows, files and the log with each other and, where one is given, with the hot store."""
         self._require_open()
         return verify(self._tables, self._tombstones, table, hot, progress)
+
+    def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
+        """Say whether the table holds every row that the hot store holds in (after, upto]."""
+        self._require_open()
+        return holds(self._tables, self._tombstones, table, hot, after, upto)
 
     def stats(self, table: LakeTable) -> TableStats:
         """Return counts from the table's log; no data is read."""

@@ -9,7 +9,7 @@ from trimtab.clock import to_micros
 from trimtab.store.lake.port import HotRows, LakeStore, LakeTable, Span
 from trimtab.store.ports import Stored
 
-__all__ = ["after_of", "history"]
+__all__ = ["after_of", "history", "is_within"]
 
 _PAGE = 5000
 
@@ -39,7 +39,7 @@ def history(
             continue
         if not page:
             return
-        found = [row for row in page if _within(row, span)]
+        found = [row for row in page if is_within(row, span)]
         if found:
             yield found
         place = page[-1].seq
@@ -50,7 +50,8 @@ def after_of(hot: HotRows, table: LakeTable) -> Any:
     return {"inferences": hot.inferences_after, "feedback": hot.feedback_after, "outcomes": hot.outcomes_after}[table]
 
 
-def _within(row: Stored[Any], span: Span) -> bool:
+def is_within(row: Stored[Any], span: Span) -> bool:
+    """Say whether a row of the hot store lies in the span."""
     created = to_micros(row.record.created_at)
     return (
         (span.project_id is None or row.project_id == span.project_id)

@@ -13,19 +13,21 @@ from deltalake import DeltaTable, PostCommitHookProperties, WriterProperties
 from numpy.typing import NDArray
 
 from trimtab.errors import Unavailable
+from trimtab.store.erasing import person
 from trimtab.store.lake.history import after_of
 from trimtab.store.lake.place import explained
 from trimtab.store.lake.port import HotRows, LakeTable, Progress, Verified
 from trimtab.store.lake.tables import CURSOR, Tables
-from trimtab.store.lake.tombstones import PEOPLE, Tombstones, person
+from trimtab.store.lake.tombstones import PEOPLE, Tombstones
 from trimtab.store.ports import Stored
 
-__all__ = ["compact", "vacuum", "verify"]
+__all__ = ["compact", "holds", "vacuum", "verify"]
 
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _WRITER = WriterProperties(compression="ZSTD")
 _TARGET_BYTES = 128 << 20
 _PAGE = 5000
+_PLACES = 100_000
 
 
 def compact(tables: Tables, name: LakeTable, progress: Progress | None = None) -> int:
@@ -147,6 +149,27 @@ def verify(
     if progress is not None:
         progress(f"verify {name}", len(days), len(days))
     return Verified(name, int(held.size), len(named), missing, spare, doubles, gaps, returned)
+
+
+def holds(tables: Tables, tombstones: Tombstones, name: LakeTable, hot: HotRows, after: int, upto: int) -> bool:
+    """Say whether the table holds the hot store's rows in (after, upto], but for those of erased people."""
+    handle = tables.pinned(name)
+    read = after_of(hot, name)
+    while places := hot.places(name, after=after, upto=upto, limit=_PLACES):
+        held: dict[int, str] = {}
+        key = "inference_id" if name == "outcomes" else "id"
+        if handle is not None:
+            between = f"seq > {after} AND seq <= {places[-1][0]}"
+            with explained(f"read table {name!r}"):
+                for batch in handle.scan(columns=["seq", key], predicate=between):
+                    held.update(zip(batch.column("seq").to_pylist(), batch.column(key).to_pylist(), strict=True))
+        for place, own in places:
+            if held.get(place) != own:
+                rows = [row for row in read(place - 1, 1) if row.seq == place]  # an outcome may have moved on
+                if tombstones.spared(rows):
+                    return False
+        after = places[-1][0]
+    return True
 
 
 def _files(tables: Tables, name: str, handle: DeltaTable, named: list[str]) -> tuple[int, int]:

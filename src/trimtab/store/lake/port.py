@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
-from trimtab.store.ports import EventStore, JudgementStore, Stored
+from trimtab.store.ports import EventStore, JudgementStore, RetentionStore, Stored
 
 __all__ = [
     "LAKE_TABLES",
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Span",
     "TableStats",
+    "Told",
     "Verified",
 ]
 
@@ -36,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being worked on, how many parts of it are done, and of how many."""
 
 
-class HotRows(EventStore, JudgementStore, Protocol):
+class HotRows(EventStore, JudgementStore, RetentionStore, Protocol):
     """The part of the hot store that is shipped and compared."""
 
 
@@ -67,6 +68,13 @@ class Erased(NamedTuple):
 
     rows: dict[str, int]
     files: int
+
+
+class Told(NamedTuple):
+    """What the lake holds of people, by id: their inferences, and all feedback by them or on those."""
+
+    inferences: list[str]
+    feedback: list[str]
 
 
 class Verified(NamedTuple):
@@ -117,12 +125,23 @@ class LakeStore(Protocol):
         """
         ...
 
-    def erase(self, project_id: str, user_ids: Iterable[str], *, progress: Progress | None = None) -> Erased:
+    def told(self, project_id: str, user_ids: Iterable[str]) -> Told:
+        """Return the ids of what `erase` would remove of these people. A feedback may name an inference in any way."""
+        ...
+
+    def erase(
+        self,
+        project_id: str,
+        user_ids: Iterable[str],
+        *,
+        feedback_ids: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Erased:
         """Remove all that these people said or were told, physically: no byte of it is left in any file.
 
-        That is their inferences with all feedback and outcomes on them, their feedback, and outcomes that rest on
-        their votes. A tombstone is written first, and every later append drops their rows. Killed in between, a
-        second call ends the work; a call with nothing to remove changes nothing.
+        That is their inferences with all feedback and outcomes on them, their feedback, outcomes that rest on their
+        votes, and the feedback named. A tombstone is written first, and every later append drops their rows. Killed in
+        between, a second call ends the work; a call with nothing to remove changes nothing.
         """
         ...
 
@@ -142,6 +161,13 @@ class LakeStore(Protocol):
 
     def verify(self, table: LakeTable, hot: HotRows | None, *, progress: Progress | None = None) -> Verified:
         """Compare rows, files and the log with each other and, where one is given, with the hot store."""
+        ...
+
+    def holds(self, table: LakeTable, hot: HotRows, *, after: int, upto: int) -> bool:
+        """Say whether the table holds every row that the hot store holds in (after, upto], but for erased people's.
+
+        Compares places and ids. It proves what the cursor promises, before rows leave the hot store for good.
+        """
         ...
 
     def stats(self, table: LakeTable) -> TableStats:

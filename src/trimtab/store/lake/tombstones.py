@@ -5,7 +5,6 @@ A tombstone is a hash of project and user id; the id itself stands nowhere in th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,13 @@ from arro3.core import Schema as ArrowSchema
 from deltalake import Field, Schema
 from deltalake.schema import PrimitiveType
 
+from trimtab.records import Feedback, Inference
+from trimtab.store.erasing import person
 from trimtab.store.lake.place import explained
 from trimtab.store.lake.tables import Tables
 from trimtab.store.ports import Stored
 
-__all__ = ["PEOPLE", "Tombstones", "person"]
+__all__ = ["PEOPLE", "Tombstones"]
 
 _NAME = "tombstones"
 _COLUMNS = ("kind", "hash")
@@ -30,13 +31,8 @@ PEOPLE = ("user_id", "voter_id")
 """The fields of a record that name a person its row goes with."""
 
 
-def person(project_id: str, user_id: str) -> str:
-    """Return the hash that stands for a user, or for one of their inferences, of a project."""
-    return hashlib.sha256(f"{project_id}\x00{user_id}".encode()).hexdigest()
-
-
 class Tombstones:
-    """The hashes of erased people and of their inferences, read again whenever somebody has added some."""
+    """The hashes of erased people, of their inferences and of feedback, read again whenever somebody has added some."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -44,7 +40,7 @@ class Tombstones:
         self._hashes: dict[str, frozenset[str]] = {}
 
     def bury(self, kind: str, hashes: Sequence[str]) -> None:
-        """Add tombstones, `kind` user or inference. Those there already are not added again. Hold the turn."""
+        """Add tombstones of a kind: user, inference or feedback. None is added twice. Hold the turn."""
         fresh = sorted(set(hashes) - self.known().get(kind, frozenset()))
         if not fresh:
             return
@@ -70,15 +66,18 @@ class Tombstones:
     def spared(self, rows: Sequence[Stored[Any]]) -> list[Stored[Any]]:
         """Return the rows that are of no erased person and about no inference of one."""
         known = self.known()
-        users, told = known.get("user", frozenset()), known.get("inference", frozenset())
-        if not users:
+        if not known:
             return list(rows)
-        return [row for row in rows if not _buried(row, users, told)]
+        none: frozenset[str] = frozenset()
+        users, told, words = (known.get(kind, none) for kind in ("user", "inference", "feedback"))
+        return [row for row in rows if not _buried(row, users, told, words)]
 
 
-def _buried(row: Stored[Any], users: frozenset[str], told: frozenset[str]) -> bool:
+def _buried(row: Stored[Any], users: frozenset[str], told: frozenset[str], words: frozenset[str]) -> bool:
     named = (getattr(row.record, field, None) for field in PEOPLE)
     if any(name is not None and person(row.project_id, name) in users for name in named):
         return True
-    about = getattr(row.record, "inference_id", None)
+    if isinstance(row.record, Feedback) and person(row.project_id, row.record.id) in words:
+        return True
+    about = row.record.id if isinstance(row.record, Inference) else getattr(row.record, "inference_id", None)
     return about is not None and person(row.project_id, about) in told

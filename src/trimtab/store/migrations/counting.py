@@ -24,12 +24,13 @@ _GROUPS = {
 }
 
 
-def _each(lot: str, metrics: dict[str, tuple[str, str]], groups: str = "'', ''") -> str:
-    """Return the statement that adds each metric (name: count and total, as SQL over the rows of `lot`)."""
-    key, value = groups.split(", ")
+def _each(lot: str, metrics: dict[str, tuple[str, str]], place: str = "'', 60, start, {}, {}, {}, ''") -> str:
+    """Return the statement that adds each metric (name: count and total, as SQL over the rows of `lot`).
+
+    `place` is the key behind the project, with room for the metric, feature and version.
+    """
     parts = [
-        f"SELECT project_id, {key}, 60, start, '{name}', feature, version_id, {value}, {count}, {total} "
-        f"FROM lot WHERE {count} > 0"
+        f"SELECT project_id, {place.format(name, 'feature', 'version_id')}, {count}, {total} FROM lot WHERE {count} > 0"
         for name, (count, total) in metrics.items()
     ]
     return (
@@ -49,8 +50,8 @@ def _inferences() -> str:
         f"SELECT project_id, feature, coalesce(version_id, '') AS version_id, {_START}, count(*) AS n, "
         f"count(error) AS errors, {measured} FROM inferences WHERE {_HERE} GROUP BY 1, 2, 3, 4"
     )
-    metrics = {"inferences": ("n", "n"), "errors": ("errors", "errors")}
-    return _each(lot, metrics | {name: (f"{name}_n", f"{name}_sum") for name in _MEASURES})
+    metrics = {"'inferences'": ("n", "n"), "'errors'": ("errors", "errors")}
+    return _each(lot, metrics | {f"'{name}'": (f"{name}_n", f"{name}_sum") for name in _MEASURES})
 
 
 def _feedback() -> str:
@@ -59,39 +60,41 @@ def _feedback() -> str:
         f"SELECT project_id, coalesce(feature, '') AS feature, '' AS version_id, {_START}, {named} AS metric, "
         f"count(*) AS n, {_sum('value')} AS total FROM feedback WHERE {_HERE} GROUP BY 1, 2, 3, 4, 5"
     )
-    return _each(lot, {"": ("n", "total")}).replace("start, '', feature", "start, metric, feature")
+    return _each(lot, {"metric": ("n", "total")})
 
 
 def _outcomes(groups: str) -> str:
-    columns = f"project_id, feature, coalesce(version_id, '') AS version_id, {_START}, p_bad, vote, estimate"
+    columns = "project_id, feature, coalesce(version_id, '') AS version_id, p_bad, vote, estimate"
     told = (
-        f"SELECT {columns}, '' AS group_key, '' AS group_value FROM outcomes WHERE {_HERE} "
-        f"UNION ALL SELECT {columns}, told.key, told.value FROM outcomes, {groups} WHERE {_HERE}"
+        f"SELECT {columns}, 60 AS width, {_START}, '' AS group_key, '' AS group_value FROM outcomes WHERE {_HERE} "
+        f"UNION ALL SELECT {columns}, 3600, created_at - created_at % 3600000000, told.key, told.value "
+        f"FROM outcomes, {groups} WHERE {_HERE}"
     )
     lot = (
-        "SELECT project_id, feature, version_id, start, group_key, group_value, count(*) AS n, "
+        "SELECT project_id, feature, version_id, width, start, group_key, group_value, count(*) AS n, "
         "count(CASE WHEN p_bad > 0.5 THEN 1 END) AS negative, count(vote) AS voted, "
         f"count(CASE WHEN vote > 0.5 THEN 1 END) AS against, {_sum('vote')} AS votes, count(estimate) AS estimated, "
         f"{_sum('estimate')} AS estimates, {_sum('estimate * estimate')} AS squares "
-        f"FROM ({told}) AS told_all GROUP BY 1, 2, 3, 4, 5, 6"
+        f"FROM ({told}) AS told_all GROUP BY 1, 2, 3, 4, 5, 6, 7"
     )
     metrics = {
-        "judged": ("n", "n"),
-        "negative": ("negative", "negative"),
-        "voted": ("voted", "votes"),
-        "vote_negative": ("against", "against"),
-        "estimate": ("estimated", "estimates"),
-        "estimate_squared": ("estimated", "squares"),
+        "'judged'": ("n", "n"),
+        "'negative'": ("negative", "negative"),
+        "'voted'": ("voted", "votes"),
+        "'vote_negative'": ("against", "against"),
+        "'estimate'": ("estimated", "estimates"),
+        "'estimate_squared'": ("estimated", "squares"),
     }
-    return _each(lot, metrics, "group_key, group_value")
+    return _each(lot, metrics, "group_key, width, start, {}, {}, {}, group_value")
 
 
-def _wider(width: int) -> str:
+def _wider(width: int, narrower: int, which: str) -> str:
     micros = width * 1_000_000
     return (
         f"INSERT INTO counters ({_KEY}, count, total) SELECT project_id, group_key, {width}, "
         f"start - start % {micros} AS wide, metric, feature, version_id, group_value, sum(count), sum(total) "
-        "FROM counters WHERE width = 60 GROUP BY project_id, group_key, wide, metric, feature, version_id, group_value"
+        f"FROM counters WHERE width = {narrower} AND {which} "
+        "GROUP BY project_id, group_key, wide, metric, feature, version_id, group_value"
     )
 
 
@@ -111,5 +114,5 @@ def count_all() -> None:
             place, counted = last, counted + rows
             if counted > _LOT or rows == _LOT:
                 log.warning("upgrading the database: counted %s rows of %s", f"{counted:,}", table)
-    for width in (3_600, 86_400):
-        connection.execute(text(_wider(width)))
+    connection.execute(text(_wider(3_600, 60, "group_key = ''")))
+    connection.execute(text(_wider(86_400, 3_600, "true")))

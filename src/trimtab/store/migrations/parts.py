@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, PrimaryKeyConstraint, Text, false, true
 from sqlalchemy import text as sql
 
-__all__ = ["derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
+__all__ = ["blob", "derived", "events", "flag", "number", "number_key", "real", "record", "text", "uuid"]
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -28,6 +28,11 @@ def uuid(name: str, *, optional: bool = False) -> Column[Any]:
     return Column(name, LargeBinary(16), nullable=optional)
 
 
+def blob(name: str) -> Column[Any]:
+    """Return a column of bytes of any number."""
+    return Column(name, LargeBinary(), nullable=False)
+
+
 def number(name: str, *, optional: bool = False, default: int | None = None) -> Column[Any]:
     """Return a column of whole numbers or times (microseconds since the epoch); `default` as in `text`."""
     return Column(name, BigInteger(), nullable=optional, server_default=None if default is None else str(default))
@@ -38,9 +43,9 @@ def number_key(name: str) -> Column[Any]:
     return Column(name, Integer(), nullable=False, autoincrement=False)
 
 
-def real(name: str, *, optional: bool = False) -> Column[Any]:
-    """Return a column of floating point numbers."""
-    return Column(name, Float(), nullable=optional)
+def real(name: str, *, optional: bool = False, default: float | None = None) -> Column[Any]:
+    """Return a column of floating point numbers; `default` as in `text`."""
+    return Column(name, Float(), nullable=optional, server_default=None if default is None else str(default))
 
 
 def flag(name: str, *, optional: bool = False, default: bool | None = None) -> Column[Any]:

@@ -6,20 +6,24 @@ the same ids as before, their course over days, and whether they are emerging.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from trimtab.detect.topics.identity import Known, told_again
 from trimtab.ids import derived_id
 from trimtab.records import Topic, TopicDay
 from trimtab.stats.ctfidf import telling_terms
+from trimtab.stats.holm import holm
 
-__all__ = ["OUTLIER", "Said", "Survey", "TopicRules", "clusters", "emergence", "find_topics", "matched"]
+__all__ = ["OUTLIER", "Said", "Survey", "TopicRules", "adjusted", "chance", "clusters", "emergence", "find_topics"]
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.intp]
@@ -31,8 +35,9 @@ class TopicRules(Struct, frozen=True, kw_only=True):
 
     A topic has at least `min_size` texts, or half the root of their number where that is more (39 of 6,000), of
     `min_users` people. A text that stands alone joins the topic whose centroid is nearest when their cosine is at least
-    `join_cosine`. A topic keeps its id when the cosine with where it was is at least `same_cosine`. `false_alarm_rate`
-    bounds how often a run calls any topic emerging although nothing changed; `recent` is compared with `before` that.
+    `join_cosine`. A topic keeps its id when the cosine with where it was is at least `same_cosine`, or that of its
+    texts `same_members`. `false_alarm_rate` bounds how often a run calls any topic emerging although nothing changed;
+    `recent` is compared with `before` that.
     """
 
     min_size: int = 10
@@ -41,6 +46,7 @@ class TopicRules(Struct, frozen=True, kw_only=True):
     most: int = 8_000
     join_cosine: float = 0.5
     same_cosine: float = 0.7
+    same_members: float = 0.5
     label_terms: int = 5
     examples: int = 20
     recent: timedelta = timedelta(days=7)
@@ -81,48 +87,81 @@ def find_topics(
     feature: str | None,
     space: str,
     now: datetime,
-    known: Mapping[str, Vectors] | None = None,
+    known: Sequence[Known] = (),
+    seen: Collection[str] = (),
     rules: TopicRules | None = None,
 ) -> Survey:
-    """Return the topics of these texts (`vectors` n x d, unit length or zero, of one space).
+    """Return the topics of these texts (`vectors` n x d, unit length or zero, of one space), in whatever order.
 
-    `known` are the centroids, by topic id, that a run before found, in this space. The same input gives the same
-    topics; an id that is new is derived from the feature, `now` and the topic's first text.
+    `known` are the topics that runs before found, `seen` the ids of all texts the last one looked at. The same texts
+    give the same topics; an id that is new is derived from the feature, `now` and the topic's first text. Which topics
+    are emerging is decided among these topics alone; see `adjusted` for those of several surveys.
     """
     rules = rules or TopicRules()
-    members = clusters(vectors, rules=rules)
-    members = _with_people(members, said, rules.min_users)
+    order = sorted(range(len(said)), key=lambda place: (said[place].created_at, said[place].id))
+    said, vectors = [said[place] for place in order], vectors[order]
+    members = _with_people(clusters(vectors, rules=rules), said, rules.min_users)
     count = int(members.max(initial=OUTLIER)) + 1
+    back = np.empty_like(members)
+    back[order] = members
     if count == 0:
-        return Survey([], np.zeros((0, vectors.shape[1]), dtype=np.float32), members)
+        return Survey([], np.zeros((0, vectors.shape[1]), dtype=np.float32), back)
     centroids = _centroids(vectors, members, count)
     places = [np.flatnonzero(members == each).tolist() for each in range(count)]
-    names = telling_terms([[said[place].text for place in each] for each in places], terms=rules.label_terms)
-    kept = matched(known or {}, centroids, floor=rules.same_cosine)
+    kept = told_again(
+        known,
+        seen,
+        centroids,
+        [frozenset(said[place].id for place in each) for each in places],
+        space=space,
+        same_cosine=rules.same_cosine,
+        same_members=rules.same_members,
+    )
+    words = telling_terms([_by_person([said[place] for place in each]) for each in places], terms=rules.label_terms)
     odds = emergence(said, members, count, now=now, rules=rules)
     topics = []
     for each in range(count):
         texts = [said[place] for place in places[each]]
-        first = min(texts, key=lambda item: (item.created_at, item.id))
-        near = np.argsort(-(vectors[places[each]] @ centroids[each]), kind="stable").tolist()
-        topics.append(
-            Topic(
-                id=kept.get(each) or derived_id("topic", feature or "", now.isoformat(), first.id),
-                feature=feature,
-                found_at=now,
-                space=space,
-                words=names[each],
-                size=len(texts),
-                users=len({_person(item) for item in texts}),
-                first_seen_at=first.created_at,
-                last_seen_at=max(item.created_at for item in texts),
-                days=_days(texts),
-                emerging=odds[each] <= rules.false_alarm_rate / count,
-                p_value=odds[each],
-                examples=[texts[place].id for place in near[: rules.examples]],
-            )
+        near = np.argsort(-(vectors[places[each]] @ centroids[each]), kind="stable")[: rules.examples].tolist()
+        fresh = Topic(
+            id=kept.get(each) or derived_id("topic", feature or "", now.isoformat(), texts[0].id),
+            feature=feature,
+            found_at=now,
+            space=space,
+            words=words[each],
+            p_value=odds[each],
+            examples=[texts[place].id for place in near],
+            **_counts(texts),
         )
-    return Survey(topics, centroids, members)
+        topics.append(fresh)
+    return Survey(adjusted([topics], rules.false_alarm_rate)[0], centroids, back)
+
+
+def _counts(texts: Sequence[Said]) -> dict[str, Any]:
+    """Return the fields of a topic that count its texts, which come in order of time."""
+    return {
+        "size": len(texts),
+        "users": len({_person(item) for item in texts}),
+        "first_seen_at": texts[0].created_at,
+        "last_seen_at": texts[-1].created_at,
+        "days": _days(texts),
+    }
+
+
+def adjusted(surveys: Sequence[Sequence[Topic]], false_alarm_rate: float) -> list[list[Topic]]:
+    """Return the topics of one run with their p-values adjusted for all of them (Holm), and whether they are emerging.
+
+    So the chance that a run calls any topic emerging while nothing changed is at most `false_alarm_rate`, however many
+    topics and features it looked at.
+    """
+    odds = iter(holm([topic.p_value for topics in surveys for topic in topics]))
+    found = []
+    for topics in surveys:
+        told = [(topic, next(odds)) for topic in topics]
+        found.append(
+            [msgspec.structs.replace(topic, p_adjusted=p, emerging=p <= false_alarm_rate) for topic, p in told]
+        )
+    return found
 
 
 def clusters(vectors: Vectors, *, rules: TopicRules) -> Labels:
@@ -158,46 +197,34 @@ def clusters(vectors: Vectors, *, rules: TopicRules) -> Labels:
     return _ordered(members)
 
 
-def matched(known: Mapping[str, Vectors], centroids: Vectors, *, floor: float) -> dict[int, str]:
-    """Return which of the centroids (k x d) are topics known before, at most one each: place -> id.
-
-    The assignment with the greatest sum of cosines (Kuhn, "The Hungarian method", 1955); pairs below `floor` are no
-    pairs.
-    """
-    if not known or not len(centroids):
-        return {}
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  see `clusters`
-
-    ids = sorted(known)
-    cosines = centroids @ np.stack([known[each] for each in ids]).T
-    # What is below the floor must not pull a pair that is above it apart.
-    pairs = linear_sum_assignment(np.where(cosines >= floor, cosines, 0.0), maximize=True)
-    return {int(place): ids[which] for place, which in zip(*pairs, strict=True) if cosines[place, which] >= floor}
-
-
 def emergence(said: Sequence[Said], members: Labels, count: int, *, now: datetime, rules: TopicRules) -> list[float]:
-    """Return for each topic how likely so many new people were lately, had its share not grown (a one-sided p-value).
+    """Return for each topic how likely so many people lately were, had its share not grown (a one-sided p-value).
 
-    A person counts once per topic, at the first time they spoke of it within `before` + `recent`. Of all such firsts, a
-    topic has n, of which x are recent; under "nothing changed" x is hypergeometric (Fisher's exact test, 1935). Call a
-    topic emerging when p <= alpha / topics (Bonferroni): then one run in 1 / alpha, or fewer, calls any topic emerging
-    by chance. Assumption: topics are formed without regard to time, and when nothing changes the firsts of different
-    people are exchangeable in time. A growing product with the same mix raises no flag.
+    A person counts once per topic, at the time of one of their texts of it within `before` + `recent`, drawn by chance
+    (by a hash of the text's id). Of all such draws a topic has n, of which x are recent; under "nothing changed" x is
+    hypergeometric (Fisher's exact test, 1935). Their first texts would not do: who speaks often is early, and a topic
+    of people who speak once would seem to grow. Assumption: topics are formed without regard to time, and when nothing
+    changes the draws of different people are exchangeable in time. A growing product with the same mix raises no flag.
     """
     from scipy.stats import hypergeom  # noqa: PLC0415  see `clusters`
 
     since, recent = now - rules.recent - rules.before, now - rules.recent
-    firsts: dict[tuple[int, str], datetime] = {}
+    drawn: dict[tuple[int, str], tuple[bytes, datetime]] = {}
     for item, member in zip(said, members.tolist(), strict=True):
         if since <= item.created_at <= now:
-            key = (member, _person(item))
-            firsts[key] = min(firsts.get(key, item.created_at), item.created_at)
-    all_of = Counter(member for member, _ in firsts)
-    late = Counter(member for (member, _), at in firsts.items() if at > recent)
+            key, ticket = (member, _person(item)), (chance(item.id), item.created_at)
+            drawn[key] = min(drawn.get(key, ticket), ticket)
+    all_of = Counter(member for member, _ in drawn)
+    late = Counter(member for (member, _), (_, at) in drawn.items() if at > recent)
     return [
         float(hypergeom.sf(late[each] - 1, all_of.total(), late.total(), all_of[each])) if late[each] else 1.0
         for each in range(count)
     ]
+
+
+def chance(text_id: str) -> bytes:
+    """Return what decides a draw: the same for a text whenever it is asked, and in no relation to its time."""
+    return hashlib.blake2b(text_id.encode(), digest_size=8).digest()
 
 
 def _with_people(members: Labels, said: Sequence[Said], least: int) -> Labels:
@@ -237,3 +264,11 @@ def _days(texts: Sequence[Said]) -> list[TopicDay]:
 
 def _person(item: Said) -> str:
     return item.user_id or f"text:{item.id}"
+
+
+def _by_person(texts: Sequence[Said]) -> list[str]:
+    """Return what each person said as one text: what only one of them says names no topic."""
+    by_person: dict[str, list[str]] = defaultdict(list)
+    for item in texts:
+        by_person[_person(item)].append(item.text)
+    return ["\n".join(each) for each in by_person.values()]
