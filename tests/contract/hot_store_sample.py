@@ -11,6 +11,7 @@ from trimtab.records import (
     AuditItem,
     Calibration,
     Case,
+    CaseAnswer,
     Change,
     Delivery,
     Exemplar,
@@ -173,6 +174,11 @@ def version(**fields: Any) -> Version:
 def case(**fields: Any) -> Case:
     told = {"id": new_id(NOW), "feature": "answer", "created_at": NOW, "input": {"q": "a"}, "expected": "b"}
     return Case(**{**told, **fields})
+
+
+def case_answer(about: Case, **fields: Any) -> CaseAnswer:
+    told = {"case_id": about.id, "feature": about.feature, "version_id": "v1", "runner": "r1", "sample": 0}
+    return CaseAnswer(**{"id": new_id(NOW), **told, "created_at": NOW, "output": "a thing", **fields})
 
 
 def key(**fields: Any) -> ApiKey:

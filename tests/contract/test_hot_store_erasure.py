@@ -78,11 +78,13 @@ def test_all_of_a_person_goes_and_nothing_of_another(store: HotStore, said: Said
     facts = a.user(id="gone")
     case = a.case(feedback_id=said.review.id)
     kept = a.case(id=new_id(NOW))
+    answered = a.case_answer(kept)
     store.commit(
         {
             P: Writes(
                 users=[a.sealed(facts)],
                 cases=[a.sealed(case), a.sealed(kept)],
+                case_answers=[a.sealed(a.case_answer(case)), a.sealed(answered)],
                 votes=[Vote("c", "gone", NOW), Vote("c", "stays", NOW)],
                 audits=[a.audit_item(said.mine)],
                 reviews=[a.review_item(inference_id=said.mine.id), a.review_item(inference_id=said.theirs.id)],
@@ -94,6 +96,7 @@ def test_all_of_a_person_goes_and_nothing_of_another(store: HotStore, said: Said
     assert left(store) == {said.theirs.id, said.own.id}
     assert store.users(P, ["gone"]) == {}
     assert [each.id for each in store.cases(P, "answer")] == [kept.id]
+    assert [row.record for row in store.case_answers(P, Query()).rows] == [answered]
     assert store.votes("c", ["gone", "stays"]) == {"stays": NOW}
     assert store.audits(P, Query()).rows == []
     assert [row.record.inference_id for row in store.reviews(P, Query()).rows] == [said.theirs.id]

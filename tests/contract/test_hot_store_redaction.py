@@ -87,11 +87,13 @@ def test_rewritten_events_keep_their_place_and_all_but_their_words(store: HotSto
 
 def test_rewritten_words_of_every_kind_take_the_place_of_the_old(store: HotStore) -> None:
     version, case, user, feature = a.version(), a.case(), a.user(), a.feature(description="of Jane")
+    answer = a.case_answer(case)
     store.commit(
         {
             P: Writes(
                 versions=[a.sealed(version)],
                 cases=[a.sealed(case)],
+                case_answers=[a.sealed(answer)],
                 users=[a.sealed(user)],
                 features=[a.sealed(feature)],
             )
@@ -102,13 +104,15 @@ def test_rewritten_words_of_every_kind_take_the_place_of_the_old(store: HotStore
         msgspec.structs.replace(case, expected="clean"),
         msgspec.structs.replace(user, properties={"team": "clean"}),
         msgspec.structs.replace(feature, description="clean"),
+        msgspec.structs.replace(answer, output="clean"),
     ]
     store.commit({P: Writes(rewritten=[a.sealed(one) for one in changed])})
     assert store.version(P, "answer", version.id) == changed[0]
     assert store.cases(P, "answer") == [changed[1]]
     assert store.users(P, [user.id]) == {user.id: changed[2]}
     assert store.features(P) == [changed[3]]
-    for kind, count in (("versions", 1), ("cases", 1), ("users", 1), ("features", 1)):
+    assert store.case_answer(P, answer.id) == changed[4]
+    for kind, count in (("versions", 1), ("cases", 1), ("case_answers", 1), ("users", 1), ("features", 1)):
         found: Any = store.stale(kind, P, ["any"], after=0, limit=9, look=9)  # type: ignore[arg-type]
         assert len(found.rows) == count
 

@@ -41,6 +41,7 @@ _NOUNS: Final[dict[RescanKind, AsideKind]] = {
     "feedback": "feedback",
     "versions": "version",
     "cases": "case",
+    "case_answers": "case_answer",
     "features": "feature",
     "users": "user",
 }

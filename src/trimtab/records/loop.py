@@ -10,10 +10,12 @@ from trimtab.records.field import Line, Name, Payload, Record, Segments, Spec, S
 
 __all__ = [
     "Case",
+    "CaseAnswer",
     "CaseResult",
     "Change",
     "ChangeKind",
     "ChangeState",
+    "CheckKind",
     "GateReport",
     "Incident",
     "IncidentKind",
@@ -29,6 +31,7 @@ __all__ = [
 IncidentState = Literal["firing", "recovering", "resolved"]
 IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
 ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
+CheckKind = Literal["exact", "contains", "similar", "regex", "json_schema", "embedding", "judge"]
 ChangeState = Literal[
     "building",
     "blocked",
@@ -133,7 +136,9 @@ class Release(Record, frozen=True):
 class Case(Record, frozen=True):
     """A golden example: an input, what a right output looks like, and how much it matters. Never used to build.
 
-    `similar` passes when the output holds at least 60% of the expected words: for models with a wording of their own.
+    `expected` is what `check` looks for: the words themselves (`exact`, `contains`; `similar`: at least 60% of them;
+    `embedding`: their meaning, from a cosine of `likeness` on), a regular expression, a JSON schema, or what a judging
+    model holds the output against.
     """
 
     id: Uuid
@@ -141,26 +146,55 @@ class Case(Record, frozen=True):
     created_at: Time
     input: Payload
     expected: Text
-    check: Literal["exact", "contains", "similar", "regex"] = "exact"
+    check: CheckKind = "exact"
     severity: Literal["must_pass", "normal"] = "normal"
     incident_id: Uuid | None = None
     feedback_id: Uuid | None = None
+    likeness: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+
+class CaseAnswer(Record, frozen=True):
+    """What a Version answered to a golden case, kept for a while: a gate that was cut off asks nothing twice.
+
+    `runner` is the fingerprint of what was asked, "served" for what users got; `sample` counts repeats. `passed` is
+    what a check without a judge found (none: it could not be decided), `opinion` what the judge of the fingerprint
+    `judge` says, `ruling` what a person says. People's rulings are what a judge is measured by.
+    """
+
+    id: Uuid
+    feature: Name
+    case_id: Uuid
+    version_id: Name
+    runner: Name
+    sample: int
+    created_at: Time
+    output: Text
+    passed: bool | None = None
+    judge: Name | None = None
+    opinion: Literal["good", "bad", "unsure"] | None = None
+    ruling: Literal["good", "bad"] | None = None
+    ruled_at: Time | None = None
 
 
 class CaseResult(Record, frozen=True):
-    """How one case fared: whether the stable and the candidate Version passed it."""
+    """How one case fared: whether the stable and the candidate Version passed it.
+
+    One that is not `decided` counts as neither; what it says then is the opinion of a judge that may not decide.
+    """
 
     case_id: Uuid
     target: bool
     stable_passed: bool
     candidate_passed: bool
+    decided: bool = True
 
 
 class GateReport(Record, frozen=True):
     """The gate's verdict with the numbers behind it (paired, on golden cases).
 
     `lower_bound` is the one-sided 95% bound on the change of the pass rate; `rules_out` the drop, as a share, that
-    this many cases can rule out.
+    this many cases can rule out, and `proves` that in words. `undecided` of the cases count as broken where a pass is
+    asked for and as fixed where a fail is. `judge` says how far the judging model is believed, where one was asked.
     """
 
     verdict: Literal["pass", "fail", "inconclusive"]
@@ -175,6 +209,9 @@ class GateReport(Record, frozen=True):
     margin: float
     rules_out: float
     smoke: bool
+    undecided: int = 0
+    proves: Line = ""
+    judge: State = {}
     results: list[CaseResult] = []
 
 

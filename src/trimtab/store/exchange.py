@@ -15,6 +15,7 @@ from trimtab.records import (
     AuditItem,
     Calibration,
     Case,
+    CaseAnswer,
     Change,
     Dataset,
     Delivery,
@@ -190,7 +191,7 @@ class Backfill(NamedTuple):
     after: str = ""
 
 
-RescanKind = Literal["inferences", "feedback", "versions", "cases", "features", "users"]
+RescanKind = Literal["inferences", "feedback", "versions", "cases", "case_answers", "features", "users"]
 """The tables whose words are cleaned again when the rules of their project change."""
 
 
@@ -214,7 +215,7 @@ class Stale(NamedTuple):
     reached: int
 
 
-AsideKind = Literal["inference", "feedback", "outcome", "session", "version", "case", "feature", "user"]
+AsideKind = Literal["inference", "feedback", "outcome", "session", "version", "case", "case_answer", "feature", "user"]
 StreamKind = Literal["inference", "feedback", "outcome"]
 
 
@@ -429,6 +430,8 @@ class Writes(Struct, kw_only=True):
     switches: list[Switch] = []
     versions: list[Redacted[Version]] = []
     cases: list[Redacted[Case]] = []
+    case_answers: list[Redacted[CaseAnswer]] = []  # to cases that are still there; a ruling stays
+    case_answers_before: list[tuple[str, datetime]] = []  # (feature, when): older ones that nobody ruled on go
     features: list[Redacted[Feature]] = []
     keys: list[Redacted[ApiKey]] = []
     projects: list[Project] = []
@@ -445,7 +448,7 @@ class Writes(Struct, kw_only=True):
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []
-    rewritten: list[Redacted[Inference | Feedback | Version | Case | Feature | User]] = []
+    rewritten: list[Redacted[Inference | Feedback | Version | Case | CaseAnswer | Feature | User]] = []
     rescans: list[Rescan] = []
     aside: list[Aside] = []  # by stage, kind and record: the latest stays
     taken_up: list[Aside] = []  # set aside no more

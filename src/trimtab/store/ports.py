@@ -19,6 +19,7 @@ from trimtab.records import (
     AuditItem,
     Calibration,
     Case,
+    CaseAnswer,
     Change,
     ChangeState,
     Correction,
@@ -458,6 +459,16 @@ class LoopStore(Protocol):
 
     def cases(self, project_id: str, feature: str) -> list[Case]:
         """Return the feature's golden cases, oldest first."""
+        ...
+
+    def case_answer(self, project_id: str, answer_id: str) -> CaseAnswer | None:
+        """Return one answer to a golden case."""
+        ...
+
+    def case_answers(
+        self, project_id: str, query: Query, *, runner: str | None = None, ruled: bool | None = None
+    ) -> Page[CaseAnswer]:
+        """Return one page of answers to golden cases; `ruled`: those a person has ruled on, or the others."""
         ...
 
     def run(self, project_id: str, run_id: str) -> Run | None:

@@ -31,6 +31,7 @@ from trimtab.records import (
     AuditItem,
     Calibration,
     Case,
+    CaseAnswer,
     Change,
     Dataset,
     Delivery,
@@ -65,6 +66,7 @@ __all__ = [
     "AUDITS",
     "CALIBRATIONS",
     "CASES",
+    "CASE_ANSWERS",
     "CHANGES",
     "DATASETS",
     "DELIVERIES",
@@ -224,6 +226,7 @@ RUN_STEPS = Noun(
 ROLLOUTS = Noun("rollouts", Rollout, key=("project_id", "feature", "revision"))
 VERSIONS = Noun("versions", Version, key=("project_id", "feature", "id"))
 CASES = Noun("cases", Case, key=("project_id", "id"))
+CASE_ANSWERS = Noun("case_answers", CaseAnswer, key=("project_id", "id"))
 FEATURES = Noun("features", Feature, key=("project_id", "name"))
 API_KEYS = Noun("api_keys", ApiKey, key=("project_id", "id"))
 PROJECTS = Noun("projects", Project, key=("project_id", "id"))
@@ -254,6 +257,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     ROLLOUTS,
     VERSIONS,
     CASES,
+    CASE_ANSWERS,
     FEATURES,
     API_KEYS,
     PROJECTS,
@@ -300,6 +304,8 @@ Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
 Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
+Index("case_answers_version", *(CASE_ANSWERS.table.c[name] for name in ("project_id", "feature", "version_id")))
+Index("case_answers_case", CASE_ANSWERS.table.c.project_id, CASE_ANSWERS.table.c.case_id)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

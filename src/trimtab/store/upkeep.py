@@ -70,7 +70,7 @@ class RedactionStore(Protocol):
         """Return at most `limit` rows of the project after `after` that went through none of `rules`, in order.
 
         At most `look` rows are looked at; `reached` is the last of them, or the last returned when `limit` ended it.
-        Rows that keep no rules (versions, cases, features, users) are all returned.
+        Rows that keep no rules (versions, cases and their answers, features, users) are all returned.
         """
         ...
 

@@ -23,6 +23,7 @@ from trimtab.store.hot.tombstones import ERASING, Tombstones, without_users
 from trimtab.store.ports import Page, Query, Stored
 from trimtab.store.schema import (
     AUDITS,
+    CASE_ANSWERS,
     CASES,
     ERASURES,
     FEEDBACK,
@@ -346,12 +347,23 @@ class _Removal:
         watching = select(*MONITORS.fields).where(MONITORS.table.c.project_id == bindparam("project_id"))
         self._watching = prepare(watching, database.dialect, ("project_id",))
         self._monitor = _upsert(database, MONITORS)
+        answered, case = CASE_ANSWERS.table.c, CASES.table.c
+        told = case.feedback_id == bindparam("feedback_id", type_=case.feedback_id.type)
+        of_case = select(case.id).where(case.project_id == bindparam("project_id"), told)
+        self._case_answers = prepare(
+            delete(CASE_ANSWERS.table).where(
+                answered.project_id == bindparam("project_id"), answered.case_id.in_(of_case)
+            ),
+            database.dialect,
+            ("project_id", "feedback_id"),
+        )
 
     def words(self, write: Transaction, project_id: str, ids: Sequence[str], held: Sequence[Feedback]) -> _Counts:
         """Remove feedback with its joins and what was made of it."""
         keys = [(project_id, id_bytes(each)) for each in ids]
         aimed = [(project_id, kind, key, id_bytes(word.id)) for word in held for kind, key in _aims(word)]
         return _some(
+            case_answers=write.many(self._case_answers, keys),
             cases=write.many(self._by[CASES.table, "feedback_id"], keys),
             joins=write.many(self._by[joins, "feedback_id"], keys),
             orphans=write.many(self._by[orphans, "feedback_id"], keys),

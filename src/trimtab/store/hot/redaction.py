@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal_column, select, update
 
 from trimtab.errors import Conflict, WallBreach
-from trimtab.records import Case, Feature, Feedback, Inference, Redacted, RedactionSettings, User, Version
+from trimtab.records import Case, CaseAnswer, Feature, Feedback, Inference, Redacted, RedactionSettings, User, Version
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.page import Port
 from trimtab.store.ports import Rescan, RescanKind, Stale, Writes
 from trimtab.store.schema import (
+    CASE_ANSWERS,
     CASES,
     FEATURES,
     FEEDBACK,
@@ -32,6 +33,7 @@ _KINDS: dict[RescanKind, Noun[Any]] = {
     "feedback": FEEDBACK,
     "versions": VERSIONS,
     "cases": CASES,
+    "case_answers": CASE_ANSWERS,
     "features": FEATURES,
     "users": USERS,
 }
@@ -41,6 +43,7 @@ _KEYS: dict[type, tuple[Noun[Any], tuple[str, ...]]] = {
     Feedback: (FEEDBACK, ("id",)),
     Version: (VERSIONS, ("feature", "id")),
     Case: (CASES, ("id",)),
+    CaseAnswer: (CASE_ANSWERS, ("id",)),
     Feature: (FEATURES, ("name",)),
     User: (USERS, ("id", "updated_at")),  # one said anew since is left to who said it
 }
@@ -50,6 +53,7 @@ _WORDS: dict[type, tuple[str, ...]] = {
     Feedback: ("label", "text"),
     Version: ("messages", "parameters", "rules", "exemplars", "knowledge", "note"),
     Case: ("input", "expected"),
+    CaseAnswer: ("output",),
     Feature: ("description",),
     User: ("properties",),
 }

@@ -13,6 +13,7 @@ from trimtab.store.hot.database import Database, holes, prepare
 from trimtab.store.hot.datasets import Datasets
 from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
+from trimtab.store.hot.golden import Golden
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
@@ -34,6 +35,7 @@ class SqlHotStore(
     Conversations,
     Catalog,
     Loop,
+    Golden,
     People,
     Redactions,
     Purges,

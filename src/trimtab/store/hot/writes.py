@@ -27,6 +27,7 @@ from trimtab.store.hot.aside import AsideStatements
 from trimtab.store.hot.counters import COUNTED, Tally, count_outcome
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
 from trimtab.store.hot.enriching import EnrichingStatements
+from trimtab.store.hot.golden import AnswerStatements
 from trimtab.store.hot.joining import Joining
 from trimtab.store.hot.redaction import RedactionStatements
 from trimtab.store.hot.tombstones import Tombstones
@@ -34,6 +35,7 @@ from trimtab.store.hot.topics import TopicStatements
 from trimtab.store.ports import Switch, Writes
 from trimtab.store.schema import (
     API_KEYS,
+    CASE_ANSWERS,
     CASES,
     CHANGES,
     DATASETS,
@@ -91,6 +93,7 @@ class Committer:
         self._redaction = RedactionStatements(database)
         self._asides = AsideStatements(database)
         self._topics = TopicStatements(database)
+        self._answers = AnswerStatements(database)
         self._joining = Joining(database)
         self._found = self._found_statement()
         self._orphan = self._orphan_statement()
@@ -180,6 +183,7 @@ class Committer:
         found += self._redaction.jobs(project_id, writes)
         found += self._asides.jobs(project_id, writes)
         found += self._topics.jobs(project_id, writes, _sealed(TOPICS, project_id, writes.topics))
+        found += self._answers.jobs(project_id, writes, _sealed(CASE_ANSWERS, project_id, writes.case_answers))
         opinions = _latest(project_id, writes.opinions)
         # Each row must be written after its old self is gone.
         found.append((self._opinion_gone, opinions))

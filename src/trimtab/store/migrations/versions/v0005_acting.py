@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import number, real, record, text, uuid
+from trimtab.store.migrations.parts import flag, number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -40,6 +40,7 @@ def upgrade() -> None:
     )
     _deliveries()
     _jobs()
+    _case_answers()
     _guards()
 
 
@@ -118,3 +119,27 @@ def _jobs() -> None:
         text("progress"),
         key=("project_id", "id"),
     )
+
+
+def _case_answers() -> None:
+    """Make the table of what versions answered to golden cases."""
+    op.add_column("cases", real("likeness", optional=True))
+    record(
+        "case_answers",
+        uuid("id"),
+        text("feature"),
+        uuid("case_id"),
+        text("version_id"),
+        text("runner"),
+        number("sample"),
+        number("created_at"),
+        text("output"),
+        flag("passed", optional=True),
+        text("judge", optional=True),
+        text("opinion", optional=True),
+        text("ruling", optional=True),
+        number("ruled_at", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("case_answers_version", "case_answers", ["project_id", "feature", "version_id"])
+    op.create_index("case_answers_case", "case_answers", ["project_id", "case_id"])
