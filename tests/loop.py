@@ -15,7 +15,7 @@ from trimtab.config import Canary, Gate, Monitoring, Playbook, Settings
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.ids import derived_id
-from trimtab.records import Feature, Feedback, Inference, Project, Rollout, Version
+from trimtab.records import Feature, Feedback, Inference, Payload, Project, Rollout, Version, text_of
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal, seal_all
 from trimtab.runtime.assemble import Stage
@@ -37,9 +37,9 @@ SETTINGS = Settings(
 class Lookup:
     """A runner that knows exactly its exemplars: the answer to an input is the exemplar with those words."""
 
-    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+    def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         known = {item.input: item.output for item in version.exemplars}
-        return [known.get(text, "") for text in inputs]
+        return [known.get(text_of(each), "") for each in inputs]
 
 
 class LoopWorld:

@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.embed.port import Embedder
-from trimtab.records import Exemplar, Version
+from trimtab.records import Exemplar, Payload, Version, text_of
 
 __all__ = ["ExemplarMemory", "FittedMemory"]
 
 _CHUNK = 2048
 _VERSIONS_KEPT = 8
 _ALIKE = 0.55  # cosine from which two inputs ask for the same thing
-_SHOWN = 3  # exemplars in a prompt
-_SHOWN_FROM = 0.3  # cosine; LSA of short texts rarely goes higher between different wordings
 _FORGOTTEN = 0.02  # weight under which an exemplar no longer counts
 
 
@@ -66,9 +64,9 @@ class ExemplarMemory:
                 self._versions.clear()
             self._embedder = embedder
 
-    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+    def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         """Return one answer per input, in order; "" for all when the version has no exemplars."""
-        return self.answer_vectors(version, inputs)[0]
+        return self.answer_vectors(version, [text_of(payload) for payload in inputs])[0]
 
     def answer_vectors(self, version: Version, inputs: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
         """Return the answers and the vectors of the inputs (n x d), for callers that go on with both."""
@@ -117,19 +115,10 @@ class FittedMemory:
         self._lock = threading.Lock()
         self._fitted: OrderedDict[tuple[str, int], ExemplarMemory] = OrderedDict()
 
-    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+    def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         """Return one answer per input, in order; "" for all when the version has no exemplars."""
         memory = self._memory(version)
         return memory.answer(version, inputs) if memory else [""] * len(inputs)
-
-    def nearest(self, version: Version, text: str) -> Sequence[Exemplar]:
-        """Return the exemplars to show a model with this input: at most three that ask alike, the nearest last."""
-        memory = self._memory(version)
-        if memory is None:
-            return []
-        likeness = memory.embedder.embed([item.input for item in version.exemplars]) @ memory.embedder.embed([text])[0]
-        chosen = np.argsort(likeness, kind="stable")[-_SHOWN:]
-        return [version.exemplars[row] for row in chosen if likeness[row] >= _SHOWN_FROM]
 
     def _memory(self, version: Version) -> ExemplarMemory | None:
         texts = [item.input for item in version.exemplars]

@@ -43,10 +43,11 @@ class OutgoingError(Unavailable):
 
 
 class Answer(NamedTuple):
-    """What came back: the status and the first 64 KiB of the body."""
+    """What came back: the status and the first `most_bytes` of the body, and whether that is all of it."""
 
     status: int
     body: bytes
+    whole: bool = True
 
 
 def signature(secret: str, body: bytes, seconds: int) -> str:
@@ -72,7 +73,15 @@ class Outgoing:
     clouds hand out credentials, stay closed. `resolve` stands in for the machine's resolver.
     """
 
-    def __init__(self, *, timeout_s: float, allow_private: bool = False, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        allow_private: bool = False,
+        resolve: Resolve = resolved,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        self._most_bytes = most_bytes
         self._timeout_s = timeout_s
         self._allow_private = allow_private
         self._resolve = resolve
@@ -97,7 +106,7 @@ class Outgoing:
                     extensions={"timeout": seconds},
                 ) as answer,
             ):
-                return Answer(answer.status, _capped(answer.iter_stream()))
+                return Answer(answer.status, *_capped(answer.iter_stream(), self._most_bytes))
         except OutgoingError:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:
@@ -149,13 +158,13 @@ def _meant(address: _Address) -> _Address:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
 
 
-def _capped(pieces: Iterable[bytes]) -> bytes:
-    kept = b""
+def _capped(pieces: Iterable[bytes], most: int) -> tuple[bytes, bool]:
+    kept = bytearray()
     for piece in pieces:
         kept += piece
-        if len(kept) >= _MOST_BYTES:
-            break
-    return kept[:_MOST_BYTES]
+        if len(kept) > most:
+            return bytes(kept[:most]), False
+    return bytes(kept), True
 
 
 @cache

@@ -17,6 +17,7 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.checks.desk import ExamDesk
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
 from trimtab.act.guard.agreement import Agreement
@@ -25,7 +26,7 @@ from trimtab.act.guard.held import set_aside, stops
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order, Step
 from trimtab.act.rollout import exposed, held_back
-from trimtab.act.runner import Runner
+from trimtab.act.runner import Runner, check_of
 from trimtab.act.trial import author_consumer
 from trimtab.clock import Clock
 from trimtab.config import Settings
@@ -60,12 +61,13 @@ class IncidentPlaybook:
         effects: Sequence[Effect] = (),
         notices: Notices | None = None,
         turn: AbstractContextManager[Any] | None = None,
+        exams: ExamDesk | None = None,
     ) -> None:
+        self.exams = exams or ExamDesk(store, cleaners, settings, runner, turn=turn)
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._store = store
         self._cleaners = cleaners
         self._settings = settings
-        self._runner = runner
         self._clock = clock
         self._evidence = Evidence(store, settings)
         self._notices = notices or Notices(store, settings.notify)
@@ -164,7 +166,7 @@ class IncidentPlaybook:
                     created_at=order.now,
                     input=item.input,
                     expected=item.corrected,
-                    check="similar" if self._settings.runner.kind == "llm" else "exact",
+                    check=check_of(self._settings, order.feature),
                     incident_id=order.incident_id,
                     feedback_id=item.feedback_id,
                 )
@@ -236,19 +238,23 @@ class IncidentPlaybook:
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
             cases = judging([case for case in known if case.feedback_id not in held])
+            now, go_on = self._now(order), partial(self._expect_wanted, order)
+            sitting = self.exams.sit(order.project_id, order.feature, cases, now, go_on)
             report = run_gate(
-                self._runner,
+                sitting.exam,
                 stable=self._version(order, change.base_version_id),
                 candidate=self._version(order, change.candidate_version_id),
                 cases=cases,
                 targets={case.id for case in cases if case.incident_id == order.incident_id},
                 margin=self._settings.gate.margin,
-                repeats=self._settings.gate.repeats,
+                judge=msgspec.to_builtins(sitting.judge) if sitting.judge else None,
             )
             change = msgspec.structs.replace(change, gate=report, gated_at=self._now(order))
             if report.verdict == "fail":
                 change = msgspec.structs.replace(change, state="blocked", reason=report.reason)
-            return Writes(changes=[change]), {"verdict": report.verdict, "cases": report.cases}
+            told = {"verdict": report.verdict, "cases": report.cases, "undecided": report.undecided}
+            old = self.exams.forget_old(order.feature, now)
+            return Writes(changes=[change], case_answers_before=old), told
 
         return self._once(order, "gate", work)
 

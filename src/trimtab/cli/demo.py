@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from trimtab.act.memory import FittedMemory
+from trimtab.act.answering.choice import open_one
 from trimtab.act.runner import Runner
 from trimtab.client import Client
 from trimtab.clock import SetClock
@@ -199,12 +199,7 @@ def _look_around(console: Console, url: str, key: str, folder: Path) -> None:
 
 
 def _runner() -> Runner:
-    settings = load().settings.runner
-    if settings.kind != "llm":
-        return FittedMemory()
-    from trimtab.act.llm import LlmRunner  # noqa: PLC0415  only where an endpoint is named
-
-    return LlmRunner(settings, FittedMemory().nearest)
+    return open_one(load().settings.runner)[0]
 
 
 def _keys(folder: Path) -> dict[str, str]:

@@ -52,13 +52,15 @@ def effective(found: Loaded) -> list[tuple[str, Any, str]]:
         value = getattr(getattr(found.settings, section), key)
         if path == "storage.url":
             value = without_password(value)
+        if path == "runner.url" and value:
+            value = "***"
         rows.append((path, msgspec.to_builtins(value), found.sources.get(path, "default")))
     for table in NAMED:
         for name, told in getattr(found.settings, table).items():
             for key in told.__struct_fields__:
                 path = f"{table}.{name}.{key}"
                 if path in found.sources:
-                    value = "***" if (table, key) == ("notify", "url") else getattr(told, key)
+                    value = "***" if key == "url" else getattr(told, key)
                     rows.append((path, msgspec.to_builtins(value), found.sources[path]))
     return rows
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from trimtab.archive.retention import windows
 from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
-from trimtab.config import Settings
+from trimtab.config import Runner, Settings
 from trimtab.errors import TrimtabError
 from trimtab.runtime.parts import DATABASE, KEY_FILE, open_store
 
@@ -215,18 +215,37 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 
 def _runner(settings: Settings) -> Iterator[Finding]:
-    runner = settings.runner
+    yield from _one_runner(settings.runner, "runner")
+    for name, told in settings.runners.items():
+        yield from _one_runner(told, f"runners.{name}")
+    for feature, override in settings.features.items():
+        if override.runner and override.runner not in settings.runners:
+            told_name = f"features.{feature}.runner names {override.runner!r}, which is no runner"
+            yield _failure("runner", told_name, f"add [runners.{override.runner}], or name another")
+
+
+def _one_runner(runner: Runner, place: str) -> Iterator[Finding]:
     if runner.kind == "memory":
-        yield _ok("runner", "exemplar memory; no model is asked")
+        yield _ok(place, "exemplar memory; no model is asked")
         return
-    lacking = [f"runner.{name}" for name in ("base_url", "model") if not getattr(runner, name)]
+    needed = {"llm": ("base_url", "model"), "webhook": ("secret_env",), "python": ("entry",)}[runner.kind]
+    lacking = [f"{place}.{name}" for name in needed if not getattr(runner, name)]
+    if runner.kind == "webhook" and not (runner.url or runner.url_env):
+        lacking.append(f"{place}.url")
+    variables = {"llm": (runner.api_key_env,), "webhook": (runner.secret_env, runner.url_env), "python": ()}[
+        runner.kind
+    ]
+    empty = [name for name in variables if name and not os.environ.get(name)]
     if lacking:
-        yield _failure("runner", f"runner.kind is 'llm', but {' and '.join(lacking)} not set", "set them")
-    elif not os.environ.get(runner.api_key_env):
-        told = f"the environment variable {runner.api_key_env!r} is empty"
-        yield _warning("runner", told, "set it, unless the endpoint needs no key")
+        yield _failure(place, f"{place}.kind is {runner.kind!r}, but {' and '.join(lacking)} not set", "set them")
+    elif empty and runner.kind == "llm":
+        told = f"the environment variable {empty[0]!r} is empty"
+        yield _warning(place, told, "set it, unless the endpoint needs no key")
+    elif empty:
+        yield _failure(place, f"the environment variable {empty[0]!r} is empty", "set it")
     else:
-        yield _ok("runner", f"{runner.model} at {runner.base_url}")
+        where = {"llm": f"{runner.model} at {runner.base_url}", "webhook": "the app's webhook", "python": runner.entry}
+        yield _ok(place, where[runner.kind])
 
 
 def _running(host: str, port: int) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ __all__ = [
 
 FILE_NAME = "trimtab.toml"
 _PREFIX = "TRIMTAB_"
-NAMED = ("features", "monitors", "notify")
+NAMED = ("features", "monitors", "notify", "runners")
 """The sections that hold tables with names of their own."""
 _NOT_SETTINGS = {"TRIMTAB_URL", "TRIMTAB_KEY", "TRIMTAB_DATA", "TRIMTAB_CONFIG"}
 

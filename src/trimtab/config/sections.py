@@ -16,6 +16,7 @@ __all__ = [
     "Finetune",
     "Gate",
     "Ingest",
+    "Judge",
     "Lake",
     "Language",
     "Limits",
@@ -280,10 +281,32 @@ class Reviewing(Section, frozen=True):
 
 
 class Gate(Section, frozen=True):
-    """What a candidate must show on golden cases before anyone sees it."""
+    """What a candidate must show on golden cases before anyone sees it.
+
+    `check` is how cases made of people's words are checked; with "auto" by all their words where the exemplar memory
+    answers, else by most of them. `likeness` is the cosine from which an answer means what was expected.
+    """
 
     margin: Rate = 0.05
     repeats: Some = 1
+    check: Literal["auto", "exact", "contains", "similar", "embedding", "judge"] = "auto"
+    likeness: Rate = 0.8
+
+
+class Judge(Section, frozen=True):
+    """Which model judges answers to cases of the check "judge", and when it may decide (docs: the gate).
+
+    Without a `base_url` it is asked where `[runner]` asks.
+    """
+
+    model: str = ""
+    base_url: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: Positive = 60.0
+    parallel: Some = 4
+    rubric: str = ""
+    min_rulings: Annotated[int, Meta(ge=10)] = 30
+    min_kappa: Rate = 0.5
 
 
 class Canary(Section, frozen=True):
@@ -321,13 +344,26 @@ class Verification(Section, frozen=True):
 
 
 class Runner(Section, frozen=True):
-    """What answers when the engine itself must ask a feature: its exemplar memory, or an OpenAI-compatible endpoint."""
+    """What answers when the engine itself must ask a feature (docs: the gate).
 
-    kind: Literal["memory", "llm"] = "memory"
+    Its exemplar memory; a model behind an OpenAI-compatible endpoint (`base_url`); the app, called at `url` or what
+    `url_env` names; or a function of the app (`entry`, as "module:function") in processes of its own.
+    """
+
+    kind: Literal["memory", "llm", "webhook", "python"] = "memory"
     base_url: str = ""
     model: str = ""
     api_key_env: str = "OPENAI_API_KEY"
+    url: str = ""
+    url_env: str = ""
+    secret_env: str = ""
+    allow_private: bool = False
+    entry: str = ""
     timeout_s: Positive = 30.0
+    parallel: Some = 8
+    retries: Count = 2
+    answer_bytes: Annotated[int, Meta(ge=1024)] = 1 << 20
+    reuse_hours: Annotated[float, Meta(ge=0)] = 24.0
     usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
     usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
 
@@ -400,6 +436,7 @@ class FeatureOverride(Section, frozen=True):
     """What one feature does differently."""
 
     playbook: Literal["auto", "ask", "off"] | None = None
+    runner: str | None = None
     reference_rate: Rate | None = None
     bad_rate: Rate | None = None
     seen_objection: Seen | None = None
@@ -475,6 +512,7 @@ class Settings(Section, frozen=True):
     monitoring: Monitoring = Monitoring()
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
+    judge: Judge = Judge()
     canary: Canary = Canary()
     guard: Guard = Guard()
     verification: Verification = Verification()
@@ -491,3 +529,4 @@ class Settings(Section, frozen=True):
     features: dict[str, FeatureOverride] = {}
     monitors: dict[str, WatchRule] = {}
     notify: dict[str, NotifyTarget] = {}
+    runners: dict[str, Runner] = {}

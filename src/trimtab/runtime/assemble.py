@@ -103,6 +103,7 @@ class Engine:
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
+        self.exams = playbook.exams
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -160,10 +161,10 @@ def assemble(
         require_project(store, clock)
         answering = runner or open_runner(settings, undo)
         turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
-        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
+        spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, spaces, undo)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
-        spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)

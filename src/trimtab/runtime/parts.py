@@ -20,11 +20,13 @@ from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.answering.choice import opened
+from trimtab.act.checks.desk import ExamDesk
+from trimtab.act.checks.judge import open_judge
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.evidence import Evidence
 from trimtab.act.guard.lint import may_be_shown
-from trimtab.act.memory import FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
 from trimtab.act.playbook import IncidentPlaybook
@@ -362,14 +364,24 @@ def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
 
 def open_runner(settings: Settings, undo: contextlib.ExitStack) -> Runner:
     """Return what answers when the engine itself must ask a feature."""
-    memory = FittedMemory()
-    if settings.runner.kind == "memory":
-        return memory
-    from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
+    return opened(settings, undo.callback)
 
-    asking = LlmRunner(settings.runner, memory.nearest)
-    undo.callback(asking.close)
-    return asking
+
+def _exams(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    runner: Runner,
+    spaces: SpaceStage | None,
+    turn: AbstractContextManager[Any],
+    undo: contextlib.ExitStack,
+) -> ExamDesk:
+    """Return what checks answers to golden cases. Raises ConfigError for a judge that cannot be asked anywhere."""
+    judge = open_judge(settings)
+    embedder = spaces.current if spaces else None
+    exams = ExamDesk(store, redactor, settings, runner, embedder=embedder, judge=judge, turn=turn)
+    undo.callback(exams.close)
+    return exams
 
 
 def open_playbook(
@@ -379,6 +391,8 @@ def open_playbook(
     runner: Runner,
     clock: Clock,
     turn: AbstractContextManager[Any],
+    spaces: SpaceStage | None,
+    undo: contextlib.ExitStack,
 ) -> IncidentPlaybook:
     """Return what answers incidents. Raises MissingExtra where an action is in use without its library."""
     if settings.optimizer.kind == "gepa" and "prompt" in settings.playbook.actions and not is_installed():
@@ -405,6 +419,7 @@ def open_playbook(
         actions=actions,
         effects=effects,
         turn=turn,
+        exams=_exams(settings, store, redactor, runner, spaces, turn, undo),
     )
 
 

@@ -53,8 +53,8 @@ def kappa(sensitivity: float, specificity: float, bad_share: float) -> float | N
 
     (p_o - p_e) / (1 - p_e), with p_o = pi se + (1 - pi) sp the share agreed upon and
     p_e = pi q + (1 - pi)(1 - q) what chance would give, q = pi se + (1 - pi)(1 - sp) being the share that the judge
-    calls bad. None where p_e is 1: both only ever say the same one thing. Source: Cohen, "A coefficient of agreement for
-    nominal scales" (1960).
+    calls bad. None where p_e is 1: both only ever say the same one thing. Source: Cohen, "A coefficient of agreement
+    for nominal scales" (1960).
     """
     for name, value in (("sensitivity", sensitivity), ("specificity", specificity), ("bad_share", bad_share)):
         expect.fraction(name, value)

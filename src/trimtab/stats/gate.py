@@ -36,7 +36,8 @@ class GateResult:
     """A verdict and every number behind it.
 
     `broken` cases passed before and fail now, `fixed` the other way round; `provable_margin` is the drop that this
-    many cases can rule out four times in five; `smoke` marks fewer than 30 cases, where a pass says little.
+    many cases can rule out four times in five; `smoke` marks fewer than 30 cases, where a pass says little. `proves`
+    says so in words.
     """
 
     verdict: Verdict
@@ -49,6 +50,7 @@ class GateResult:
     difference: PairedDifference
     provable_margin: float
     smoke: bool
+    proves: str = ""
 
 
 def paired_difference(n: int, broken: int, fixed: int, *, confidence: float = 0.95) -> PairedDifference:
@@ -89,7 +91,15 @@ def provable_margin(n: int, discordant: float, *, confidence: float = 0.95, powe
 
 
 def judge_candidate(
-    n: int, *, broken: int, fixed: int, margin: float, must_pass_broken: int = 0, confidence: float = 0.95
+    n: int,
+    *,
+    broken: int,
+    fixed: int,
+    margin: float,
+    must_pass_broken: int = 0,
+    undecided: int = 0,
+    must_pass_undecided: int = 0,
+    confidence: float = 0.95,
 ) -> GateResult:
     """Judge a candidate on `n` golden cases, of which it breaks `broken` and fixes `fixed`.
 
@@ -97,22 +107,31 @@ def judge_candidate(
     pass: the lower bound lies above -margin, so a larger drop is ruled out at `confidence`.
     inconclusive: neither; too few cases to say. Such a candidate may go to a canary, never straight to everyone.
 
-    `margin` is the drop one would accept, as a share (0.05 = five points).
+    Of the `n`, `undecided` may be either or neither: they count as broken in the lower bound and as fixed in the upper
+    one, so that no verdict rests on them. `margin` is the drop one would accept, as a share (0.05 = five points).
     """
     expect.probability("margin", margin)
     expect.counts("must_pass_broken", must_pass_broken, "broken", broken)
-    difference = paired_difference(n, broken, fixed, confidence=confidence)
+    worst = paired_difference(n, broken + undecided, fixed, confidence=confidence)
+    best = paired_difference(n, broken, fixed + undecided, confidence=confidence)
+    difference = PairedDifference(value=(worst.value + best.value) / 2, low=worst.low, high=best.high)
     # the same added counts as in the bounds: no observed change is not proof that none exists
-    provable = min(1.0, provable_margin(n + 2, (broken + fixed + 2) / (n + 2), confidence=confidence))
+    discordant = (broken + fixed + undecided + 2) / (n + 2)
+    provable = min(1.0, provable_margin(n + 2, discordant, confidence=confidence))
+    proves = f"{n} cases can rule out drops larger than {100 * provable:.1f} points"
+    if undecided:
+        proves += f"; {undecided} of them could not be decided"
     verdict: Verdict
     if must_pass_broken:
         verdict, reason = "fail", f"{must_pass_broken} must-pass case(s) broken"
     elif difference.high < -margin:
         verdict, reason = "fail", f"the pass rate drops by more than {margin:.1%} at {confidence:.0%} confidence"
+    elif difference.low > -margin and must_pass_undecided:
+        verdict, reason = "inconclusive", f"{must_pass_undecided} must-pass case(s) could not be decided"
     elif difference.low > -margin:
         verdict, reason = "pass", f"a drop larger than {margin:.1%} is ruled out at {confidence:.0%} confidence"
     else:
-        verdict, reason = "inconclusive", f"{n} cases can rule out drops larger than {provable:.1%}, not {margin:.1%}"
+        verdict, reason = "inconclusive", f"{proves}, not {100 * margin:.1f}"
     return GateResult(
         verdict=verdict,
         reason=reason,
@@ -124,4 +143,5 @@ def judge_candidate(
         difference=difference,
         provable_margin=provable,
         smoke=n < SMOKE_BELOW,
+        proves=proves,
     )

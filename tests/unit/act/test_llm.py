@@ -9,7 +9,6 @@ import pytest
 
 from tests.llm_endpoint import LlmEndpoint
 from trimtab.act.llm import LlmRunner
-from trimtab.act.memory import FittedMemory
 from trimtab.config import Runner
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.records import Exemplar, Message, Rule, Version
@@ -34,7 +33,7 @@ def endpoint() -> Iterator[LlmEndpoint]:
 
 def runner(endpoint: LlmEndpoint, **more: str) -> LlmRunner:
     settings = Runner(kind="llm", base_url=f"{endpoint.url}/v1", model=more.get("model", "scripted"))
-    return LlmRunner(settings, FittedMemory().nearest)
+    return LlmRunner(settings, pause=lambda _: None)
 
 
 def test_answers_come_in_the_order_asked(endpoint: LlmEndpoint) -> None:
@@ -64,7 +63,7 @@ def test_refusal_is_told_without_the_words_that_were_sent(endpoint: LlmEndpoint)
 
 
 def test_endpoint_that_is_away_is_unavailable() -> None:
-    asking = LlmRunner(Runner(kind="llm", base_url="http://127.0.0.1:9", model="scripted"), FittedMemory().nearest)
+    asking = LlmRunner(Runner(kind="llm", base_url="http://127.0.0.1:9", model="scripted"), pause=lambda _: None)
     with pytest.raises(Unavailable, match="cannot be reached"):
         asking.answer(VERSION, ["a"])
     asking.close()
@@ -72,7 +71,7 @@ def test_endpoint_that_is_away_is_unavailable() -> None:
 
 def test_runner_without_address_or_model_says_what_to_set(endpoint: LlmEndpoint) -> None:
     with pytest.raises(ConfigError, match="base_url"):
-        LlmRunner(Runner(kind="llm"), FittedMemory().nearest)
+        LlmRunner(Runner(kind="llm"))
     asking = runner(endpoint, model="")
     with pytest.raises(ConfigError, match=r"runner\.model"):
         asking.answer(VERSION, ["a"])

@@ -107,10 +107,3 @@ def test_fitted_memory_needs_no_embedder() -> None:
     memory = FittedMemory()
     assert memory.answer(version(), ["my parcel", "forgot password"]) == ["delivery", "password"]
     assert memory.answer(Version(feature="support", created_at=NOW), ["my parcel"]) == [""]
-
-
-def test_fitted_memory_shows_a_model_the_exemplars_that_ask_alike_nearest_last() -> None:
-    shown = FittedMemory().nearest(version(), "where is my parcel")
-    assert shown[-1].input == "where is my parcel"
-    assert {item.output for item in shown} == {"delivery"}
-    assert FittedMemory().nearest(Version(feature="support", created_at=NOW), "x") == []

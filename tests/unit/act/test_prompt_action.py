@@ -20,7 +20,7 @@ from trimtab.clock import SetClock
 from trimtab.config import Optimizer
 from trimtab.errors import Conflict, Unavailable
 from trimtab.ids import derived_id
-from trimtab.records import Run, Version
+from trimtab.records import Payload, Run, Version
 from trimtab.store.ports import Query, Writes
 
 TRUTH = {f"How do I do thing {place}?": f"Like this: {place}" for place in range(6)}
@@ -35,7 +35,7 @@ class Asked:
         self.before = before
         self.inputs = 0
 
-    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+    def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         if self.before:
             self.before(self)
         self.inputs += len(inputs)

@@ -16,7 +16,7 @@ from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runs import DbosRuns
 from trimtab.errors import Conflict, Unavailable
 from trimtab.ids import derived_id
-from trimtab.records import Change, Exemplar, Run, Version
+from trimtab.records import Change, Exemplar, Payload, Run, Version, text_of
 from trimtab.store.ports import Query
 
 TRUTH = {f"How do I do thing {place}?": f"Like this: {place}" for place in range(12)}
@@ -29,11 +29,11 @@ class Runner:
         self.meanwhile: Callable[[], None] = lambda: None
         self.calls = 0
 
-    def answer(self, version: Version, inputs: Sequence[str]) -> list[str]:
+    def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         self.calls += 1
         self.meanwhile()
         known = {item.input: item.output for item in version.exemplars}
-        return [known.get(text, "") for text in inputs]
+        return [known.get(text_of(each), "") for each in inputs]
 
 
 class Bench:

@@ -29,7 +29,9 @@ def test_a_large_drop_fails() -> None:
 def test_few_cases_are_inconclusive_and_say_what_they_could_rule_out() -> None:
     result = judge_candidate(60, broken=3, fixed=3, margin=0.02)
     assert result.verdict == "inconclusive"
-    assert result.reason == f"60 cases can rule out drops larger than {result.provable_margin:.1%}, not 2.0%"
+    assert (
+        result.reason == f"60 cases can rule out drops larger than {100 * result.provable_margin:.1f} points, not 2.0"
+    )
     assert result.provable_margin > 0.02
 
 

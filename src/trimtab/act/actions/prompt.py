@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from trimtab.act.evidence import Evidence
 from trimtab.act.optimizers.fewshot import FewShotSearch
 from trimtab.act.optimizers.gepa import GepaSearch, is_installed
 from trimtab.act.optimizers.port import Budget, Candidate, Example, Optimizer, Stopped, lineage, parted
-from trimtab.act.runner import Runner
+from trimtab.act.runner import Runner, runner_of, words_check
 from trimtab.clock import Clock
 from trimtab.config import Optimizer as OptimizerSettings
 from trimtab.config import Runner as RunnerSettings
@@ -151,7 +151,7 @@ class PromptAction:
         return GepaSearch(reflect=attempt.reflect, vet=vet, clean=cleaner.batch, seed=settings.seed)
 
     def _examples(self, situation: Situation, chosen: set[str]) -> list[Example]:
-        check: Literal["exact", "similar"] = "similar" if self._evidence.settings.runner.kind == "llm" else "exact"
+        check = words_check(self._evidence.settings, situation.base.feature)
         words = self._evidence.corrections(situation.project_id, situation.base.feature, situation.now)
         return [
             Example(
@@ -179,7 +179,7 @@ class _Attempt:
     ) -> None:
         settings = evidence.settings.optimizer
         self._store = evidence.store
-        self._prices = evidence.settings.runner
+        self._prices = runner_of(evidence.settings, situation.base.feature)
         self._settings = settings
         self._runner = runner
         self._clock = clock
@@ -224,7 +224,7 @@ class _Attempt:
                 api_key_env=settings.api_key_env,
                 timeout_s=settings.timeout_s,
             )
-            self._reflecting = LlmRunner(there, lambda _version, _text: [])
+            self._reflecting = LlmRunner(there, place="optimizer")
         self._go_on(1)
         nothing = Version(feature="optimizer", created_at=self._clock.now())
         said = self._asked(self._reflecting, nothing, [prompt])[0]

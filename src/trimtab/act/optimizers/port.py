@@ -9,9 +9,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 import msgspec
 from msgspec import Struct
 
-from trimtab.act.gate import passes
-from trimtab.clock import EPOCH
-from trimtab.records import Case, Uuid, Version
+from trimtab.act.checks.words import holds
+from trimtab.records import Uuid, Version
 
 __all__ = ["Ask", "Budget", "Candidate", "Example", "Optimizer", "Progress", "Stopped", "lineage", "parted", "variant"]
 
@@ -42,10 +41,7 @@ class Example(Struct, frozen=True, kw_only=True):
 
     def score(self, answer: str) -> float:
         """Return 1 for an answer that the gate would pass, else 0."""
-        case = Case(
-            id=self.feedback_id, feature="x", created_at=EPOCH, input=self.input, expected=self.output, check=self.check
-        )
-        return float(passes(case, answer))
+        return float(holds(self.check, self.output, answer))
 
 
 class Budget:

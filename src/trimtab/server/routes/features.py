@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from litestar import Response, get, post, put
 from litestar.params import FromPath, RawBody
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from trimtab.errors import Conflict, InvalidField, NotFound
 from trimtab.ids import new_id
 from trimtab.ingest.feature import declare
-from trimtab.records import Case, Exemplar, Feature, Message, Name, Payload, Rollout, Rule, Text, Version
+from trimtab.records import Case, CheckKind, Exemplar, Feature, Message, Name, Payload, Rollout, Rule, Text, Uuid, Version
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
 from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, name_in_path, read
@@ -60,12 +59,19 @@ class Restore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A golden example: what goes in, what a right output looks like, how much it matters."""
+    """A golden example: what goes in, what a right output looks like, how much it matters.
+
+    `expected` is the words, the regular expression, the JSON schema (as text) or the reference that `check` holds
+    answers against; `likeness` the cosine of the check `embedding`. A case of an incident (`incident_id`) is one that a
+    change for it has to fix.
+    """
 
     input: Payload
     expected: Text
-    check: Literal["exact", "contains", "regex"] = "exact"
+    check: CheckKind = "exact"
     severity: Literal["must_pass", "normal"] = "normal"
+    incident_id: Uuid | None = None
+    likeness: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
 def _rollout(engine: Engine, project_id: str, feature: str) -> Rollout:
@@ -198,8 +204,12 @@ def create_case(request: Call, feature: FromPath[str], body: RawBody) -> Case:
     told, engine, project_id = read(body, NewCase), engine_of(request), request.auth.project_id
     name = name_in_path(feature)
     _rollout(engine, project_id, name)
-    if told.check == "regex":
-        _compiled(told.expected)
+    if told.incident_id is not None:
+        incident = engine.store.incident(project_id, told.incident_id)
+        if incident is None or incident.feature != name:
+            raise InvalidField(
+                f"incident_id: expected an incident of {name!r}, got {told.incident_id!r}", param="incident_id"
+            )
     now = engine.clock.now()
     case = Case(
         id=new_id(now),
@@ -209,20 +219,13 @@ def create_case(request: Call, feature: FromPath[str], body: RawBody) -> Case:
         expected=told.expected,
         check=told.check,
         severity=told.severity,
+        incident_id=told.incident_id,
+        likeness=told.likeness,
     )
     sealed = seal(engine.redactor.of(project_id), case)
+    engine.exams.require_usable(sealed.record)  # as it is kept: redaction may have taken a part out of a pattern
     engine.store.commit({project_id: Writes(cases=[sealed])})
     return sealed.record
-
-
-def _compiled(pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InvalidField(
-            f"expected a regular expression, got {pattern[:60]!r} ({error}); correct it, or use check 'contains'",
-            param="expected",
-        ) from None
 
 
 ROUTES = [

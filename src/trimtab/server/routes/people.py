@@ -9,6 +9,7 @@ from litestar import get, post
 from litestar.params import FromPath, RawBody
 from msgspec import Meta, Struct
 
+from trimtab.act.runner import check_of
 from trimtab.errors import Conflict, InvalidField, NotFound
 from trimtab.ids import derived_id
 from trimtab.records import (
@@ -223,7 +224,7 @@ def _case(engine: Engine, item: ReviewItem, answer: Inference, told: Ruling, fee
         created_at=engine.clock.now(),
         input=answer.input,
         expected=expected,
-        check="similar" if engine.settings.runner.kind == "llm" else "exact",
+        check=check_of(engine.settings, item.feature),
         incident_id=item.incident_id,
         feedback_id=feedback_id,
     )

@@ -1,4 +1,4 @@
-"""Answers to golden cases in the store: kept while a gate may need them, and as long as a person's ruling is on them."""
+"""Answers to golden cases in the store: kept while a gate may need them, for good where a person has ruled on them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""How an answer to a golden case is checked, and how far a judging model may be believed."""
