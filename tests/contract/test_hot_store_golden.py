@@ -34,13 +34,15 @@ def test_an_answer_comes_back_as_it_was_kept_and_to_its_own_project_alone(store:
 
 def test_answers_are_listed_by_feature_version_runner_and_whether_a_person_ruled(store: HotStore, case: Case) -> None:
     plain, other = a.case_answer(case), a.case_answer(case, version_id="v2", runner="r2")
-    ruled = a.case_answer(case, ruling="bad", ruled_at=a.NOW)
+    ruled = a.case_answer(case, ruling="bad", ruled_at=a.NOW, judge="j1", opinion="good")
     keep(store, plain, other, ruled)
     assert ids(store.case_answers(P, Query(feature="answer"))) == [ruled.id, other.id, plain.id]
     assert ids(store.case_answers(P, Query(feature="search"))) == []
     assert ids(store.case_answers(P, Query(version_id="v2"))) == [other.id]
     assert ids(store.case_answers(P, Query(), runner="r1", ruled=False)) == [plain.id]
     assert ids(store.case_answers(P, Query(), ruled=True)) == [ruled.id]
+    assert ids(store.case_answers(P, Query(), judged=True)) == [ruled.id]
+    assert ids(store.case_answers(P, Query(), judged=False)) == [other.id, plain.id]
 
 
 def test_a_ruling_is_not_lost_to_a_gate_that_keeps_the_answer_again(store: HotStore, case: Case) -> None:

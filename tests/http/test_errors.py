@@ -40,6 +40,7 @@ SAMPLE = {
     "dataset_id": "x",
     "name": "train.jsonl",
     "erasure_id": "x",
+    "answer_id": "x",
 }
 ROUTE_METHODS = [(method, path) for route in ROUTES for path in route.paths for method in route.http_methods]
 

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
-    from trimtab.client.webhook import verify_webhook
+    from trimtab.client.webhook import Reply, answer_webhook, verify_webhook
     from trimtab.client.wrap.origin import inference_of
 
 __all__ = [
     "Client",
     "Handle",
     "Limits",
+    "Reply",
     "Resolved",
     "Rollout",
     "Stats",
     "Version",
+    "answer_webhook",
     "edit",
     "inference_of",
     "verify_webhook",
@@ -36,10 +38,12 @@ _HOMES = {
     "Client": "client",
     "Handle": "inference",
     "Limits": "outbox",
+    "Reply": "webhook",
     "Resolved": "version",
     "Rollout": "version",
     "Stats": "ledger",
     "Version": "version",
+    "answer_webhook": "webhook",
     "edit": "distance",
     "inference_of": "wrap.origin",
     "verify_webhook": "webhook",

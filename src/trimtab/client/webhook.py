@@ -1,13 +1,63 @@
-"""For an application that is told by webhook: whether a message really is from its Trimtab."""
+"""For an application that is told or asked by webhook: whether a message really is from its Trimtab, and the reply."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trimtab.client.clock import Micros, wall
 
-__all__ = ["verify_webhook"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping
+
+__all__ = ["Reply", "answer_webhook", "verify_webhook"]
+
+
+class Reply(NamedTuple):
+    """What to send back: the status, and a body of JSON."""
+
+    status: int
+    body: bytes
+
+
+def answer_webhook(
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str,
+    answer: Callable[[dict[str, Any]], Any],
+    *,
+    replies: MutableMapping[str, Reply] | None = None,
+    now: Micros | None = None,
+) -> Reply:
+    """Answer a question that Trimtab asks about a Version (its runner of the kind "webhook"), and return the reply.
+
+    `answer` is given the question as a dict: `input`, `messages` (rendered as the SDK does), `feature`, `version` (with
+    its `id`, `model`, `parameters`) and `id`; it returns a text, what JSON can hold, or None for no answer. It is
+    called only where the signature is right, and what it raises goes through: answer it as an error of your own, and
+    the question comes again. `replies`, where given, keeps them by the question's id, so that none is answered twice.
+    """
+    told = {name.lower(): value for name, value in headers.items()}
+    if not verify_webhook(body, told.get("trimtab-signature", ""), secret, now=now):
+        return _refused(401, "the signature is missing, wrong, or more than five minutes old")
+    try:
+        question = json.loads(body)
+    except ValueError:
+        question = None
+    if not isinstance(question, dict) or question.get("kind") != "answer" or "id" not in question:
+        return _refused(400, "expected a question of the kind 'answer'")
+    key = str(question["id"])
+    if replies is not None and key in replies:
+        return replies[key]
+    reply = Reply(200, json.dumps({"output": answer(question)}).encode())
+    if replies is not None:
+        replies[key] = reply
+    return reply
+
+
+def _refused(status: int, why: str) -> Reply:
+    return Reply(status, json.dumps({"error": why}).encode())
 
 
 def verify_webhook(

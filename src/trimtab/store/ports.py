@@ -466,9 +466,18 @@ class LoopStore(Protocol):
         ...
 
     def case_answers(
-        self, project_id: str, query: Query, *, runner: str | None = None, ruled: bool | None = None
+        self,
+        project_id: str,
+        query: Query,
+        *,
+        runner: str | None = None,
+        ruled: bool | None = None,
+        judged: bool | None = None,
     ) -> Page[CaseAnswer]:
-        """Return one page of answers to golden cases; `ruled`: those a person has ruled on, or the others."""
+        """Return one page of answers to golden cases.
+
+        `ruled`: those a person has ruled on, or the others; `judged`: those a judging model has seen, or the others.
+        """
         ...
 
     def run(self, project_id: str, run_id: str) -> Run | None:

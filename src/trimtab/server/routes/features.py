@@ -11,7 +11,20 @@ from msgspec import Meta, Struct
 from trimtab.errors import Conflict, InvalidField, NotFound
 from trimtab.ids import new_id
 from trimtab.ingest.feature import declare
-from trimtab.records import Case, CheckKind, Exemplar, Feature, Message, Name, Payload, Rollout, Rule, Text, Uuid, Version
+from trimtab.records import (
+    Case,
+    CheckKind,
+    Exemplar,
+    Feature,
+    Message,
+    Name,
+    Payload,
+    Rollout,
+    Rule,
+    Text,
+    Uuid,
+    Version,
+)
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
 from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, name_in_path, read

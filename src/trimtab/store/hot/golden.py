@@ -27,7 +27,13 @@ class Golden(Port):
         return by_id(self._database, CASE_ANSWERS, project_id, answer_id)
 
     def case_answers(
-        self, project_id: str, query: Query, *, runner: str | None = None, ruled: bool | None = None
+        self,
+        project_id: str,
+        query: Query,
+        *,
+        runner: str | None = None,
+        ruled: bool | None = None,
+        judged: bool | None = None,
     ) -> Page[CaseAnswer]:
         """Return one page of answers to golden cases."""
         columns = CASE_ANSWERS.table.c
@@ -38,6 +44,8 @@ class Golden(Port):
             conditions.append(columns.version_id == query.version_id)
         if runner is not None:
             conditions.append(columns.runner == runner)
+        if judged is not None:
+            conditions.append(columns.judge.is_not(None) if judged else columns.judge.is_(None))
         if ruled is not None:
             conditions.append(columns.ruling.is_not(None) if ruled else columns.ruling.is_(None))
         return paged(self._database, CASE_ANSWERS, project_id, query, *conditions)
