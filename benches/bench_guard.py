@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 
 from benches.guard_corpus import ATTACKS, HARMLESS
 from benches.machine import machine
+from trimtab.act.checks.exam import Checker, Examiner
+from trimtab.act.checks.pattern import Patterns
 from trimtab.act.gate import run_gate
 from trimtab.act.guard.agreement import author_of, sudden
 from trimtab.act.guard.lint import look
@@ -247,7 +249,12 @@ def play(job: tuple[Arm, int]) -> Ended:
     if arm.gate:
         targets = {case.id for case in cases if case.incident_id}
         report = run_gate(
-            world.memory, stable=world.base, candidate=version, cases=cases, targets=targets, margin=Gate().margin
+            Examiner(world.memory, Checker(Patterns())),
+            stable=world.base,
+            candidate=version,
+            cases=cases,
+            targets=targets,
+            margin=Gate().margin,
         )
         if report.verdict == "fail":
             return Ended("gate", 0, harm, held, report.reason)

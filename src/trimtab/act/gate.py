@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.act.checks.exam import Exam
 from trimtab.records import Case, CaseResult, GateReport, Version
-from trimtab.stats.gate import judge_candidate
+from trimtab.stats.gate import Verdict, judge_candidate
 
 __all__ = ["MAX_CASES", "judging", "run_gate"]
 
@@ -42,52 +42,85 @@ def run_gate(
         )
         for case, before, after in zip(cases, exam.marks(stable, cases), exam.marks(candidate, cases), strict=True)
     ]
-    severity = {case.id: case.severity for case in cases}
-    open_ = [result for result in results if not result.decided]
-    decided = [result for result in results if result.decided]
-    broken = [result for result in decided if result.stable_passed and not result.candidate_passed]
-    fixed = [result for result in decided if result.candidate_passed and not result.stable_passed]
-    must_pass_broken = sum(severity[result.case_id] == "must_pass" for result in broken)
-    failing = sum(result.target and not result.stable_passed for result in decided)
-    open_targets = sum(result.target for result in open_)
-    targets_fixed = sum(result.target for result in fixed)
-    targets_broken = sum(result.target for result in broken)
+    must = {case.id for case in cases if case.severity == "must_pass"}
+    count = _counted(results, must)
     judged = judge_candidate(
         len(results),
-        broken=len(broken),
-        fixed=len(fixed),
+        broken=count.broken,
+        fixed=count.fixed,
         margin=margin,
-        must_pass_broken=must_pass_broken,
-        undecided=len(open_),
-        must_pass_undecided=sum(severity[result.case_id] == "must_pass" for result in open_),
+        must_pass_broken=count.must_pass_broken,
+        undecided=count.open,
+        must_pass_undecided=sum(result.case_id in must for result in results if not result.decided),
     )
-    verdict, reason = judged.verdict, judged.reason
-    if verdict != "fail" and targets_broken > targets_fixed + open_targets:
-        verdict, reason = "fail", f"of the incident's own cases {targets_broken} break and {targets_fixed} are fixed"
-    elif verdict != "fail" and failing >= _ENOUGH_TARGETS and targets_fixed + open_targets == 0:
-        verdict, reason = "fail", f"of {failing} failing cases of the incident none is fixed"
-    elif verdict == "pass" and 2 * targets_fixed < failing + open_targets:
-        failed = f"{failing} failing cases of the incident are fixed"
-        more = f", and {open_targets} could not be decided" if open_targets else ""
-        verdict, reason = "inconclusive", f"only {targets_fixed} of {failed}{more}"
+    verdict, reason = _aimed(judged.verdict, judged.reason, count)
     return GateReport(
         verdict=verdict,
         reason=reason,
         cases=len(results),
-        broken=len(broken),
-        fixed=len(fixed),
-        targets=sum(result.target for result in results),
-        targets_fixed=targets_fixed,
-        must_pass_broken=must_pass_broken,
+        broken=count.broken,
+        fixed=count.fixed,
+        targets=count.targets,
+        targets_fixed=count.targets_fixed,
+        must_pass_broken=count.must_pass_broken,
         lower_bound=judged.difference.low,
         margin=margin,
         rules_out=judged.provable_margin,
         smoke=judged.smoke,
-        undecided=len(open_),
+        undecided=count.open,
         proves=judged.proves,
         judge=judge or {},
         results=results,
     )
+
+
+class _Count(NamedTuple):
+    """How cases fared; `open` ones could not be decided, `failing` targets did not pass before."""
+
+    broken: int
+    fixed: int
+    open: int
+    must_pass_broken: int
+    targets: int
+    targets_open: int
+    targets_failing: int
+    targets_fixed: int
+    targets_broken: int
+
+
+def _counted(results: Sequence[CaseResult], must: Collection[str]) -> _Count:
+    decided = [result for result in results if result.decided]
+    broken = [result for result in decided if result.stable_passed and not result.candidate_passed]
+    fixed = [result for result in decided if result.candidate_passed and not result.stable_passed]
+    return _Count(
+        broken=len(broken),
+        fixed=len(fixed),
+        open=len(results) - len(decided),
+        must_pass_broken=sum(result.case_id in must for result in broken),
+        targets=sum(result.target for result in results),
+        targets_open=sum(result.target and not result.decided for result in results),
+        targets_failing=sum(result.target and not result.stable_passed for result in decided),
+        targets_fixed=sum(result.target for result in fixed),
+        targets_broken=sum(result.target for result in broken),
+    )
+
+
+def _aimed(verdict: Verdict, reason: str, count: _Count) -> tuple[Verdict, str]:
+    """Return the verdict with what the incident's own cases say beside all others."""
+    failing, fixed, open_, broken = (
+        count.targets_failing,
+        count.targets_fixed,
+        count.targets_open,
+        count.targets_broken,
+    )
+    if verdict != "fail" and broken > fixed + open_:
+        return "fail", f"of the incident's own cases {broken} break and {fixed} are fixed"
+    if verdict != "fail" and failing >= _ENOUGH_TARGETS and fixed + open_ == 0:
+        return "fail", f"of {failing} failing cases of the incident none is fixed"
+    if verdict == "pass" and 2 * fixed < failing + open_:
+        more = f", and {open_} could not be decided" if open_ else ""
+        return "inconclusive", f"only {fixed} of {failing} failing cases of the incident are fixed{more}"
+    return verdict, reason
 
 
 def judging(cases: Sequence[Case]) -> list[Case]:

@@ -294,13 +294,13 @@ def test_answers_that_people_corrected_count_as_bad_ones(room: Room, judge_of: C
         id=derived_id("i"), feature=FEATURE, created_at=NOW, input="question 1", output="nonsense", version_id="v1"
     )
     said = Feedback(id=derived_id("f"), kind="correction", text="answer 1", created_at=NOW, inference_id=given.id)
-    events = seal_all(room.redactor, [given, said])
-    room.store.append([Arrival(P, event, NOW) for event in events])
+    told: list[Inference | Feedback] = [given, said]
+    room.store.append([Arrival(P, event, NOW) for event in seal_all(room.redactor, told)])
     room.store.commit({P: Writes(joined=[(said.id, given.id)])})
     room.cases(case(1, "judge", feedback_id=said.id))
     desk = room.desk(judge=judge_of())
-    for _ in range(2):
-        report = desk.measure(P, FEATURE, NOW)
+    desk.measure(P, FEATURE, NOW)
+    report = desk.measure(P, FEATURE, NOW)
     assert (report.rulings, report.bad, report.sensitivity.value) == (1, 1, 1.0)
     assert [(each.runner, each.output, each.ruling) for each in room.kept] == [(SERVED, "nonsense", "bad")]
 

@@ -53,9 +53,10 @@ class Ordered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def list_answers(request: Call, feature: FromPath[str]) -> Listing[Answered]:
     """List answers to the feature's golden cases that wait for a person's ruling, those that a model has judged."""
     engine, project_id = engine_of(request), request.auth.project_id
+    told = query_of(asked(request))
     name = _feature(engine, project_id, feature)
     cases = {case.id: case for case in engine.store.cases(project_id, name)}
-    query = msgspec.structs.replace(query_of(asked(request)), feature=name)
+    query = msgspec.structs.replace(told, feature=name)
     page = engine.store.case_answers(project_id, query, ruled=False, judged=True)
     found = [
         Answered(answer=_blind(row.record), input=case.input, expected=case.expected, check=case.check)
@@ -73,8 +74,8 @@ def list_answers(request: Call, feature: FromPath[str]) -> Listing[Answered]:
 )
 def rule_answer(request: Call, answer_id: FromPath[str], body: RawBody) -> CaseAnswer:
     """Say whether an answer to a golden case is good. A later ruling takes the place of an earlier one."""
-    engine, told = engine_of(request), read(body, Ruled)
-    wanted = id_in_path(answer_id, "answer")
+    engine, wanted = engine_of(request), id_in_path(answer_id, "answer")
+    told = read(body, Ruled)
     return engine.exams.rule(request.auth.project_id, wanted, told.ruling == "good", engine.clock.now())
 
 

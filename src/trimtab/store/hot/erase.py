@@ -347,16 +347,7 @@ class _Removal:
         watching = select(*MONITORS.fields).where(MONITORS.table.c.project_id == bindparam("project_id"))
         self._watching = prepare(watching, database.dialect, ("project_id",))
         self._monitor = _upsert(database, MONITORS)
-        answered, case = CASE_ANSWERS.table.c, CASES.table.c
-        told = case.feedback_id == bindparam("feedback_id", type_=case.feedback_id.type)
-        of_case = select(case.id).where(case.project_id == bindparam("project_id"), told)
-        self._case_answers = prepare(
-            delete(CASE_ANSWERS.table).where(
-                answered.project_id == bindparam("project_id"), answered.case_id.in_(of_case)
-            ),
-            database.dialect,
-            ("project_id", "feedback_id"),
-        )
+        self._case_answers = _answers_gone(database)
 
     def words(self, write: Transaction, project_id: str, ids: Sequence[str], held: Sequence[Feedback]) -> _Counts:
         """Remove feedback with its joins and what was made of it."""
@@ -430,6 +421,17 @@ def _upsert(database: Database, noun: Noun[Any]) -> Prepared:
     changed = {name: new.excluded[name] for name in noun.inserted if name not in ("project_id", "id")}
     statement = new.on_conflict_do_update(index_elements=noun.key, set_=changed)
     return prepare(statement, database.dialect, noun.inserted)
+
+
+def _answers_gone(database: Database) -> Prepared:
+    """Return what deletes the answers to the golden cases that were made of a word."""
+    answered, case = CASE_ANSWERS.table.c, CASES.table.c
+    told = case.feedback_id == bindparam("feedback_id", type_=case.feedback_id.type)
+    of_case = select(case.id).where(case.project_id == bindparam("project_id"), told)
+    gone = delete(CASE_ANSWERS.table).where(
+        answered.project_id == bindparam("project_id"), answered.case_id.in_(of_case)
+    )
+    return prepare(gone, database.dialect, ("project_id", "feedback_id"))
 
 
 def _rows(project_id: str, erasure_id: str, kind: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
