@@ -263,6 +263,24 @@ def test_doctor_says_what_to_do_about_each_thing_that_is_wrong(monkeypatch: pyte
     assert "server.port" in failing("--data", "fresh")["settings"]
 
 
+def test_doctor_looks_at_every_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = (
+        "[features.a]\nrunner = 'ap'\n[runners.app]\nkind = 'webhook'\n"
+        "[runners.hook]\nkind = 'webhook'\nurl = 'https://a.example/T0KEN'\nsecret_env = 'HOOK_SECRET'\n"
+        "[runners.fn]\nkind = 'python'\nentry = 'shop:answer'\n"
+    )
+    tmp_path.joinpath("trimtab.toml").write_text(told, "utf-8")
+    monkeypatch.delenv("HOOK_SECRET", raising=False)
+    answer = RUN.invoke(app, ["doctor", "--json", "--settings"])
+    shown = {each["name"]: each for each in json.loads(answer.stdout)["findings"]}
+    assert shown["runner"]["verdict"] == "failure"
+    assert "'ap', which is no runner" in shown["runner"]["told"]
+    assert "runners.app.secret_env and runners.app.url not set" in shown["runners.app"]["told"]
+    assert "'HOOK_SECRET' is empty" in shown["runners.hook"]["told"]
+    assert (shown["runners.fn"]["verdict"], shown["runners.fn"]["told"]) == ("ok", "shop:answer")
+    assert "T0KEN" not in answer.stdout
+
+
 def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
     told = '[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n[notify.ops]\nurl = "https://a.example/T0KEN"\n'
     (tmp_path / "trimtab.toml").write_text(told, "utf-8")

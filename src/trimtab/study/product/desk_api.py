@@ -167,7 +167,8 @@ def _of_change(change: Change, share: float) -> str:
     if change.gate is not None and change.state in ("canary", "blocked") and not change.reason:
         gate = (
             f"; gate {change.gate.verdict} on {change.gate.cases} cases "
-            f"({change.gate.fixed} fixed, {change.gate.broken} broken)"
+            f"({change.gate.fixed} fixed, {change.gate.broken} broken, rules out drops above "
+            f"{100 * change.gate.rules_out:.1f} points)"
         )
     share_told = f" ({share:.0%} of users)" if change.state == "canary" else ""
     reason = f": {change.reason}" if change.reason else ""
