@@ -97,6 +97,8 @@ def test_every_route_answers_an_unknown_id_in_one_shape(admin: httpx.Client, met
     sent = b'{"input": "a", "expected": "b"}' if path.endswith("cases") else b"{}"
     if "/review/" in path:
         sent = b'{"verdict": "good", "reviewer": "a"}'
+    if path.endswith("/ruling"):
+        sent = b'{"ruling": "good"}'
     asked = {"metric": "negative_rate"} if path.endswith("series") else {}
     told(admin.request(method, concrete(path), content=sent, params=asked), 404, "not_found")
 

@@ -213,6 +213,20 @@ def test_a_gate_passes_what_its_runner_shows_to_be_mended(
             assert app.minded == 2 * len(cases)  # each version, each case, once
 
 
+def test_whoever_approves_a_change_sees_it_in_the_shadow(tmp_path: Path) -> None:
+    settings = settings_of(
+        Runner(), gate=Gate(shadow=50), playbook=Playbook(mode="ask", cooldown_hours=1), features={}, runners={}
+    )
+    with live(tmp_path, settings, clock=SetClock(NOW)) as server, server.client("admin") as client:
+        change = taught(client)
+        found = client.get(f"/v1/changes/{change['id']}").json()
+        rollout = client.get("/v1/features/support/rollout").json()["rollout"]
+    assert found["state"] == "awaiting"
+    beside = found["gate"]["shadow"]
+    assert (beside["n"], beside["same"]) == (len(TRUTH), len(KNOWN))  # what was right stays word for word
+    assert rollout.get("candidate_version_id") is None
+
+
 def test_a_candidate_that_breaks_a_must_pass_case_is_blocked_through_the_apps_own_eyes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

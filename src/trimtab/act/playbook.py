@@ -240,15 +240,19 @@ class IncidentPlaybook:
             cases = judging([case for case in known if case.feedback_id not in held])
             now, go_on = self._now(order), partial(self._expect_wanted, order)
             sitting = self.exams.sit(order.project_id, order.feature, cases, now, go_on)
+            stable = self._version(order, change.base_version_id)
+            candidate = self._version(order, change.candidate_version_id)
             report = run_gate(
                 sitting.exam,
-                stable=self._version(order, change.base_version_id),
-                candidate=self._version(order, change.candidate_version_id),
+                stable=stable,
+                candidate=candidate,
                 cases=cases,
                 targets={case.id for case in cases if case.incident_id == order.incident_id},
                 margin=self._settings.gate.margin,
                 judge=msgspec.to_builtins(sitting.judge) if sitting.judge else None,
             )
+            if report.verdict != "fail" and (beside := self.exams.shadow(order.project_id, stable, candidate, go_on)):
+                report = msgspec.structs.replace(report, shadow=msgspec.to_builtins(beside))
             change = msgspec.structs.replace(change, gate=report, gated_at=self._now(order))
             if report.verdict == "fail":
                 change = msgspec.structs.replace(change, state="blocked", reason=report.reason)

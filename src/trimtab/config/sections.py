@@ -291,6 +291,7 @@ class Gate(Section, frozen=True):
     repeats: Some = 1
     check: Literal["auto", "exact", "contains", "similar", "embedding", "judge"] = "auto"
     likeness: Rate = 0.8
+    shadow: Annotated[int, Meta(ge=0, le=200)] = 0
 
 
 class Judge(Section, frozen=True):

@@ -194,7 +194,8 @@ class GateReport(Record, frozen=True):
 
     `lower_bound` is the one-sided 95% bound on the change of the pass rate; `rules_out` the drop, as a share, that
     this many cases can rule out, and `proves` that in words. `undecided` of the cases count as broken where a pass is
-    asked for and as fixed where a fail is. `judge` says how far the judging model is believed, where one was asked.
+    asked for and as fixed where a fail is. `judge` says how far the judging model is believed, where one was asked,
+    and `shadow` how the candidate's answers to recent questions compare with those served: no verdict hears it.
     """
 
     verdict: Literal["pass", "fail", "inconclusive"]
@@ -212,6 +213,7 @@ class GateReport(Record, frozen=True):
     undecided: int = 0
     proves: Line = ""
     judge: State = {}
+    shadow: State = {}
     results: list[CaseResult] = []
 
 

@@ -14,12 +14,13 @@ from trimtab.act.checks.exam import Checker, Examiner, Keeper
 from trimtab.act.checks.judge import LlmJudge, ToJudge
 from trimtab.act.checks.measured import JudgeReport, distinct, measured
 from trimtab.act.checks.pattern import PATTERNS, Patterns
+from trimtab.act.checks.shadow import Shadow, asked_lately, shadow
 from trimtab.act.runner import Runner, fingerprint, runner_of
 from trimtab.config import Settings
 from trimtab.embed.port import Embedder
 from trimtab.errors import InvalidField, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Case, CaseAnswer, text_of
+from trimtab.records import Case, CaseAnswer, Version, text_of
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Query, Writes
@@ -123,6 +124,16 @@ class ExamDesk:
             go_on=go_on,
         )
         return Sitting(exam, report)
+
+    def shadow(
+        self, project_id: str, base: Version, candidate: Version, go_on: Callable[[], object] = lambda: None
+    ) -> Shadow | None:
+        """Let the candidate answer the last `gate.shadow` questions beside what was served; None where that is 0."""
+        count = self._settings.gate.shadow
+        if not count:
+            return None
+        asked = asked_lately(self._store, project_id, base, count)
+        return shadow(self._runner, self._cleaners.of(project_id), candidate, asked, self._judge, go_on)
 
     def report(self, project_id: str, feature: str) -> JudgeReport:
         """Return how far the judge is believed for a feature. Asks it nothing."""

@@ -74,8 +74,8 @@ def list_answers(request: Call, feature: FromPath[str]) -> Listing[Answered]:
 )
 def rule_answer(request: Call, answer_id: FromPath[str], body: RawBody) -> CaseAnswer:
     """Say whether an answer to a golden case is good. A later ruling takes the place of an earlier one."""
-    engine, wanted = engine_of(request), id_in_path(answer_id, "answer")
-    told = read(body, Ruled)
+    engine, told = engine_of(request), read(body, Ruled)
+    wanted = id_in_path(answer_id, "answer")
     return engine.exams.rule(request.auth.project_id, wanted, told.ruling == "good", engine.clock.now())
 
 
