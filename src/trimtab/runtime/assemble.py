@@ -15,9 +15,11 @@ from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
 from trimtab.act.deliver import DeliverStage
+from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.quarantine import Quarantine
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -97,6 +99,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
+        self.quarantine = Quarantine(store, Evidence(store, settings))
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook

@@ -23,6 +23,7 @@ from trimtab.act.actions.review import ReviewEffect
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.evidence import Evidence
+from trimtab.act.guard.lint import may_be_shown
 from trimtab.act.memory import FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
@@ -385,7 +386,7 @@ def open_playbook(
     evidence = Evidence(store, settings)
     actions: list[VersionAction] = [
         ExemplarAction(evidence),
-        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
     ]
     notices = Notices(store, settings.notify)
@@ -405,6 +406,14 @@ def open_playbook(
         effects=effects,
         turn=turn,
     )
+
+
+def _searching(
+    evidence: Evidence, redactor: Redactors, runner: Runner, clock: Clock, turn: AbstractContextManager[Any]
+) -> PromptAction:
+    if evidence.settings.guard.lint == "off":
+        return PromptAction(evidence, redactor, runner, clock, turn=turn)
+    return PromptAction(evidence, redactor, runner, clock, turn=turn, lint=may_be_shown)
 
 
 def open_jobs(
