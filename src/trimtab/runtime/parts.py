@@ -20,6 +20,7 @@ from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.evidence import Evidence
@@ -385,6 +386,7 @@ def open_playbook(
         raise MissingExtra("optimizer.kind = 'gepa' needs its library: pip install 'trimtab[server,gepa]'")
     evidence = Evidence(store, settings)
     actions: list[VersionAction] = [
+        RollbackAction(store, settings),
         ExemplarAction(evidence),
         _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
