@@ -276,6 +276,32 @@ class Runner(_Section, frozen=True):
     timeout_s: Positive = 30.0
 
 
+class Rules(_Section, frozen=True):
+    """Who drafts a rule from what people keep saying (docs: rules): `model` at the endpoint of `[runner]`."""
+
+    model: str = ""
+    min_people: Some = 3
+    max_chars: Annotated[int, Meta(ge=20, le=1000)] = 200
+    max_rules: Some = 30
+
+
+class Knowledge(_Section, frozen=True):
+    """What may be put beside the app's documents, and how it gets into its index (docs: knowledge).
+
+    What is sent to `webhook_url` and `retrieve_url` is signed with the secret in the environment variable `secret_env`.
+    """
+
+    max_entries: Some = 20
+    ttl_days: Positive = 90.0
+    top_k: Some = 5
+    webhook_url: str = ""
+    retrieve_url: str = ""
+    retrieve: str = ""
+    secret_env: str = "TRIMTAB_KNOWLEDGE_SECRET"
+    timeout_s: Positive = 10.0
+    retry_s: Annotated[float, Meta(ge=0)] = 60.0
+
+
 class Embedding(_Section, frozen=True):
     """What turns texts into vectors, for search (docs: embeddings). Only redacted texts are ever embedded.
 
@@ -391,6 +417,8 @@ class Settings(_Section, frozen=True):
     canary: Canary = Canary()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    rules: Rules = Rules()
+    knowledge: Knowledge = Knowledge()
     embedding: Embedding = Embedding()
     topics: Topics = Topics()
     engine: Engine = Engine()

@@ -1,20 +1,24 @@
-"""A Version as the messages a model is sent: its template, its rules, worked examples, then the user's words."""
+"""A Version as the messages a model is sent: its template, rules and facts, worked examples, then the user's words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.records import Exemplar, Message, Version
+from trimtab.records import Exemplar, Knowledge, Message, Version
 
 __all__ = ["render"]
 
 _SLOT = "{input}"
+_INSTRUCTING = ("system", "developer")
 
 
-def render(version: Version, text: str, exemplars: Sequence[Exemplar]) -> list[Message]:
-    """Return the messages for one input; `exemplars` are those to show, the nearest last.
+def render(
+    version: Version, text: str, exemplars: Sequence[Exemplar], facts: Sequence[Knowledge] = ()
+) -> list[Message]:
+    """Return the messages for one input; `exemplars` are those to show, the nearest last; `facts` the nearest first.
 
-    Rules stand at the end of the first system message (one is made where the template has none). `{input}` in the
+    Rules stand at the end of the first system message (one is made where the template has none), facts in one of their
+    own behind it. `{input}` in the
     template is replaced; a template without it is followed by the input as the user's turn. User text is put in once
     and never read as a template again.
     """
@@ -22,12 +26,20 @@ def render(version: Version, text: str, exemplars: Sequence[Exemplar]) -> list[M
     rules = "\n".join(f"- {rule.text}" for rule in version.rules)
     if rules:
         block = f"Follow these rules:\n{rules}"
-        first = next((place for place, message in enumerate(template) if message.role in ("system", "developer")), None)
+        first = next((place for place, message in enumerate(template) if message.role in _INSTRUCTING), None)
         if first is None:
             template.insert(0, Message(role="system", content=block))
         else:
             held = template[first]
             template[first] = Message(role=held.role, content=f"{held.content}\n\n{block}")
+    if facts:
+        lines = [
+            f"[{item.id}] {item.question}\n{item.text}" if item.question else f"[{item.id}] {item.text}"
+            for item in facts
+        ]
+        block = "\n".join(["Known facts, which hold where other sources say otherwise:", *lines])
+        first = next((place for place, message in enumerate(template) if message.role in _INSTRUCTING), -1)
+        template.insert(first + 1, Message(role="system", content=block))
     shown = [
         message
         for item in exemplars

@@ -20,6 +20,7 @@ from trimtab.client.draft import (
     write_signal,
 )
 from trimtab.client.encode import encode
+from trimtab.client.facts import nearest_facts
 from trimtab.client.feedback import SOUND, Verbs, Where, aimless, fault
 from trimtab.client.inference import Capture, Handle
 from trimtab.client.ledger import Ledger
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
+    from trimtab.client.facts import Fact
     from trimtab.client.feedback import Kind
     from trimtab.client.ledger import Stats
     from trimtab.client.spool import Spool
@@ -285,10 +287,32 @@ class Client(Verbs, Wrapping, Tokens):
         """
         resolved = self.resolve(feature, user=user, session=session)
         try:
-            return render(resolved.version, input, fallback=fallback, exemplars=exemplars)
+            return render(resolved.version, input, fallback=fallback, exemplars=exemplars, now=self._now())
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return [{"role": "user", "content": str(input)}]
+
+    def knowledge(
+        self,
+        feature: str | None = None,
+        *,
+        input: str,  # noqa: A002 the word of the record
+        user: str | None = None,
+        session: str | None = None,
+        limit: int = 3,
+    ) -> list[Fact]:
+        """Return what the Version this user is served knows about an input, the nearest first.
+
+        For apps that put the prompt together themselves: show these beside what retrieval found, and leave out the
+        chunks that they correct (`source_id`). Name them in the inference's `context` by their ids.
+        """
+        resolved = self.resolve(feature, user=user, session=session)
+        try:
+            facts = resolved.version.knowledge if resolved.version else ()
+            return nearest_facts(facts, input, now=self._now(), limit=limit)
+        except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
+            self._broke(error)
+            return []
 
     def watch(self, *features: str) -> None:
         """Begin to follow these features, without waiting, so that the first `resolve` finds an answer."""

@@ -53,6 +53,7 @@ from trimtab.records.judgement import (
     User,
 )
 from trimtab.records.keeping import Erasure, ErasureState
+from trimtab.records.knowledge import KnowledgePatch, PatchState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -104,6 +105,7 @@ __all__ = [
     "Inference",
     "KeyKind",
     "Knowledge",
+    "KnowledgePatch",
     "Known",
     "Line",
     "Message",
@@ -113,6 +115,7 @@ __all__ = [
     "Opinion",
     "Origin",
     "Outcome",
+    "PatchState",
     "Pattern",
     "Payload",
     "Profile",

@@ -22,6 +22,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
@@ -422,6 +423,7 @@ class Writes(Struct, kw_only=True):
     calibrations: list[Calibration] = []
     audits: list[AuditItem] = []
     datasets: list[Dataset] = []
+    patches: list[Redacted[KnowledgePatch]] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

@@ -72,7 +72,15 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
-from trimtab.store.upkeep import AsideStore, DatasetStore, ErasureStore, RedactionStore, RetentionStore, TopicStore
+from trimtab.store.upkeep import (
+    AsideStore,
+    DatasetStore,
+    ErasureStore,
+    KnowledgeStore,
+    RedactionStore,
+    RetentionStore,
+    TopicStore,
+)
 
 __all__ = [
     "Arrival",
@@ -91,6 +99,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "Packed",
     "Page",
@@ -446,6 +455,7 @@ class HotStore(
     TopicStore,
     DatasetStore,
     ErasureStore,
+    KnowledgeStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -38,6 +38,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
@@ -73,6 +74,7 @@ __all__ = [
     "NOUNS",
     "OPINIONS",
     "OUTCOMES",
+    "PATCHES",
     "PROJECTS",
     "REDACTIONS",
     "ROLLOUTS",
@@ -222,6 +224,7 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
+PATCHES = Noun("knowledge_patches", KnowledgePatch, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -252,6 +255,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     TOPIC_RUNS,
     DATASETS,
     ERASURES,
+    PATCHES,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -281,6 +285,7 @@ Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.featu
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
 Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
 Index("topic_runs_state", TOPIC_RUNS.table.c.state)
+Index("knowledge_patches_state", *(PATCHES.table.c[name] for name in ("project_id", "feature", "state")))
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

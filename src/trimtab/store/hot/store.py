@@ -15,6 +15,7 @@ from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.judgements import Judgements
+from trimtab.store.hot.knowledge import Patches
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
@@ -37,6 +38,7 @@ class SqlHotStore(
     Asides,
     Topics,
     Datasets,
+    Patches,
     Erasures,
 ):
     """All ports of `trimtab.store.ports` over one database."""

@@ -45,6 +45,7 @@ from trimtab.store.schema import (
     MONITORS,
     OPINIONS,
     OUTCOMES,
+    PATCHES,
     PROJECTS,
     ROLLOUTS,
     RUN_STEPS,
@@ -74,7 +75,7 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
+        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, PATCHES, ERASURES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         self._once = {noun: self._insert_of(noun) for noun in once}
@@ -159,6 +160,7 @@ class Committer:
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[PATCHES], _sealed(PATCHES, project_id, writes.patches)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),

@@ -1,4 +1,4 @@
-"""What acting takes: more kinds of incidents, knowledge in versions."""
+"""What acting takes: more kinds of incidents, knowledge in versions and on its way into apps' indexes."""
 
 from __future__ import annotations
 
@@ -36,3 +36,31 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    _knowledge()
+
+
+def _knowledge() -> None:
+    """Make the table of what is to change in apps' indexes."""
+    record(
+        "knowledge_patches",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        number("next_at"),
+        text("entry_id"),
+        text("version_id"),
+        text("question"),
+        text("text"),
+        text("source_id", optional=True),
+        number("expires_at", optional=True),
+        number("attempts"),
+        text("error"),
+        number("delivered_at", optional=True),
+        number("checked_at", optional=True),
+        text("chunks"),
+        text("retrieved"),
+        key=("project_id", "id"),
+    )
+    op.create_index("knowledge_patches_state", "knowledge_patches", ["project_id", "feature", "state"])
