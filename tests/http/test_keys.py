@@ -65,6 +65,8 @@ DECIDED = {
     "POST /v1/changes/{change_id}/pause": "admin",
     "POST /v1/changes/{change_id}/resume": "admin",
     "POST /v1/changes/{change_id}/rollback": "admin",
+    "GET /v1/knowledge/patches": "ingest read admin",
+    "POST /v1/knowledge/patches/{patch_id}/ack": "ingest admin",
     "GET /v1/runs": "read admin",
     "GET /v1/runs/{run_id}": "read admin",
     "PUT /v1/users/{user_id}": "ingest admin",

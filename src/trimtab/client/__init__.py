@@ -12,18 +12,34 @@ TYPE_CHECKING = False  # the name type checkers look for, without the price of i
 if TYPE_CHECKING:
     from trimtab.client.client import Client
     from trimtab.client.distance import edit
+    from trimtab.client.facts import Fact
+    from trimtab.client.indexer import Patch
     from trimtab.client.inference import Handle
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
     from trimtab.client.wrap.origin import inference_of
 
-__all__ = ["Client", "Handle", "Limits", "Resolved", "Rollout", "Stats", "Version", "edit", "inference_of"]
+__all__ = [
+    "Client",
+    "Fact",
+    "Handle",
+    "Limits",
+    "Patch",
+    "Resolved",
+    "Rollout",
+    "Stats",
+    "Version",
+    "edit",
+    "inference_of",
+]
 
 _HOMES = {
     "Client": "client",
+    "Fact": "facts",
     "Handle": "inference",
     "Limits": "outbox",
+    "Patch": "indexer",
     "Resolved": "version",
     "Rollout": "version",
     "Stats": "ledger",

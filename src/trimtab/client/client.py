@@ -20,9 +20,9 @@ from trimtab.client.draft import (
     write_signal,
 )
 from trimtab.client.encode import encode
-from trimtab.client.facts import nearest_facts
 from trimtab.client.feedback import SOUND, Verbs, Where, aimless, fault
 from trimtab.client.inference import Capture, Handle
+from trimtab.client.knowing import Knowing
 from trimtab.client.ledger import Ledger
 from trimtab.client.outbox import Limits
 from trimtab.client.render import render
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
-    from trimtab.client.facts import Fact
     from trimtab.client.feedback import Kind
     from trimtab.client.ledger import Stats
     from trimtab.client.spool import Spool
@@ -83,7 +82,7 @@ _PLAIN = frozenset(Known.__annotations__) - {"id", "created_at", "tags", "contex
 """What a response can tell in values that nobody changes."""
 
 
-class Client(Verbs, Wrapping, Tokens):
+class Client(Verbs, Wrapping, Tokens, Knowing):
     """Records inferences and feedback, and serves the active Version of a feature. Make one per process.
 
     Nothing here blocks on the network or raises into the application (two exceptions are asked for by name: the first
@@ -140,6 +139,7 @@ class Client(Verbs, Wrapping, Tokens):
 
         home = home_of(spool_dir, url, key) if self._on else None
         spool = self._spool(home, spool_bytes, fsync=fsync, durable=durable)
+        self._address = (url, key, timeout_s)
         self._worker = Worker(Transport(url, key, timeout_s), self._ledger, limits or Limits(), spool, durable=durable)
         keep = home if spool else None
         self._rollouts = Rollouts(Transport(url, key, timeout_s), self._ledger, refresh_s=refresh_s, keep=keep)
@@ -291,28 +291,6 @@ class Client(Verbs, Wrapping, Tokens):
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return [{"role": "user", "content": str(input)}]
-
-    def knowledge(
-        self,
-        feature: str | None = None,
-        *,
-        input: str,  # noqa: A002 the word of the record
-        user: str | None = None,
-        session: str | None = None,
-        limit: int = 3,
-    ) -> list[Fact]:
-        """Return what the Version this user is served knows about an input, the nearest first.
-
-        For apps that put the prompt together themselves: show these beside what retrieval found, and leave out the
-        chunks that they correct (`source_id`). Name them in the inference's `context` by their ids.
-        """
-        resolved = self.resolve(feature, user=user, session=session)
-        try:
-            facts = resolved.version.knowledge if resolved.version else ()
-            return nearest_facts(facts, input, now=self._now(), limit=limit)
-        except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
-            self._broke(error)
-            return []
 
     def watch(self, *features: str) -> None:
         """Begin to follow these features, without waiting, so that the first `resolve` finds an answer."""

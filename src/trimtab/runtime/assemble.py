@@ -10,10 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.knowledge import KnowledgeAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
+from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
+from trimtab.act.knowledge.index import open_retriever, open_webhook
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -73,6 +79,7 @@ class Engine:
         decisions: Decisions,
         runner: Runner,
         playbook: IncidentPlaybook,
+        patches: PatchDesk,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -90,6 +97,7 @@ class Engine:
         self.decisions = decisions
         self.runner = runner
         self.playbook = playbook
+        self.patches = patches
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -145,7 +153,26 @@ def assemble(
         undo.callback(vectors.close)
         require_project(store, clock)
         answering = runner or open_runner(settings)
-        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock)
+        evidence = Evidence(store, settings)
+        retriever = open_retriever(settings.knowledge, SystemClock().now)  # receivers check signatures by their clocks
+        patches = PatchDesk(store, redactor, settings.knowledge)
+        knowing = KnowledgeStage(
+            store,
+            patches,
+            settings.knowledge,
+            webhook=open_webhook(settings.knowledge),
+            retriever=retriever,
+            inline=inline_runs,
+        )
+        undo.callback(knowing.close)
+        playbook = IncidentPlaybook(
+            store,
+            redactor,
+            settings,
+            answering,
+            clock=clock,
+            actions=[ExemplarAction(evidence), KnowledgeAction(evidence, retriever=retriever)],
+        )
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
@@ -165,6 +192,7 @@ def assemble(
             decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
             runner=answering,
             playbook=playbook,
+            patches=patches,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
@@ -175,6 +203,7 @@ def assemble(
                 rescan,
                 *_detection(settings, store),
                 ActStage(store, settings, playbook, runs, turn=turn),
+                knowing,
                 CalibrateStage(store, settings.outcome, settings.features),
                 *meaning,
                 *keeping,
