@@ -297,7 +297,7 @@ class Knowledge(_Section, frozen=True):
     webhook_url: str = ""
     retrieve_url: str = ""
     retrieve: str = ""
-    secret_env: str = "TRIMTAB_KNOWLEDGE_SECRET"
+    secret_env: str = "TRIMTAB_KNOWLEDGE_SECRET"  # noqa: S105  the name of a variable
     timeout_s: Positive = 10.0
     retry_s: Annotated[float, Meta(ge=0)] = 60.0
 

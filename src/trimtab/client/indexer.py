@@ -45,10 +45,8 @@ class Patch(NamedTuple):
     def metadata(self) -> dict[str, str]:
         """What to keep beside the text."""
         told = {"trimtab_id": self.entry_id, "trimtab_feature": self.feature}
-        for name, value in (("supersedes", self.source_id), ("valid_to", self.expires_at)):
-            if value:
-                told[name] = value
-        return told
+        more = {"supersedes": self.source_id, "valid_to": self.expires_at}
+        return told | {name: value for name, value in more.items() if value}
 
 
 class Indexer:

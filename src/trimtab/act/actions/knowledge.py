@@ -13,17 +13,18 @@ from trimtab.act.actions.port import Plan, Proposal, Situation
 from trimtab.act.evidence import Evidence
 from trimtab.act.knowledge.diagnose import IN_KNOWLEDGE, Diagnosis, diagnose, support
 from trimtab.act.knowledge.index import Retriever
+from trimtab.act.knowledge.words import content_words
 from trimtab.errors import Unavailable
 from trimtab.ids import content_id
 from trimtab.records import ChangeKind, Chunk, Correction, Inference, Knowledge, text_of
 from trimtab.store.ports import Query
 
-__all__ = ["KnowledgeAction"]
+__all__ = ["KnowledgeAction", "corrected_sources"]
 
 _DEEP = 50
 _ASKED_MOST = 20
 _LOOKED_AT = 200
-_CORRECTED = 0.6
+_CORRECTED = 0.9
 
 
 class KnowledgeAction:
@@ -134,15 +135,20 @@ class KnowledgeAction:
 
 
 def corrected_sources(entries: Sequence[Knowledge], recent: Sequence[Inference]) -> set[str]:
-    """Return the ids of the entries whose source, as answers were last given with it, holds 60% of what they say."""
+    """Return the ids of the entries whose source, as answers were last given with it, says what they say.
+
+    That is 90% of it, and every number: an entry that stays for nothing expires, one that goes too soon lets the wrong
+    answer come back.
+    """
     texts: dict[str, str] = {}
     for answer in sorted(recent, key=lambda item: item.created_at):
         texts.update({chunk.id: chunk.text for chunk in answer.context if chunk.text})
-    return {
-        item.id
-        for item in entries
-        if item.source_id in texts and support(item.text, texts[item.source_id]) >= _CORRECTED
-    }
+    return {item.id for item in entries if item.source_id in texts and _says_it(item.text, texts[item.source_id])}
+
+
+def _says_it(answer: str, text: str) -> bool:
+    numbers = {word for word in content_words(answer) if any(character.isdigit() for character in word)}
+    return numbers <= content_words(text) and support(answer, text) >= _CORRECTED
 
 
 def _counted(found: Sequence[tuple[Correction, Diagnosis]]) -> dict[str, int]:

@@ -63,7 +63,8 @@ class Webhook(NamedTuple):
                 "expires_at": patch.expires_at,
             }
         )
-        return _decoded(post_signed(self.url, body, self.secret, now, self.timeout_s), Indexed)
+        answer: Indexed = _decoded(post_signed(self.url, body, self.secret, now, self.timeout_s), Indexed)
+        return answer
 
 
 class _Asked(NamedTuple):
@@ -74,7 +75,8 @@ class _Asked(NamedTuple):
 
     def retrieve(self, feature: str, query: str, k: int) -> list[Chunk]:
         body = msgspec.json.encode({"type": "knowledge.retrieve", "feature": feature, "query": query, "k": k})
-        return _decoded(post_signed(self.url, body, self.secret, self.now(), self.timeout_s), _Found).chunks[:_CHUNKS]
+        found: _Found = _decoded(post_signed(self.url, body, self.secret, self.now(), self.timeout_s), _Found)
+        return found.chunks[:_CHUNKS]
 
 
 class _Called(NamedTuple):
