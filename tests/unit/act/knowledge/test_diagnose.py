@@ -38,5 +38,5 @@ def test_what_lies_deeper_tells_a_bad_rank_from_a_gap() -> None:
     shown, deep = [Chunk(id="a", text="We like bikes.")], [Chunk(id="z", text="Shipping costs 25 euros.")]
     told = {"corrected": "Shipping costs 25 euros.", "output": "Shipping is free."}
     assert diagnose(**told, context=shown).cause == "retrieval_miss"  # type: ignore[arg-type]
-    found = diagnose(**told, context=shown, deeper=deep)  # type: ignore[arg-type]
+    found = diagnose(**told, context=shown, deeper=deep)
     assert (found.cause, found.chunk_id) == ("ranking_miss", "z")
