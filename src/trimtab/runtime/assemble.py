@@ -12,9 +12,12 @@ from typing import Self
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.knowledge import KnowledgeAction
+from trimtab.act.actions.rule import RuleAction
+from trimtab.act.byhand import ByHand
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
+from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.knowledge.index import open_retriever, open_webhook
@@ -77,6 +80,7 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
+        by_hand: ByHand,
         runner: Runner,
         playbook: IncidentPlaybook,
         patches: PatchDesk,
@@ -95,6 +99,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
+        self.by_hand = by_hand
         self.runner = runner
         self.playbook = playbook
         self.patches = patches
@@ -165,13 +170,20 @@ def assemble(
             inline=inline_runs,
         )
         undo.callback(knowing.close)
+        writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
+        if writer is not None:
+            undo.callback(writer.close)
         playbook = IncidentPlaybook(
             store,
             redactor,
             settings,
             answering,
             clock=clock,
-            actions=[ExemplarAction(evidence), KnowledgeAction(evidence, retriever=retriever)],
+            actions=[
+                ExemplarAction(evidence),
+                KnowledgeAction(evidence, retriever=retriever),
+                RuleAction(evidence, redactor, writer),
+            ],
         )
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
@@ -182,6 +194,7 @@ def assemble(
         made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
+        decisions = Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn)
         return Engine(
             settings=settings,
             clock=clock,
@@ -189,7 +202,8 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn),
+            decisions=decisions,
+            by_hand=ByHand(evidence, redactor, decisions, runs),
             runner=answering,
             playbook=playbook,
             patches=patches,
