@@ -69,6 +69,7 @@ DECIDED = {
     "POST /v1/features/{feature}/rules": "admin",
     "DELETE /v1/features/{feature}/rules/{rule_id}": "admin",
     "GET /v1/knowledge/patches": "ingest read admin",
+    "GET /v1/knowledge/boosts": "ingest read admin",
     "POST /v1/knowledge/patches/{patch_id}/ack": "ingest admin",
     "GET /v1/runs": "read admin",
     "GET /v1/runs/{run_id}": "read admin",

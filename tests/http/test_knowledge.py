@@ -66,6 +66,10 @@ def test_a_wrong_document_is_found_mended_verified_in_retrieval_and_on_votes(
     assert change["state"] == "canary", change
     assert items(admin, "/v1/knowledge/patches") == []  # not before it is everyone's
 
+    (worst, *_) = items(admin, "/v1/knowledge/boosts", feature=FEATURE)
+    assert worst["chunk_id"] == "returns"
+    assert float(str(worst["boost"])) < 0
+
     app.until(lambda: items(admin, "/v1/changes")[0]["state"] in ("promoted", "verified"), hours=200)
     waiting = items(admin, "/v1/knowledge/patches", state="waiting")
     assert {patch["source_id"] for patch in waiting} == {"returns"}

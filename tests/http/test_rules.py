@@ -13,8 +13,11 @@ from tests.live import NOW, Live, live
 from tests.llm_endpoint import LlmEndpoint
 from trimtab.act.actions.port import Situation
 from trimtab.act.actions.rule import RuleAction
+from trimtab.act.byhand import ByHand
 from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
+from trimtab.act.order import Order
+from trimtab.act.runs import RunState
 from trimtab.clock import SetClock
 from trimtab.config import Canary, Playbook, Rules, Runner, Settings
 from trimtab.ids import derived_id
@@ -123,6 +126,28 @@ def test_votes_on_answers_given_with_a_rule_are_its_counters(
 def test_what_is_no_plain_line_is_refused(admin: httpx.Client, text: str) -> None:
     answer = admin.post(f"/v1/features/{FEATURE}/rules", json={"text": text})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "text")
+
+
+class CutOff:
+    """What is left of the runs when the process dies between writing a proposal down and starting it."""
+
+    def start(self, order: Order) -> None:
+        """Die."""
+
+    def state(self, run_id: str) -> RunState:
+        return "unknown"
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_a_proposal_cut_off_before_its_run_began_goes_on(server: Live, admin: httpx.Client) -> None:
+    engine = server.engine
+    cut_off = ByHand(Evidence(engine.store, engine.settings), engine.redactor, engine.decisions, CutOff())
+    change = cut_off.add_rule("default", FEATURE, RULE, engine.clock.now())
+    assert admin.get(f"/v1/changes/{change.id}").json()["state"] == "building"
+    engine.settle()
+    assert admin.get(f"/v1/changes/{change.id}").json()["state"] == "canary"
 
 
 def situation(server: Live) -> Situation:

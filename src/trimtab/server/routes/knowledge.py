@@ -8,13 +8,15 @@ from litestar import get, post
 from litestar.params import FromPath, RawBody
 from msgspec import Meta, Struct
 
+from trimtab.act.knowledge.standing import document_boosts
+from trimtab.errors import InvalidField
 from trimtab.records import KnowledgePatch, PatchState
 from trimtab.records.field import Identifier
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing, read
 from trimtab.server.query import asked, query_of
 from trimtab.server.routes.loop import states_of
 
-__all__ = ["ROUTES", "Acknowledged"]
+__all__ = ["ROUTES", "Acknowledged", "DocumentBoost"]
 
 
 class Acknowledged(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,4 +59,36 @@ def acknowledge_patch(request: Call, patch_id: FromPath[str], body: RawBody) -> 
     )
 
 
-ROUTES = [list_patches, acknowledge_patch]
+class DocumentBoost(Struct, frozen=True, kw_only=True):
+    """How answers that used a document fared: `boost` from -1 to 1, 0 for the usual.
+
+    `uses` are answers with a vote; `good` and `bad` their votes, halved every 90 days.
+    """
+
+    chunk_id: str
+    uses: int
+    good: float
+    bad: float
+    boost: float
+
+
+@get(
+    "/v1/knowledge/boosts",
+    sync_to_thread=True,
+    opt=contract("ingest", "read", "admin", answer=Listing[DocumentBoost], query=("feature",)),
+)
+def list_boosts(request: Call) -> Listing[DocumentBoost]:
+    """List the documents that answers used, the most harmful first: what to look at, or to rank a little lower."""
+    feature, engine = asked(request).feature, engine_of(request)
+    if feature is None:
+        raise InvalidField("feature: expected the feature whose documents are meant, got none", param="feature")
+    found = document_boosts(engine.store, request.auth.project_id, feature, engine.clock.now())
+    return Listing(
+        [
+            DocumentBoost(chunk_id=each.document, uses=each.uses, good=each.good, bad=each.bad, boost=each.boost)
+            for each in found
+        ]
+    )
+
+
+ROUTES = [list_patches, acknowledge_patch, list_boosts]
