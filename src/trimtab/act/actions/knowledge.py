@@ -22,7 +22,6 @@ from trimtab.store.ports import Query
 __all__ = ["KnowledgeAction", "corrected_sources"]
 
 _DEEP = 50
-_ASKED_MOST = 20
 _LOOKED_AT = 200
 _CORRECTED = 0.9
 
@@ -59,13 +58,15 @@ class KnowledgeAction:
 
     def gather(self, situation: Situation) -> dict[str, Any]:
         """Choose the newest corrections about knowledge, at most `knowledge.max_entries`, with what each is about."""
-        found = [(word, self._asked_deeper(situation, word, why)) for word, why in self._diagnosed(situation)]
-        chosen = [(word, why) for word, why in found if why.cause in IN_KNOWLEDGE]
-        chosen = chosen[: self._settings.knowledge.max_entries]
+        found = self._diagnosed(situation)
+        about = [(word, why) for word, why in found if why.cause in IN_KNOWLEDGE]
+        most = self._settings.knowledge.max_entries
+        chosen = [(word, self._asked_deeper(situation, word, why)) for word, why in about[:most]]
         return {
             "corrections": [word.feedback_id for word, _ in chosen],
             "diagnosed": [[why.cause, why.chunk_id, why.support] for _, why in chosen],
-            "causes": _counted(found),
+            "causes": _counted(chosen),
+            "left": _counted([item for item in found if item[1].cause not in IN_KNOWLEDGE]),
         }
 
     def propose(self, situation: Situation, gathered: dict[str, Any]) -> Proposal:
