@@ -10,19 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from trimtab.act.actions.exemplar import ExemplarAction
-from trimtab.act.actions.knowledge import KnowledgeAction
-from trimtab.act.actions.rule import RuleAction
 from trimtab.act.byhand import ByHand
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
-from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
-from trimtab.act.knowledge.index import open_retriever, open_webhook
+from trimtab.act.knowledge.index import open_retriever
 from trimtab.act.knowledge.patches import PatchDesk
-from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -46,10 +41,12 @@ from trimtab.runtime.parts import (
     lock_folder,
     made_folder,
     nothing_embeds,
+    open_actions,
     open_datasets,
     open_erasing,
     open_intake,
     open_keeping,
+    open_knowing,
     open_lake_lazily,
     open_meaning,
     open_redactors,
@@ -161,30 +158,9 @@ def assemble(
         evidence = Evidence(store, settings)
         retriever = open_retriever(settings.knowledge, SystemClock().now)  # receivers check signatures by their clocks
         patches = PatchDesk(store, redactor, settings.knowledge)
-        knowing = KnowledgeStage(
-            store,
-            patches,
-            settings.knowledge,
-            webhook=open_webhook(settings.knowledge),
-            retriever=retriever,
-            inline=inline_runs,
-        )
-        undo.callback(knowing.close)
-        writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
-        if writer is not None:
-            undo.callback(writer.close)
-        playbook = IncidentPlaybook(
-            store,
-            redactor,
-            settings,
-            answering,
-            clock=clock,
-            actions=[
-                ExemplarAction(evidence),
-                KnowledgeAction(evidence, retriever=retriever),
-                RuleAction(evidence, redactor, writer),
-            ],
-        )
+        knowing = open_knowing(settings, store, patches, retriever, undo, inline=inline_runs)
+        actions = open_actions(settings, evidence, redactor, retriever, undo)
+        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock, actions=actions)
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)

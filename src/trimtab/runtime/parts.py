@@ -13,8 +13,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.knowledge import KnowledgeAction
+from trimtab.act.actions.port import VersionAction
+from trimtab.act.actions.rule import RuleAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
+from trimtab.act.drafting import RuleWriter
+from trimtab.act.evidence import Evidence
+from trimtab.act.knowledge.index import Retriever, open_webhook
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.memory import FittedMemory
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
@@ -60,10 +69,12 @@ __all__ = [
     "lock_folder",
     "made_folder",
     "nothing_embeds",
+    "open_actions",
     "open_datasets",
     "open_erasing",
     "open_intake",
     "open_keeping",
+    "open_knowing",
     "open_lake_lazily",
     "open_meaning",
     "open_redactors",
@@ -398,3 +409,37 @@ def _write_key(folder: Path, file: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> str:
     told = f"expected a directory that can be written at {str(folder)!r}: {error.strerror}"
     return f"{told}; check its disk, owner and mount"
+
+
+def open_actions(
+    settings: Settings,
+    evidence: Evidence,
+    redactor: Redactors,
+    retriever: Retriever | None,
+    undo: contextlib.ExitStack,
+) -> list[VersionAction]:
+    """Return what may change a feature; `playbook.actions` says which of them do, and in which order."""
+    writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
+    if writer is not None:
+        undo.callback(writer.close)
+    return [
+        ExemplarAction(evidence),
+        KnowledgeAction(evidence, retriever=retriever),
+        RuleAction(evidence, redactor, writer),
+    ]
+
+
+def open_knowing(
+    settings: Settings,
+    store: HotStore,
+    patches: PatchDesk,
+    retriever: Retriever | None,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> KnowledgeStage:
+    """Return the stage that brings knowledge to the app's index."""
+    webhook = open_webhook(settings.knowledge)
+    stage = KnowledgeStage(store, patches, settings.knowledge, webhook=webhook, retriever=retriever, inline=inline)
+    undo.callback(stage.close)
+    return stage
