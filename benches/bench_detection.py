@@ -3,7 +3,10 @@
 Streams of votes with a known bad rate are fed to Trimtab's `RateMonitor` and `NegativesShare`, and to the rules that
 people write by hand (a fixed threshold, a rolling z-test), each peeked at after every vote. One table, in Markdown.
 
-    python benches/bench_detection.py [--quick] [--paths N] [--jobs N] [--seed N] [--json OUT]
+Beside them: false alarms in 200 segments at once and what a declared watch takes (one budget for all), and the size
+and power of the gate.
+
+    python benches/bench_detection.py [--quick] [--paths N] [--jobs N] [--seed N] [--json OUT] [--markdown OUT]
 """
 
 import argparse
@@ -22,6 +25,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benches.detection_worlds import GATE_CELLS, gate_passes, mean_rule_passes, segments_month, watch_delays
 from trimtab.stats.detector import RateMonitor
 from trimtab.stats.share import NegativesShare
 
@@ -280,6 +285,50 @@ def share_rows(
         yield delay_row("canary, delay (median / p90)", "NegativesShare", f"5% vs {worse:.0%}, {name}", delays, design)
 
 
+def delays_of_watches(task: tuple[int, int]) -> dict[tuple[int, float, int], int | None]:
+    return dict(watch_delays(task))
+
+
+def segment_rows(months: list[dict[str, int]]) -> Iterator[Row]:
+    """Yield false alarms a month in all segments together, with the 95% error of their mean."""
+    design = {"declared watches, one budget": "0.00 (bound 1)", "last 200 votes > 8%": "37.4"}
+    design["cumulative z > 1.645"] = "21.0"
+    for rule, told in design.items():
+        counts = np.array([month[rule] for month in months], dtype=float)
+        error = 1.96 * float(counts.std(ddof=1)) / math.sqrt(len(counts)) if len(counts) > 1 else None
+        setting = "5%, 200 segments (Zipf), 29,889 votes"
+        value = float(counts.mean())
+        yield Row("false alarms a month", rule, setting, len(counts), value, error or 0.0, None, None, told)
+
+
+def watch_rows(paths: list[dict[tuple[int, float, int], int | None]]) -> Iterator[Row]:
+    """Yield how many votes a declared watch takes; a path that alarmed before the change has no delay."""
+    for key in paths[0]:
+        place, worse, good = key
+        delays = [delay for path in paths if (delay := path[key]) is None or delay > 0]
+        setting = f"5 -> {worse:.0%}, " + (f"after {good:,} good" if good else "from the start")
+        yield delay_row("delay (median / p90)", f"declared watch, group {place} of its budget", setting, delays, "")
+
+
+def gate_rows(seed: int, draws: int) -> Iterator[Row]:
+    """Yield how often the gate passes a candidate that is worse by the margin (size), and one that is equal (power)."""
+    wrong = {cell: gate_passes(seed, *cell, cell[2], draws) for cell in GATE_CELLS}
+    worst = max(wrong, key=lambda cell: sum(wrong[cell]))
+    n, discordant, margin = worst
+    setting = f"worst of {len(wrong)} cells: n={n}, {discordant:.0%} differ, margin {margin:.0%}"
+    yield probability_row("gate, false pass", "judge_candidate", setting, wrong[worst], "<= 0.056")
+    for n, margin, design in ((100, 0.05, "0.44"), (200, 0.05, "0.71"), (500, 0.05, "0.97"), (1500, 0.02, "0.79")):
+        setting = f"truly equal, n={n}, 10% differ, margin {margin:.0%}"
+        passed = gate_passes(seed, n, 0.1, margin, 0.0, draws)
+        yield probability_row("gate, power", "judge_candidate", setting, passed, design)
+    for discordant in (0.1, 0.2):
+        worse = mean_rule_passes(seed, 100, discordant, 0.05, draws)
+        setting = f"5 points worse, n=100, {discordant:.0%} differ"
+        yield probability_row("gate, false pass", "mean not lower", setting, worse, "0.12")
+    equal = [not passed for passed in mean_rule_passes(seed, 100, 0.1, 0.0, draws)]
+    yield probability_row("gate, false block", "mean not lower", "truly equal, n=100, 10% differ", equal, "0.44")
+
+
 def microseconds_per_update() -> float:
     """Return the time of one `RateMonitor.update` on this machine."""
     votes = (np.random.default_rng(0).random(100_000) < BASELINE).tolist()
@@ -312,6 +361,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the rows here")
+    parser.add_argument("--markdown", type=Path, metavar="OUT", help="write the table here")
     args = parser.parse_args()
     args.paths = args.paths or (120 if args.quick else 1500)
     if args.paths < 1:
@@ -331,13 +381,23 @@ def main() -> None:
         print(f"{time.perf_counter() - began:.0f} s: streams with a change", file=sys.stderr)
         share_quiet = pool.map(share_quiet_path, tasks, chunksize=4)
         share_changed = pool.map(share_change_path, fewer, chunksize=4)
+        print(f"{time.perf_counter() - began:.0f} s: canaries", file=sys.stderr)
+        months = pool.map(segments_month, tasks[: max(2, args.paths // 10)], chunksize=2)
+        delays = pool.map(delays_of_watches, tasks[: max(2, args.paths // 4)], chunksize=4)
     rows = [*monitor_rows(quiet, changed), *share_rows(share_quiet, share_changed)]
+    rows += [*segment_rows(months), *watch_rows(delays), *gate_rows(args.seed, 20_000)]
     update_us = microseconds_per_update()
-    print(markdown(rows))
-    print(
+    table = markdown(rows)
+    print(table)
+    ending = (
         f"\n{time.perf_counter() - began:.0f} s on {args.jobs} processes; one RateMonitor update: {update_us:.1f} us."
+        "\n+- is the 95% Monte Carlo error. Delays count votes, false alarms before the change left out."
     )
-    print("+- is the 95% Monte Carlo error. Delays count votes, false alarms before the change left out.")
+    print(ending)
+    if args.markdown:
+        head = "# Detection: false alarms and delays\n\nMade by `python benches/bench_detection.py` "
+        head += f'(seed {args.seed}). "design" is the figure the design was built on, from another implementation.\n\n'
+        args.markdown.write_text(f"{head}{table}\n{ending}\n")
     if args.json:
         machine = {
             "python": platform.python_version(),

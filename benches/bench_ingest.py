@@ -322,6 +322,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benches" / "results")
     parser.add_argument("--name", default="", help="of the files in --out, behind ingest; else by what is measured")
     told = parser.parse_args()
+    told.out.mkdir(parents=True, exist_ok=True)  # before minutes are measured for nothing
     on = machine()
     sample = list(events(told.texts, 1000, 1, CLOCK.now()))
     size = statistics.mean(len(json.dumps(each, separators=(",", ":")).encode()) for each in sample)

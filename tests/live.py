@@ -26,6 +26,7 @@ from trimtab.server.app import create_app
 from trimtab.server.auth import mint
 from trimtab.server.fleet import Fleet
 from trimtab.server.serving import configured
+from trimtab.server.stopping import StoppingServer
 from trimtab.store.ports import Writes
 
 __all__ = ["INGEST_WORKERS", "KINDS", "NOW", "Live", "live", "pages"]
@@ -56,7 +57,7 @@ def pages(kind: KeyKind) -> list[str]:
     return [] if kind == "read" else ["*"]
 
 
-class _Announced(uvicorn.Server):
+class _Announced(StoppingServer):
     """Says when it listens, so that nobody has to poll."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -13,12 +13,14 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
-__all__ = ["Request", "Step", "WireServer"]
+__all__ = ["STREAM", "Request", "Step", "WireServer"]
 
+STREAM = "/v1/rollouts/stream"
 Behaviour = Literal["ok", "hang", "hang_after_storing", "garbage", "html", "reset", "status", "reject"]
 
 
@@ -43,7 +45,7 @@ class Request(NamedTuple):
 
 
 class WireServer:
-    """Answers POST /v1/events and GET /v1/features/{feature}/rollout.
+    """Answers POST /v1/events, GET /v1/features/{feature}/rollout and, once `streaming`, GET /v1/rollouts/stream.
 
     `script` holds steps for the next posts; when it is empty, `default` is done. The same for `rollout_default`.
     """
@@ -53,6 +55,8 @@ class WireServer:
         self.default = Step()
         self.rollout_default = Step()
         self.rollouts: dict[str, dict[str, Any]] = {}
+        self.streaming = False
+        self.streams = 0
         self.requests: list[Request] = []
         self.events: dict[str, dict[str, Any]] = {}
         self.arrivals: list[str] = []
@@ -124,7 +128,16 @@ class WireServer:
         return [request for request in self.requests if request.method == "POST"]
 
     def gets(self) -> list[Request]:
-        return [request for request in self.requests if request.method == "GET"]
+        return [request for request in self.requests if request.method == "GET" and request.path != STREAM]
+
+    def listens(self) -> list[Request]:
+        return [request for request in self.requests if request.path == STREAM]
+
+    def cut(self) -> None:
+        """End the streams that are open, and refuse new ones."""
+        with self.changed:
+            self.streaming = False
+            self.changed.notify_all()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -143,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         request = self._receive()
+        if request.path == STREAM:
+            self._stream()
+            return
         self._do(self.wire.rollout_default, lambda: self._rollout(request))
 
     def _receive(self) -> Request:
@@ -207,6 +223,47 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(304, None, {"ETag": etag})
         else:
             self._answer(200, body, {"ETag": etag})
+
+    def _stream(self) -> None:
+        wire = self.wire
+        if not wire.streaming:
+            self._answer(404, {"error": {"code": "not_found", "message": "no such path"}})
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.close_connection = True
+        told = self._revisions()
+        self._event("hello", {"revisions": told})
+        with wire.changed:
+            wire.streams += 1
+            wire.changed.notify_all()
+        while not self._is_over():
+            with wire.changed:
+                wire.changed.wait_for(partial(self._is_news, told), 0.5)
+            now = self._revisions()
+            try:
+                for feature in sorted(name for name in now if now[name] != told.get(name)):
+                    self._event("rollout", {"feature": feature, "revision": now[feature], "etag": f'"{now[feature]}"'})
+                self.wfile.write(b": still here\n\n")
+            except OSError:
+                break
+            told = now
+        with wire.changed:
+            wire.streams -= 1
+            wire.changed.notify_all()
+
+    def _is_news(self, told: dict[str, int]) -> bool:
+        return self._revisions() != told or self._is_over()
+
+    def _is_over(self) -> bool:
+        return not self.wire.streaming or self.wire._released.is_set()
+
+    def _revisions(self) -> dict[str, int]:
+        return {name: body["rollout"]["revision"] for name, body in self.wire.rollouts.items()}
+
+    def _event(self, name: str, told: Any) -> None:
+        self.wfile.write(f"event: {name}\nid: 1\ndata: {json.dumps(told)}\n\n".encode())
 
     def _answer(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         data = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()

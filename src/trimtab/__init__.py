@@ -10,13 +10,13 @@ import importlib
 
 TYPE_CHECKING = False  # the name type checkers look for, without the price of importing typing
 if TYPE_CHECKING:
-    from trimtab.client import Client, edit, inference_of
+    from trimtab.client import Client, edit, inference_of, verify_webhook
 
     __version__: str
 
-__all__ = ["Client", "__version__", "edit", "inference_of"]
+__all__ = ["Client", "__version__", "edit", "inference_of", "verify_webhook"]
 
-_CLIENT = ("Client", "edit", "inference_of")
+_CLIENT = ("Client", "edit", "inference_of", "verify_webhook")
 
 
 def __getattr__(name: str) -> object:

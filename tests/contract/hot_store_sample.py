@@ -12,6 +12,7 @@ from trimtab.records import (
     Calibration,
     Case,
     Change,
+    Delivery,
     Exemplar,
     Feature,
     Feedback,
@@ -25,6 +26,7 @@ from trimtab.records import (
     Redacted,
     RedactionPattern,
     RedactionSettings,
+    ReviewItem,
     Rollout,
     Run,
     Topic,
@@ -77,6 +79,16 @@ def calibration(**fields: Any) -> Calibration:
 def audit_item(about: Inference, **fields: Any) -> AuditItem:
     told = {"inference_id": about.id, "feature": about.feature, "created_at": about.created_at, "drawn_at": NOW}
     return AuditItem(**{**told, **fields})
+
+
+def delivery(**fields: Any) -> Delivery:
+    told = {"target": "ops", "kind": "incident.opened", "state": "waiting", "created_at": NOW, "next_at": NOW}
+    return Delivery(**{"id": new_id(NOW), **told, "body": {"incident": {"negatives": 7}}, **fields})
+
+
+def review_item(**fields: Any) -> ReviewItem:
+    told = {"feature": "answer", "source": "incident", "state": "open", "reason": "why", "priority": 1.0}
+    return ReviewItem(**{"id": new_id(NOW), "inference_id": new_id(NOW), **told, "opened_at": NOW, **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:

@@ -85,6 +85,7 @@ def test_all_of_a_person_goes_and_nothing_of_another(store: HotStore, said: Said
                 cases=[a.sealed(case), a.sealed(kept)],
                 votes=[Vote("c", "gone", NOW), Vote("c", "stays", NOW)],
                 audits=[a.audit_item(said.mine)],
+                reviews=[a.review_item(inference_id=said.mine.id), a.review_item(inference_id=said.theirs.id)],
                 backfills=[Backfill(P, "user", "gone", NOW)],
             )
         }
@@ -95,6 +96,7 @@ def test_all_of_a_person_goes_and_nothing_of_another(store: HotStore, said: Said
     assert [each.id for each in store.cases(P, "answer")] == [kept.id]
     assert store.votes("c", ["gone", "stays"]) == {"stays": NOW}
     assert store.audits(P, Query()).rows == []
+    assert [row.record.inference_id for row in store.reviews(P, Query()).rows] == [said.theirs.id]
     assert store.outcomes(P, [said.mine.id]) == {}
     assert store.opinions(P, [said.mine.id]) == {}
     assert store.turns(P, ["s-mine", "s-theirs"]).keys() == {"s-theirs"}

@@ -82,6 +82,41 @@ def test_a_switch_is_written_only_on_the_revision_it_expects(store: HotStore) ->
         store.commit({P: Writes(switches=[Switch(a.rollout(2), 2)])})
 
 
+def test_switches_of_all_projects_are_read_on_behind_a_place(store: HotStore, reopen: Callable[[], HotStore]) -> None:
+    assert (store.last_rollout(), store.rollouts_after(0, 10)) == (0, [])
+    told: list[str] = []
+    store.on_switched = lambda: told.append("switched")
+    store.commit({P: Writes(switches=[Switch(a.rollout(1), 0)])})
+    store.commit({P: Writes(cases=[a.sealed(a.case())])})
+    assert told == ["switched"]
+    place = store.last_rollout()
+    store = reopen()
+    second = a.rollout(2, holdback_version_id="v0", holdback_share=0.05)
+    store.commit({P: Writes(switches=[Switch(second, 1)])})
+    store.commit({"q": Writes(switches=[Switch(a.rollout(1, feature="other"), 0)])})
+    found = store.rollouts_after(place, 10)
+    assert [(row.project_id, row.record.feature, row.record.revision) for row in found] == [
+        (P, "answer", 2),
+        ("q", "other", 1),
+    ]
+    assert found[0].record == second
+    assert found[-1].seq == store.last_rollout()
+    assert len(store.rollouts_after(place, 1)) == 1
+
+
+def test_votes_are_counted_by_arm(store: HotStore) -> None:
+    outcomes = []
+    for arm, votes in (("stable", (0.0, 1.0, 0.5, None)), ("holdback", (1.0, 0.6)), (None, (1.0,))):
+        outcomes += [a.outcome(a.inference(), arm=arm, vote=vote) for vote in votes]
+    outcomes.append(a.outcome(a.inference(), arm="stable", vote=1.0, withdrawn=True))
+    outcomes.append(a.outcome(a.inference(created_at=a.NOW - a.SECOND), arm="stable", vote=1.0))
+    outcomes.append(a.outcome(a.inference(feature="other"), arm="stable", vote=1.0))
+    store.commit({P: Writes(outcomes=outcomes)})
+    found = {each.arm: (each.voted, each.negative) for each in store.arm_votes(P, "answer", a.NOW)}
+    assert found == {"stable": (3, 1), "holdback": (2, 2), None: (1, 1)}
+    assert store.arm_votes("q", "answer", a.NOW) == []
+
+
 def test_of_two_who_switch_at_once_one_wins(store: HotStore) -> None:
     def switch(_: int) -> bool:
         try:
@@ -223,6 +258,8 @@ def test_votes_remember_when_each_user_was_last_counted(store: HotStore) -> None
     store.commit({P: Writes(votes=[Vote("m", "u", a.NOW + a.SECOND)])})
     assert store.votes("m", ["u", "nobody", "u"]) == {"u": a.NOW + a.SECOND}
     assert store.votes("n", ["u", "w"]) == {"u": a.NOW}
+    pairs = [("m", "u"), ("n", "u"), ("n", "w"), ("m", "u"), ("nobody", "u")]
+    assert store.votes_of(pairs) == {("m", "u"): a.NOW + a.SECOND, ("n", "u"): a.NOW}
 
 
 # ---------------------------------------------------------------- the whole

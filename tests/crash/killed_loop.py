@@ -9,11 +9,9 @@ The point `lost:workflows` removes the workflow engine's files instead, and that
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import dbos
 import msgspec
 
+from tests.crash.lives import main
 from tests.loop import FEATURE, PROJECT, SETTINGS, START, LoopWorld
 from trimtab.config import Canary
 from trimtab.records import Exemplar, Version
@@ -111,20 +110,5 @@ def live(folder: Path, point: str | None) -> None:
     world.close()
 
 
-def main(folder: Path, points: list[str]) -> None:
-    ends = []
-    for point in [*points, None]:
-        child = os.fork()
-        if child == 0:
-            try:
-                live(folder, point)
-            except BaseException:  # noqa: BLE001  a forked child must not run on
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    sys.stdout.write(json.dumps(ends))
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(live)

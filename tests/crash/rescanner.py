@@ -6,15 +6,14 @@ commit, `before:N`, `inside:N` or `after:N` meaning its Nth; a last child runs t
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.crash.lives import main
 from trimtab.enrich.rescan import RescanStage
 from trimtab.redact.project import Redactors
 from trimtab.store.hot import sqlite
@@ -62,20 +61,5 @@ def live(folder: Path, point: str | None) -> None:
     store.close()
 
 
-def main(folder: Path, points: list[str]) -> None:
-    ends = []
-    for point in [*points, None]:
-        child = os.fork()
-        if child == 0:
-            try:
-                live(folder, point)
-            except BaseException:  # noqa: BLE001  a forked child must not run on
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    sys.stdout.write(json.dumps(ends))
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(live)

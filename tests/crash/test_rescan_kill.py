@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import pytest
 
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import NOW, P
+from tests.crash.lives import lived
 from tests.crash.rescanner import KEY
 from trimtab.ids import new_id
 from trimtab.records import Exemplar, Feedback, Inference, Project, RedactionPattern, RedactionSettings
@@ -55,18 +52,7 @@ def fill(folder: Path) -> None:
 
 def rescan(folder: Path, *points: str) -> list[int]:
     """Run the re-scan through its kills to the end and say how each life ended."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "tests.crash.rescanner", str(folder), *points],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert answer.returncode == 0, answer.stderr
-    ends: list[int] = json.loads(answer.stdout)
-    return ends
+    return lived("tests.crash.rescanner", folder, *points)
 
 
 def state(folder: Path) -> dict[str, list[tuple[Any, ...]]]:

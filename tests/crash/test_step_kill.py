@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.crash.lives import lived
 from tests.loop import FEATURE, PROJECT
 from trimtab.records import Change, Incident, Monitor, Rollout, Run
 from trimtab.store.hot.sqlite import open_sqlite
@@ -35,12 +33,8 @@ class End(NamedTuple):
 def run(folder: Path, *points: str) -> list[int]:
     """Live in `folder`, killed at each point in turn; return how each life ended."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tests.crash.killed_loop", str(folder), *points]
-    path = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    done = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    ends: list[int] = json.loads(done.stdout)
-    assert ends[-1] == 0, done.stderr
+    ends = lived("tests.crash.killed_loop", folder, *points)
+    assert ends[-1] == 0
     return ends
 
 

@@ -131,6 +131,9 @@ def test_what_is_no_plain_line_is_refused(admin: httpx.Client, text: str) -> Non
 class CutOff:
     """What is left of the runs when the process dies between writing a proposal down and starting it."""
 
+    def prepare(self) -> None:
+        """Nothing to prepare."""
+
     def start(self, order: Order) -> None:
         """Die."""
 

@@ -11,9 +11,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from trimtab.act.rollout import exposed, promoted, restored, withdrawn
+from trimtab.act.notices import Notices
+from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
+from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
-from trimtab.records import Change, Incident, Rollout, Version
+from trimtab.ids import derived_id
+from trimtab.records import Change, Incident, Rollout, Run, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal
 from trimtab.store.ports import HotStore, Switch, Writes
@@ -49,14 +52,17 @@ class Decisions:
         self,
         store: HotStore,
         cleaners: Cleaners,
+        canary: Canary,
         *,
-        first_share: float,
         turn: AbstractContextManager[Any] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._cleaners = cleaners
-        self._first_share = first_share
+        self._first_share = canary.steps[0]
+        self._holdback = canary.holdback
         self.turn: AbstractContextManager[Any] = turn or threading.RLock()
+        self._notices = notices or Notices(store, {})
 
     @_in_turn
     def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
@@ -66,6 +72,7 @@ class Decisions:
         trial = {"steps": [[now.isoformat(), self._first_share]]}
         return self._write(
             project_id,
+            now,
             msgspec.structs.replace(change, state="canary", reason="", exposed_at=now, step_at=now, canary=trial),
             switch,
         )
@@ -80,15 +87,15 @@ class Decisions:
         if incident is not None and incident.state == "firing":
             incidents.append(msgspec.structs.replace(incident, state="recovering"))
         change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason="promoted by hand")
-        return self._write(project_id, change, switch, incidents)
+        return self._write(project_id, now, change, switch, incidents)
 
     @_in_turn
-    def pause(self, project_id: str, change_id: str, _now: datetime) -> Change:
+    def pause(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Keep the share of a canary where it is until resumed; harm still rolls it back."""
         change = self._change(project_id, change_id, ("canary",), "pause")
         held = {**change.canary, "paused_by": "hand"}
         paused = msgspec.structs.replace(change, state="paused", reason="paused by hand", canary=held)
-        return self._write(project_id, paused)
+        return self._write(project_id, now, paused)
 
     @_in_turn
     def resume(self, project_id: str, change_id: str, now: datetime) -> Change:
@@ -96,7 +103,7 @@ class Decisions:
         change = self._change(project_id, change_id, ("paused",), "resume")
         resumed = {**change.canary, "resumed_at": now.isoformat(), "paused_by": None}
         return self._write(
-            project_id, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
+            project_id, now, msgspec.structs.replace(change, state="canary", reason="", step_at=now, canary=resumed)
         )
 
     @_in_turn
@@ -108,7 +115,7 @@ class Decisions:
         change = self._change(project_id, change_id, ("awaiting", *_TRIED, "promoted", "verified"), "roll back")
         if change.state == "awaiting":
             declined = {"state": "rolled_back", "rolled_back_at": now, "reason": "declined by hand"}
-            return self._write(project_id, msgspec.structs.replace(change, **declined))
+            return self._write(project_id, now, msgspec.structs.replace(change, **declined))
         rollout = self._rollout(project_id, change.feature)
         if rollout.candidate_version_id == change.candidate_version_id:
             switch = withdrawn(rollout, now)
@@ -121,14 +128,14 @@ class Decisions:
         if incident is not None and incident.state == "recovering":
             incidents.append(msgspec.structs.replace(incident, state="firing"))
         change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, reason="by hand")
-        return self._write(project_id, change, switch, incidents)
+        return self._write(project_id, now, change, switch, incidents)
 
     @_in_turn
     def serve(self, project_id: str, version: Version, now: datetime) -> Rollout:
         """Store a version made by hand and serve it to everyone."""
         sealed = seal(self._cleaners.of(project_id), version)
         rollout = self._rollout(project_id, version.feature)
-        switch = restored(rollout, sealed.record.id, now)
+        switch = held_back(restored(rollout, sealed.record.id, now), rollout, self._holdback)
         self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})
         return switch.rollout
 
@@ -137,7 +144,15 @@ class Decisions:
         """Serve a stored version to everyone."""
         if self._store.version(project_id, feature, version_id) is None:
             raise NotFound(f"no version {version_id!r} of {feature!r}", param="version_id")
-        switch = restored(self._rollout(project_id, feature), version_id, now)
+        rollout = self._rollout(project_id, feature)
+        switch = held_back(restored(rollout, version_id, now), rollout, self._holdback)
+        self._store.commit({project_id: Writes(switches=[switch])})
+        return switch.rollout
+
+    @_in_turn
+    def reset_holdback(self, project_id: str, feature: str, now: datetime) -> Rollout:
+        """Have the users who are held back start over from the version that is stable now."""
+        switch = reset(self._rollout(project_id, feature), self._holdback, now)
         self._store.commit({project_id: Writes(switches=[switch])})
         return switch.rollout
 
@@ -150,8 +165,27 @@ class Decisions:
         if incident.state == "resolved":
             raise Conflict(f"incident {incident_id!r} is already resolved ({incident.resolution})")
         closed = msgspec.structs.replace(incident, state="resolved", resolution="manual", resolved_at=now)
-        self._store.commit({project_id: Writes(incidents=[closed])})
+        writes = Writes(incidents=[closed])
+        self._notices.add(project_id, writes, now)
+        self._store.commit({project_id: writes})
         return closed
+
+    @_in_turn
+    def cancel(self, project_id: str, run_id: str, now: datetime) -> Run:
+        """Call off a run under way: its step under way ends after the calls it waits for, and writes nothing."""
+        run = self._store.run(project_id, run_id)
+        if run is None:
+            raise NotFound(f"no run {run_id!r}", param="run_id")
+        if run.state != "running":
+            raise Conflict(f"run {run_id!r} is already {run.state}")
+        told = "cancelled by hand"
+        called_off = msgspec.structs.replace(run, state="cancelled", ended_at=now, error=told)
+        writes = Writes(runs=[msgspec.structs.replace(called_off, steps=[])])
+        change = self._store.change(project_id, derived_id("change", run_id))
+        if change is not None and change.state == "building":
+            writes.changes.append(msgspec.structs.replace(change, state="blocked", reason=told))
+        self._store.commit({project_id: writes})
+        return called_off
 
     def _change(self, project_id: str, change_id: str, states: tuple[str, ...], verb: str) -> Change:
         change = self._store.change(project_id, change_id)
@@ -170,10 +204,15 @@ class Decisions:
     def _write(
         self,
         project_id: str,
+        now: datetime,
         change: Change,
         switch: Switch | None = None,
         incidents: list[Incident] | None = None,
     ) -> Change:
-        writes = Writes(changes=[change], switches=[switch] if switch else [], incidents=incidents or [])
+        switches = []
+        if switch is not None:
+            switches.append(held_back(switch, self._rollout(project_id, change.feature), self._holdback))
+        writes = Writes(changes=[change], switches=switches, incidents=incidents or [])
+        self._notices.add(project_id, writes, now)
         self._store.commit({project_id: writes})
         return change

@@ -6,7 +6,9 @@ RunStep and returns what it says, so no effect happens twice; what DBOS adds is 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,12 +19,13 @@ from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import MAX_CASES, run_gate
+from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order, Step
-from trimtab.act.rollout import exposed
+from trimtab.act.rollout import exposed, held_back
 from trimtab.act.runner import Runner
 from trimtab.clock import Clock
 from trimtab.config import Settings
-from trimtab.errors import ConfigError, NotFound
+from trimtab.errors import ConfigError, Conflict, NotFound
 from trimtab.ids import derived_id
 from trimtab.records import Case, Change, Incident, Run, RunStep, Version
 from trimtab.redact.project import Cleaners
@@ -36,8 +39,9 @@ class IncidentPlaybook:
     """Takes an incident through the actions that the settings name, as far as the canary.
 
     Without a `clock` every step happens at its order's time. With one, a candidate is exposed when it really is: votes
-    from the hours that a slow gate took are no evidence on it. Raises ConfigError where `playbook.actions` names an
-    action that is neither among `actions` (exemplars where none are given) nor `effects`.
+    from the hours that a slow gate took are no evidence on it. `turn` is the lock of `Decisions`: a run that a person
+    has cancelled writes nothing more. Raises ConfigError where `playbook.actions` names an action that is neither among
+    `actions` (exemplars where none are given) nor `effects`.
     """
 
     def __init__(
@@ -50,13 +54,17 @@ class IncidentPlaybook:
         clock: Clock | None = None,
         actions: Sequence[VersionAction] = (),
         effects: Sequence[Effect] = (),
+        notices: Notices | None = None,
+        turn: AbstractContextManager[Any] | None = None,
     ) -> None:
+        self._turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._store = store
         self._cleaners = cleaners
         self._settings = settings
         self._runner = runner
         self._clock = clock
         self._evidence = Evidence(store, settings)
+        self._notices = notices or Notices(store, settings.notify)
         self._actions: dict[str, VersionAction] = {
             action.kind: action for action in actions or [ExemplarAction(self._evidence)]
         }
@@ -247,7 +255,8 @@ class IncidentPlaybook:
                 else:
                     share = self._settings.canary.steps[0]
                     rollout = self._evidence.rollout(order.project_id, order.feature)
-                    writes.switches.append(exposed(rollout, change, share, now))
+                    switch = exposed(rollout, change, share, now)
+                    writes.switches.append(held_back(switch, rollout, self._settings.canary.holdback))
                     trial = {"steps": [[now.isoformat(), share]]}
                     change = msgspec.structs.replace(change, state="canary", exposed_at=now, step_at=now, canary=trial)
                 writes.changes.append(change)
@@ -288,12 +297,21 @@ class IncidentPlaybook:
         done = self._recorded(order, name)
         if done is not None:
             return done
+        self._expect_wanted(order)
         started_at = self._now(order)
         writes, detail = work()
         step = RunStep(name=name, started_at=started_at, ended_at=self._now(order), detail=detail)
         writes.steps.append((order.run_id, step))
-        self._store.commit({order.project_id: writes})
+        self._notices.add(order.project_id, writes, self._now(order))
+        with self._turn:
+            self._expect_wanted(order)
+            self._store.commit({order.project_id: writes})
         return detail
+
+    def _expect_wanted(self, order: Order) -> None:
+        run = self._store.run(order.project_id, order.run_id)
+        if run is not None and run.state == "cancelled":
+            raise Conflict(f"run {order.run_id!r} was cancelled")
 
     def _is_possible(self, situation: Situation, name: str, mine: Sequence[Run]) -> bool:
         tried = self._tried(situation, name, mine)

@@ -8,10 +8,11 @@ import msgspec
 
 from trimtab.errors import Conflict
 from trimtab.ids import derived_id
-from trimtab.records import Change, Rollout
+from trimtab.records import Arm, Change, Rollout
+from trimtab.stats.bucket import in_candidate, in_holdback
 from trimtab.store.ports import Switch
 
-__all__ = ["exposed", "promoted", "restored", "stepped", "withdrawn"]
+__all__ = ["exposed", "held_back", "promoted", "reset", "restored", "served_to", "stepped", "withdrawn"]
 
 
 def exposed(rollout: Rollout, change: Change, share: float, now: datetime) -> Switch:
@@ -56,6 +57,44 @@ def withdrawn(rollout: Rollout, now: datetime) -> Switch:
 def restored(rollout: Rollout, version_id: str, now: datetime) -> Switch:
     """Serve an earlier version to everyone, and end any trial."""
     return _switch(rollout, now, stable_version_id=version_id, candidate_version_id=None, share=0.0, change_id=None)
+
+
+def held_back(switch: Switch, before: Rollout, share: float) -> Switch:
+    """Have a switch also begin, resize or end the holdback, as `share` of users asks for.
+
+    It begins with the version that was stable until now. While nothing but that one was ever served, there is none.
+    """
+    after = switch.rollout
+    if share <= 0.0:
+        held = msgspec.structs.replace(after, holdback_version_id=None, holdback_share=0.0)
+    elif after.holdback_version_id is None and _starts(after, before):
+        held = msgspec.structs.replace(after, holdback_version_id=before.stable_version_id, holdback_share=share)
+    elif after.holdback_version_id is not None:
+        held = msgspec.structs.replace(after, holdback_share=share)
+    else:
+        held = after
+    return Switch(held, switch.expected)
+
+
+def reset(rollout: Rollout, share: float, now: datetime) -> Switch:
+    """Move the holdback to the version that is stable now. Raises Conflict where none is wanted."""
+    if share <= 0.0:
+        raise Conflict("no users are held back; set canary.holdback above 0, then try again")
+    return _switch(rollout, now, holdback_version_id=rollout.stable_version_id, holdback_share=share)
+
+
+def served_to(rollout: Rollout, unit: str | None) -> tuple[str, Arm]:
+    """Return the version that a user (else a session) is served, and the arm: as the SDKs compute it."""
+    held, candidate = rollout.holdback_version_id, rollout.candidate_version_id
+    if held is not None and unit and in_holdback(rollout.feature, unit, rollout.holdback_share):
+        return held, "holdback"
+    if candidate is not None and unit and in_candidate(rollout.id, unit, rollout.share):
+        return candidate, "candidate"
+    return rollout.stable_version_id, "stable"
+
+
+def _starts(after: Rollout, before: Rollout) -> bool:
+    return after.candidate_version_id is not None or after.stable_version_id != before.stable_version_id
 
 
 def _switch(rollout: Rollout, now: datetime, **changes: object) -> Switch:

@@ -42,6 +42,10 @@ class _CutOff(BaseException):
 class Runs(Protocol):
     """Durable execution of playbooks, by run id."""
 
+    def prepare(self) -> None:
+        """Do now what the first run would else wait for; a failure is met again, and told, by that run."""
+        ...
+
     def start(self, order: Order) -> None:
         """Start the run, once per run id however often it is asked for; return without waiting unless inline."""
         ...
@@ -80,6 +84,13 @@ class DbosRuns:
                 self._launch()
             except Unavailable as error:  # tried again when a run is looked at; events are taken meanwhile
                 structlog.get_logger("trimtab.runs").error("runs cannot go on yet", error=error.message)
+
+    def prepare(self) -> None:
+        """Launch DBOS, which takes about a second. Safe from any thread."""
+        try:
+            self._launch()
+        except Exception as error:  # noqa: BLE001  the first run says it to whom it concerns
+            structlog.get_logger("trimtab.runs").warning("cannot prepare for runs yet", kind=type(error).__name__)
 
     def start(self, order: Order) -> None:
         """Start the run under its id."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
-from trimtab.act.rollout import promoted, stepped, withdrawn
+from trimtab.act.rollout import held_back, promoted, stepped, withdrawn
 from trimtab.act.runs import Runs
 from trimtab.act.trial import Decision, Trial, harm_consumer, help_consumer
 from trimtab.config import Settings
@@ -45,12 +46,14 @@ class ActStage:
         runs: Runs,
         *,
         turn: AbstractContextManager[Any] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._playbook = playbook
         self._runs = runs
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
+        self._notices = notices or Notices(store, settings.notify)
 
     def tick(self, now: datetime) -> int:
         """Advance trials by at most one batch of outcomes, then start what is due; return how many rows were read."""
@@ -60,6 +63,7 @@ class ActStage:
         except Conflict:
             return 0
         for project in self._store.projects():
+            self._notices.seen(project.id, now)
             self._start_runs(project.id, now)
         return handled
 
@@ -72,6 +76,7 @@ class ActStage:
         for project in self._store.projects():
             written = self._advance(project.id, by_project.get(project.id, {}), now)
             if written.changes or written.incidents:
+                self._notices.add(project.id, written, now)
                 writes[project.id] = written
         if rows or writes:
             self._store.commit(writes, cursors={CURSOR: rows[-1].seq} if rows else None)
@@ -151,23 +156,24 @@ class ActStage:
         now: datetime,
         writes: Writes,
     ) -> None:
+        holdback = self._settings.canary.holdback
         match decision.verb:
             case "step":
                 steps = [*change.canary.get("steps", []), [now.isoformat(), decision.share]]
                 change = msgspec.structs.replace(
                     change, step_at=now, reason=decision.reason, canary={**change.canary, "steps": steps}
                 )
-                writes.switches.append(stepped(rollout, decision.share, now))
+                writes.switches.append(held_back(stepped(rollout, decision.share, now), rollout, holdback))
             case "promote":
                 change = msgspec.structs.replace(change, state="promoted", promoted_at=now, reason=decision.reason)
-                writes.switches.append(promoted(rollout, now))
+                writes.switches.append(held_back(promoted(rollout, now), rollout, holdback))
                 if incident is not None and incident.state == "firing":
                     writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
             case "roll_back":
                 change = msgspec.structs.replace(
                     change, state="rolled_back", rolled_back_at=now, reason=decision.reason
                 )
-                writes.switches.append(withdrawn(rollout, now))
+                writes.switches.append(held_back(withdrawn(rollout, now), rollout, holdback))
             case "pause":
                 change = msgspec.structs.replace(change, state="paused", reason=decision.reason)
             case "verify":

@@ -88,6 +88,8 @@ class Trial:
         exposed_at = self._change.exposed_at
         if vote is None or voter is None or voted_at is None or exposed_at is None or outcome.created_at < exposed_at:
             return
+        if outcome.arm == "holdback":  # may be the base version, and is beside the share that the candidate has
+            return
         from_canary = outcome.version_id == self._change.candidate_version_id
         if not from_canary and outcome.version_id != self._change.base_version_id:
             return

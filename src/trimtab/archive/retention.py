@@ -92,7 +92,8 @@ class RetentionStage:
     shrink by what the last one took. Where it is, is kept in memory alone: a walk that dies begins anew, and what
     has gone is not there any more. Vectors go before their rows, so that a kill in between leaves no vector behind.
 
-    `readers` are the cursors that must have passed a row of a kind. `shipped` says where the lake stands now; rows go
+    `readers` are the cursors that must have passed a row of a kind; `waits_for` names those that must at the moment,
+    and the age below which a row of that kind is not to go. `shipped` says where the lake stands now; rows go
     when they have been found in it a day after they came there, which the archive stage marks. Without a lake they go
     unshipped, which `retention.without_lake` must allow.
     """
@@ -105,6 +106,7 @@ class RetentionStage:
         settings: Settings,
         readers: Mapping[PurgedKind, Sequence[str]],
         *,
+        waits_for: Callable[[PurgedKind], tuple[Sequence[str], timedelta]] | None = None,
         shipped: Callable[[LakeTable], int] | None = None,
         vectors: VectorStore | None = None,
         stopwatch: Callable[[], float] = time.monotonic,
@@ -113,6 +115,7 @@ class RetentionStage:
         self._store = store
         self._windows = windows(settings)
         self._readers = readers
+        self._waits_for = waits_for
         self._shipped = shipped
         self._vectors = vectors
         self._stopwatch = stopwatch
@@ -185,16 +188,19 @@ class RetentionStage:
     def _may_go(self, now: datetime) -> Due:
         marks = self._store.purge_marks()
         return Due(
-            before={kind: now - window for kind, window in self._windows.items()},
+            before={kind: now - max(window, self._asked(kind)[1]) for kind, window in self._windows.items()},
             upto={kind: self._upto(kind, marks.get(kind, PurgeMark())) for kind in self._windows},
             keep=_Wanted(self._keep),
         )
 
     def _upto(self, kind: PurgedKind, mark: PurgeMark) -> int:
-        places = [self._store.cursor(reader) for reader in self._readers.get(kind, ())]
+        places = [self._store.cursor(reader) for reader in (*self._readers.get(kind, ()), *self._asked(kind)[0])]
         if self._shipped is not None:
             places += [mark.safe, self._shipped(kind)]
         return min(places, default=0)
+
+    def _asked(self, kind: PurgedKind) -> tuple[Sequence[str], timedelta]:
+        return self._waits_for(kind) if self._waits_for is not None else ((), timedelta(0))
 
     def _keep(self, project_id: str) -> Keep:
         """Return what the project's open business needs, and what was made of people's words."""

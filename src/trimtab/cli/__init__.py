@@ -16,6 +16,7 @@ from trimtab.cli.init import init
 from trimtab.cli.key import key
 from trimtab.cli.lake import lake
 from trimtab.cli.report import report
+from trimtab.cli.review import review
 from trimtab.cli.serve import serve
 from trimtab.cli.study import study
 from trimtab.cli.topics import topics
@@ -58,6 +59,7 @@ app.command()(study)
 app.command()(demo)
 app.command()(report)
 app.command()(topics)
+app.command()(review)
 app.add_typer(lake, name="lake")
 app.command(name="export")(export_)
 app.command(name="import")(import_)

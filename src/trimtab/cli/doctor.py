@@ -58,7 +58,8 @@ def effective(found: Loaded) -> list[tuple[str, Any, str]]:
             for key in told.__struct_fields__:
                 path = f"{table}.{name}.{key}"
                 if path in found.sources:
-                    rows.append((path, msgspec.to_builtins(getattr(told, key)), found.sources[path]))
+                    value = "***" if (table, key) == ("notify", "url") else getattr(told, key)
+                    rows.append((path, msgspec.to_builtins(value), found.sources[path]))
     return rows
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-import uvicorn
 
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.key import make_key
@@ -26,6 +26,7 @@ from trimtab.runtime.workers import Workers
 from trimtab.server.app import create_app
 from trimtab.server.fleet import Fleet
 from trimtab.server.serving import configured, settle_memory
+from trimtab.server.stopping import StoppingServer
 
 __all__ = ["is_loopback", "serve"]
 
@@ -142,7 +143,7 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     count = engine.settings.ingest.workers
     fleet = Fleet(engine, listener, count) if count else None
     app = create_app(engine, workers=workers, fleet=fleet)
-    server = uvicorn.Server(configured(app, path=fleet.path if fleet else None))
+    server = StoppingServer(configured(app, path=fleet.path if fleet else None))
     # uvicorn sends a signal it caught on to whoever handled it before, once it has shut down; by then all is done.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
@@ -154,6 +155,8 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     settle_memory()
     if workers is not None:
         workers.start()
+        if engine.settings.playbook.mode != "off":  # else the first run would begin a second late
+            threading.Thread(target=engine.runs.prepare, name="trimtab-prepare", daemon=True).start()
     try:
         server.run(sockets=None if fleet else [listener])
     finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
     from trimtab.client.version import Resolved, Rollout, Version
+    from trimtab.client.webhook import verify_webhook
     from trimtab.client.wrap.origin import inference_of
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Version",
     "edit",
     "inference_of",
+    "verify_webhook",
 ]
 
 _HOMES = {
@@ -46,6 +48,7 @@ _HOMES = {
     "Version": "version",
     "edit": "distance",
     "inference_of": "wrap.origin",
+    "verify_webhook": "webhook",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["bucket", "in_candidate"]
+__all__ = ["bucket", "in_candidate", "in_holdback"]
 
 
 def bucket(salt: str, unit: str) -> float:
@@ -20,3 +20,8 @@ def in_candidate(salt: str, unit: str, share: float) -> bool:
     """Say whether `unit` is served the candidate. While a share only grows, nobody falls back."""
     # The largest buckets round to 1.0, and a full share must include them.
     return share >= 1.0 or bucket(salt, unit) < share
+
+
+def in_holdback(feature: str, unit: str, share: float) -> bool:
+    """Say whether `unit` is of those who keep the version of before, whatever changes: the same users for ever."""
+    return share > 0.0 and bucket(f"holdback:{feature}", unit) < share

@@ -104,6 +104,7 @@ class Client(Verbs, Wrapping, Tokens, Knowing):
         timeout_s: float = 5.0,
         resolve_timeout_s: float = 0.25,
         refresh_s: float = 5.0,
+        stream: bool = True,
         spool_dir: str | Path | None = None,
         spool_bytes: int = 64 << 20,
         durable: bool = False,
@@ -118,6 +119,8 @@ class Client(Verbs, Wrapping, Tokens, Knowing):
         events are kept under `spool_dir` (default: ~/.local/state/trimtab), at most `spool_bytes` of them; 0 turns
         that off. With `durable`, an event is in the spool before the call returns, so that it survives the death of
         the process; with `fsync` too, that of the machine. `clock` sets the time of events, for simulations.
+
+        Switches of Versions are heard of on a `stream`, and asked for every `refresh_s` seconds while there is none.
 
         Without a usable url or key the client does nothing but say so once; with `strict` it raises ValueError.
         """
@@ -142,7 +145,10 @@ class Client(Verbs, Wrapping, Tokens, Knowing):
         self._address = (url, key, timeout_s)
         self._worker = Worker(Transport(url, key, timeout_s), self._ledger, limits or Limits(), spool, durable=durable)
         keep = home if spool else None
-        self._rollouts = Rollouts(Transport(url, key, timeout_s), self._ledger, refresh_s=refresh_s, keep=keep)
+        listening = Transport(url, key, timeout_s) if stream else None
+        self._rollouts = Rollouts(
+            Transport(url, key, timeout_s), self._ledger, refresh_s=refresh_s, keep=keep, stream=listening
+        )
 
     # ------------------------------------------------------------ recording
 

@@ -28,18 +28,19 @@ class _Index:
         for at, each in enumerate(words):
             for word in each:
                 self._places.setdefault(word, []).append(at)
-        self._norms = [math.sqrt(sum(self._weight[word] ** 2 for word in each)) or 1.0 for each in words]
+        self._norms = [math.sqrt(math.fsum(self._weight[word] ** 2 for word in each)) or 1.0 for each in words]
 
     def nearness(self, text: str) -> list[float]:
         """Return the cosine with each exemplar (but for the norm of `text`, which changes no order).
 
         A word weighs log(1 + exemplars / exemplars with it) (inverse document frequency, Sparck Jones 1972).
         """
-        sums = [0.0] * len(self._norms)
+        shared: list[list[float]] = [[] for _ in self._norms]
         for word in set(_WORD.findall(text.lower())):
             for at in self._places.get(word, ()):
-                sums[at] += self._weight[word] ** 2
-        return [total / norm for total, norm in zip(sums, self._norms, strict=True)]
+                shared[at].append(self._weight[word] ** 2)
+        # Summed exactly, as a set has no order: every process, and the server, must rank alike.
+        return [math.fsum(each) / norm for each, norm in zip(shared, self._norms, strict=True)]
 
 
 def nearest(version: Version, text: str, limit: int) -> list[tuple[str, str]]:

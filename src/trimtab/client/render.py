@@ -42,14 +42,17 @@ def render(
     if version and version.rules:
         _add_rules(template, version.rules)
     conversation, text = _read(payload)
-    if version and version.knowledge:
-        _add_facts(template, nearest_facts(version.knowledge, text, now=now, limit=facts))
+    known = _facts(nearest_facts(version.knowledge, text, now=now, limit=facts)) if version else None
+    if known:
+        first = next((place for place, turn in enumerate(template) if turn["role"] in _INSTRUCTING), -1)
+        template.insert(first + 1, known)
     shown = [
         {"role": role, "content": content}
         for pair in (nearest(version, text, exemplars) if version else ())
         for role, content in zip(("user", "assistant"), pair, strict=True)
     ]
-    slot = next((place for place, turn in enumerate(template) if _SLOT in turn["content"]), None)
+    holding = (place for place, turn in enumerate(template) if turn is not known and _SLOT in turn["content"])
+    slot = next(holding, None)  # what people wrote is no template
     if slot is None:
         asked = conversation or ([{"role": "user", "content": text}] if payload is not None else [])
         return [*template, *shown, *asked]
@@ -78,15 +81,14 @@ def _add_rules(template: list[dict[str, str]], rules: Sequence[str]) -> None:
     template.insert(0, {"role": "system", "content": block})
 
 
-def _add_facts(template: list[dict[str, str]], facts: Sequence[Fact]) -> None:
+def _facts(facts: Sequence[Fact]) -> dict[str, str] | None:
     if not facts:
-        return
+        return None
     lines = [
         f"[{fact.id}] {fact.question}\n{fact.text}" if fact.question else f"[{fact.id}] {fact.text}" for fact in facts
     ]
     block = "\n".join(["Known facts, which hold where other sources say otherwise:", *lines])
-    first = next((place for place, turn in enumerate(template) if turn["role"] in _INSTRUCTING), -1)
-    template.insert(first + 1, {"role": "system", "content": block})
+    return {"role": "system", "content": block}
 
 
 def _read(payload: Any) -> tuple[list[dict[str, str]], str]:

@@ -1,14 +1,19 @@
-"""What features serve now: asked for in the background, answered from memory, kept while the server is away."""
+"""What features serve now: asked for in the background, answered from memory, kept while the server is away.
+
+Switches are heard of on a stream; polling finds what the stream missed, and everything while there is none.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
+import time
 import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from trimtab.client.listen import Listener
 from trimtab.client.transport import Unreachable
 from trimtab.client.version import Served, served_from
 
@@ -22,6 +27,8 @@ __all__ = ["Rollouts"]
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _SLOWEST_S = 60.0
+_CALM_S = 30.0  # between looks while the stream tells of every switch
+_AGAIN_S = 0.5
 _CACHES: weakref.WeakSet[Rollouts] = weakref.WeakSet()
 
 
@@ -39,8 +46,17 @@ class _Entry:
 class Rollouts:
     """A cache of rollouts with its own thread and connection; a feature is polled from the first call that names it."""
 
-    def __init__(self, transport: Transport, ledger: Ledger, *, refresh_s: float, keep: Path | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        ledger: Ledger,
+        *,
+        refresh_s: float,
+        keep: Path | None,
+        stream: Transport | None = None,
+    ) -> None:
         self._transport, self._ledger, self._refresh_s, self._keep = transport, ledger, refresh_s, keep
+        self._listener = Listener(stream, ledger, self._heard) if stream is not None else None
         self.known: dict[str, _Entry] = {}
         """What was asked for, by feature."""
         self._fresh()
@@ -51,6 +67,7 @@ class Rollouts:
         self._more = threading.Event()
         self._closed = threading.Event()
         self._failures = 0
+        self._due: set[str] = set()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
 
@@ -78,6 +95,7 @@ class Rollouts:
         if entry is None or self._thread is None:
             with self._lock:
                 entry = self.known.setdefault(feature, _Entry())
+                self._due.add(feature)
                 self._start()
             self._more.set()
         return entry
@@ -86,6 +104,8 @@ class Rollouts:
         """Stop following; what is known stays known."""
         self._closed.set()
         self._more.set()
+        if self._listener is not None:
+            self._listener.close()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(0.2)
@@ -97,6 +117,8 @@ class Rollouts:
         if closed:
             self._closed.set()
         self._transport.abandon()
+        if self._listener is not None:
+            self._listener.forget()
 
     def _start(self) -> None:
         if self._thread is not None or self._closed.is_set():
@@ -108,48 +130,79 @@ class Rollouts:
             return
         self._thread = thread
 
+    def _heard(self, revisions: dict[str, int]) -> None:
+        """Ask for the features whose revision is another than the one known; called by the listener's thread."""
+        with self._lock:
+            for feature, revision in revisions.items():
+                entry = self.known.get(feature)
+                if entry is not None and (entry.served is None or entry.served.rollout.revision != revision):
+                    self._due.add(feature)
+        self._more.set()
+
     def _run(self) -> None:
+        looked_at, jitter = float("-inf"), 1.0
         while not self._closed.is_set():
             self._more.clear()
-            for feature, entry in list(self.known.items()):
-                if self._closed.is_set():
-                    break
-                try:
-                    self._ask(feature, entry)
-                except Exception as error:  # noqa: BLE001 the thread must outlive any bug of ours
-                    self._ledger.warn("bug", f"refresh failed with {type(error).__name__}; please report it")
-                entry.tried.set()
-            slower = 2.0 ** min(self._failures, 5)
-            pause = max(self._refresh_s, min(self._refresh_s * slower, _SLOWEST_S))
-            jitter = 0.75 + int.from_bytes(os.urandom(2), "big") / 131072  # from 0.75 to 1.25
-            self._more.wait(pause * jitter)
+            now = time.monotonic()
+            everything = now >= looked_at + self._pause() * jitter
+            if everything:
+                looked_at, jitter = now, _jitter()
+            with self._lock:
+                due, self._due = self._due, set()
+                asked = [(name, entry) for name, entry in self.known.items() if everything or name in due]
+            unanswered = {feature for feature, entry in asked if not self._look(feature, entry)}
+            if self._listener is not None:
+                self._listener.start()
+            wait = looked_at + self._pause() * jitter - time.monotonic()
+            if again := due & unanswered:
+                with self._lock:
+                    self._due |= again
+                wait = min(wait, _AGAIN_S * 2.0**self._failures)
+            self._more.wait(max(wait, 0.0))
         self._transport.close()
 
-    def _ask(self, feature: str, entry: _Entry) -> None:
+    def _pause(self) -> float:
+        """Return how long to wait from one look at all features to the next."""
+        if self._failures:
+            return max(self._refresh_s, min(self._refresh_s * 2.0 ** min(self._failures, 5), _SLOWEST_S))
+        return max(self._refresh_s, _CALM_S) if self._listener and self._listener.alive else self._refresh_s
+
+    def _look(self, feature: str, entry: _Entry) -> bool:
+        """Ask for a feature; say whether the server answered."""
+        if self._closed.is_set():
+            return False
+        try:
+            return self._ask(feature, entry)
+        except Exception as error:  # noqa: BLE001 the thread must outlive any bug of ours
+            self._ledger.warn("bug", f"refresh failed with {type(error).__name__}; please report it")
+            return False
+        finally:
+            entry.tried.set()
+
+    def _ask(self, feature: str, entry: _Entry) -> bool:
         from urllib.parse import quote  # noqa: PLC0415 the app's own imports stay light
 
         headers = {"If-None-Match": entry.etag} if entry.etag else {}
         try:
             answer = self._transport.request("GET", f"/v1/features/{quote(feature, safe='')}/rollout", headers=headers)
         except Unreachable as error:
-            self._trouble(error.cause)
-            return
+            return self._trouble(error.cause)
         if answer.status == 200:
             try:
                 entry.served = served_from(json.loads(answer.body))
             except _UNREADABLE:
-                self._trouble("unreadable_answer")
-                return
+                return self._trouble("unreadable_answer")
             entry.etag = answer.headers.get("etag", "")
             self._remember(feature, answer.body)
         elif answer.status not in (304, 404):  # 404: the feature has not been seen yet
-            self._trouble(f"http_{answer.status}")
-            return
+            return self._trouble(f"http_{answer.status}")
         self._failures = 0
+        return True
 
-    def _trouble(self, cause: str) -> None:
+    def _trouble(self, cause: str) -> bool:
         self._failures += 1
         self._ledger.warn(f"rollout:{cause}", f"cannot refresh rollouts ({cause}); the last known Version stays")
+        return False
 
     def _path(self, feature: str) -> Path | None:
         return self._keep / f"rollout-{sha256(feature.encode()).hexdigest()[:24]}.json" if self._keep else None
@@ -176,6 +229,11 @@ class Rollouts:
             return served_from(told) if told else None
         except (OSError, *_UNREADABLE):
             return None
+
+
+def _jitter() -> float:
+    """Return a random factor from 0.75 to 1.25, so that a thousand clients do not ask at once."""
+    return 0.75 + int.from_bytes(os.urandom(2), "big") / 131072
 
 
 def _after_fork_in_child() -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.client.loading import load_http
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from http.client import HTTPConnection, HTTPResponse
+    from socket import socket
 
-__all__ = ["Answer", "Transport", "Unreachable", "check_address"]
+__all__ = ["Answer", "Refused", "Transport", "Unreachable", "check_address"]
 
 _ANSWER_BYTES = 32 << 20
 _PIECE = 1 << 16
-_ABANDONED: list[HTTPConnection] = []
+_ABANDONED: list[object] = []
 
 
 class Unreachable(OSError):
@@ -25,6 +27,14 @@ class Unreachable(OSError):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class Refused(Exception):
+    """The server answered, and not with a stream. `retry_after_s` is what it asked to wait, 0 if nothing."""
+
+    def __init__(self, status: int, retry_after_s: float) -> None:
+        super().__init__(status)
+        self.status, self.retry_after_s = status, retry_after_s
 
 
 class Answer(NamedTuple):
@@ -56,6 +66,8 @@ class Transport:
     def __init__(self, url: str, key: str, timeout_s: float) -> None:
         self._url, self._key, self._timeout_s = url, key, timeout_s
         self._connection: HTTPConnection | None = None
+        self._socket: socket | None = None
+        self._stopped = False
         self._prefix = ""
 
     def request(
@@ -71,8 +83,52 @@ class Transport:
                 raise
         return self._exchange(method, path, body, headers or {})
 
+    def lines(
+        self, path: str, *, headers: Mapping[str, str], quiet_s: float, line_bytes: int = 1 << 20
+    ) -> Iterator[str]:
+        """Yield the lines of an answer that goes on, over a connection of its own, until it ends or is interrupted.
+
+        Raises Refused for an answer that is no stream of events, Unreachable when nothing comes for `quiet_s` seconds.
+        """
+        load_http()
+        from http.client import HTTPException  # noqa: PLC0415
+
+        self.close()
+        try:
+            connection = self._connection = self._connect()
+            connection.request("GET", self._path_of(path), headers=self._told(headers))
+            self._socket = open_socket = connection.sock
+            if self._stopped:
+                return
+            response = connection.getresponse()
+            if response.status != 200 or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise Refused(response.status, _seconds(response.headers.get("Retry-After", "")))
+            open_socket.settimeout(quiet_s)
+            while (line := response.readline(line_bytes)) and not self._stopped:
+                yield _whole(line)
+        except TimeoutError:
+            raise Unreachable("timeout") from None
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+            AttributeError,
+        ) as error:  # a response closed under a read has no file
+            raise Unreachable(type(error).__name__) from None
+        finally:
+            self.close()
+
+    def interrupt(self) -> None:
+        """End `lines` from another thread, for good."""
+        self._stopped = True
+        open_socket = self._socket
+        if open_socket is not None:
+            with suppress(OSError):
+                open_socket.shutdown(2)  # both ways: wakes the thread that reads
+
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
+        self._socket = None
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -84,21 +140,23 @@ class Transport:
         the connection is closed or freed but its descriptor.
         """
         connection, self._connection = self._connection, None
+        streaming, self._socket = self._socket, None
         if connection is not None:
             _ABANDONED.append(connection)
-            if connection.sock is not None:
-                os.close(connection.sock.detach())
+            held = connection.sock or streaming
+            if held is not None and held.fileno() >= 0:
+                _ABANDONED.append(held)
+                os.close(held.detach())
 
     def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         load_http()
         from http.client import HTTPException  # noqa: PLC0415 the app's own imports stay light
 
         deadline = time.monotonic() + self._timeout_s
-        told = {"Authorization": f"Bearer {self._key}", "User-Agent": "trimtab-python", **headers}
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            self._connection.request(method, self._prefix + path, body=body, headers=told)
+            self._connection.request(method, self._path_of(path), body=body, headers=self._told(headers))
             response = self._connection.getresponse()
             content = _read(response, deadline)
             answer = Answer(response.status, {name.lower(): text for name, text in response.getheaders()}, content)
@@ -115,6 +173,12 @@ class Transport:
             self.close()
         return answer
 
+    def _told(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}", "User-Agent": "trimtab-python", **headers}
+
+    def _path_of(self, path: str) -> str:
+        return self._prefix + path
+
     def _connect(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415
         from urllib.parse import urlsplit  # noqa: PLC0415
@@ -123,6 +187,18 @@ class Transport:
         self._prefix = parts.path.rstrip("/")
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         return kind(parts.hostname or "", parts.port, timeout=self._timeout_s)
+
+
+def _seconds(retry_after: str) -> float:
+    """Read a Retry-After header in seconds, an hour at most; 0 when it is absent or of another form."""
+    text = retry_after.strip()
+    return min(float(text[:9]), 3600.0) if text.isascii() and text.isdigit() else 0.0
+
+
+def _whole(line: bytes) -> str:
+    if not line.endswith(b"\n"):
+        raise ValueError("line too long or cut off")
+    return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _read(response: HTTPResponse, deadline: float) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from trimtab.client.assignment import in_candidate
+from trimtab.client.assignment import in_candidate, in_holdback
 from trimtab.client.facts import Fact, fact_from
 
 if TYPE_CHECKING:
@@ -30,13 +30,19 @@ class Version(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """What is served now: the stable Version and, while one is tried, a candidate for a share of the users."""
+    """What is served now: the stable Version and, while one is tried, a candidate for a share of the users.
+
+    A share of them may be held back: they keep an earlier Version whatever changes.
+    """
 
     id: str
     revision: int
     stable_version_id: str
     candidate_version_id: str | None = None
     share: float = 0.0
+    feature: str = ""
+    holdback_version_id: str | None = None
+    holdback_share: float = 0.0
 
 
 class Resolved(NamedTuple):
@@ -56,6 +62,9 @@ class Served(NamedTuple):
     def to(self, unit: str | None) -> Resolved:
         """Return what `unit` (a user, else a session) is served; without one, the stable Version."""
         rollout, candidate_id = self.rollout, self.rollout.candidate_version_id
+        held = self.versions.get(rollout.holdback_version_id) if rollout.holdback_version_id else None
+        if held is not None and unit and in_holdback(rollout.feature, unit, rollout.holdback_share):
+            return Resolved(held, "holdback", rollout)
         candidate = self.versions.get(candidate_id) if candidate_id else None
         if candidate is not None and unit and in_candidate(rollout.id, unit, rollout.share):
             return Resolved(candidate, "candidate", rollout)
@@ -74,6 +83,9 @@ def served_from(body: Any) -> Served:
         stable_version_id=str(told["stable_version_id"]),
         candidate_version_id=told.get("candidate_version_id"),
         share=float(told.get("share", 0.0)),
+        feature=str(told.get("feature", "")),
+        holdback_version_id=told.get("holdback_version_id"),
+        holdback_share=float(told.get("holdback_share", 0.0)),
     )
     versions = {str(key): _version_from(str(key), value) for key, value in body["versions"].items()}
     if rollout.stable_version_id not in versions:

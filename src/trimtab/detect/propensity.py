@@ -72,17 +72,29 @@ class PropensityStage:
         hours = self._hours(project_id, feature.name, since, until)
         writes = Writes()
         for side in _SIDES:
-            known = held.get(side) or _new(project_id, feature.name, side, now)
+            known = self._accepted(project_id, held.get(side) or _new(project_id, feature.name, side, now))
             monitor, alarm = self._follow(known, side, hours, until)
-            writes.monitors.append(monitor)
             found = self._open(project_id, feature.name, monitor)
             if alarm is not None and found is None:
-                writes.incidents.append(_incident(monitor, alarm, now))
+                opened = _incident(monitor, alarm, now)
+                writes.incidents.append(opened)
+                monitor = msgspec.structs.replace(monitor, life={**monitor.life, "incident": opened.id})
             elif alarm is None and found is not None and self._is_over(monitor, hours):
                 over = {"state": "resolved", "resolution": "verified", "resolved_at": now}
                 writes.incidents.append(msgspec.structs.replace(found, **over))
+            writes.monitors.append(monitor)
         self._store.commit({project_id: writes})
         return len(hours)
+
+    def _accepted(self, project_id: str, monitor: Monitor) -> Monitor:
+        """Learn anew what is normal when a person has closed the incident: so much voting is how it is now."""
+        told = monitor.life.get("incident")
+        incident = self._store.incident(project_id, told) if told else None
+        if incident is None or incident.resolution != "manual":
+            return monitor
+        life = {key: value for key, value in monitor.life.items() if key == "upto"}
+        fresh = {"reference": None, "reference_kind": "learning", "learned_votes": 0, "learned_negatives": 0.0}
+        return msgspec.structs.replace(monitor, detector={}, life=life, **fresh)
 
     def _hours(
         self, project_id: str, feature: str, since: datetime, until: datetime

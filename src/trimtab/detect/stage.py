@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from trimtab.config import FeatureOverride, Monitoring
+from trimtab.detect.rules.explain import segments_of_votes
 from trimtab.detect.watch import Sample, Watch
 from trimtab.errors import whereabouts
 from trimtab.ids import derived_id
@@ -156,7 +157,8 @@ class DetectStage:
         post.votes.append(Vote(post.watch.monitor_id, voter, voted_at))
         incident = post.watch.take(Sample(outcome.vote, voter, voted_at), now)
         if incident is not None and self._is_news(post, incident):
-            post.incidents.append(_replace(incident, held=self._held(post.project_id, incident.feature)))
+            told = {**incident.detail, "segments": self._segments(post.project_id, incident, outcome.version_id)}
+            post.incidents.append(_replace(incident, held=self._held(post.project_id, incident.feature), detail=told))
 
     def _monitor(self, project_id: str, outcome: Outcome, posts: Mapping[str, _Post], now: datetime) -> Monitor:
         """Return the stored monitor of this version, or a new one with its reference.
@@ -200,6 +202,10 @@ class DetectStage:
             version = self._store.version(project_id, feature, version.parent_id)
         return None
 
+    def _segments(self, project_id: str, incident: Incident, version_id: str | None) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = segments_of_votes(self._store, project_id, incident, version_id)
+        return found
+
     def _held(self, project_id: str, feature: str) -> str:
         """Return why nothing may change by itself: voting itself has moved, so votes are not what they were."""
         query = Query(feature=feature, limit=1000)
@@ -223,7 +229,7 @@ class DetectStage:
 
 
 def _counts(outcome: Outcome) -> bool:
-    return outcome.vote is not None and not outcome.withdrawn and outcome.arm != "candidate"
+    return outcome.vote is not None and not outcome.withdrawn and outcome.arm not in ("candidate", "holdback")
 
 
 def _monitor_id(project_id: str, outcome: Outcome) -> str:

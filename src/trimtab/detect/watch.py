@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from trimtab.config import Monitoring
+from trimtab.detect.curve import Curve
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
 from trimtab.stats.detector import RateMonitor, RateMonitorState
@@ -37,8 +38,10 @@ class Watch:
     def __init__(self, monitor: Monitor, settings: Monitoring) -> None:
         self._monitor = monitor
         self._settings = settings
+        self._votes, self._negatives = monitor.votes, monitor.negatives
         self._onsets: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in monitor.onsets.items()}
         self._detector: RateMonitor | None = None
+        self._curve = Curve(monitor.life.get("curve") if monitor.detector else None)
         if monitor.detector:
             self._detector = RateMonitor.from_state(cast("RateMonitorState", monitor.detector))
         elif monitor.reference is not None:
@@ -54,23 +57,38 @@ class Watch:
         """The monitor's id, under which its vote cap is remembered."""
         return self._monitor.id
 
+    @property
+    def feature(self) -> str:
+        """The feature whose answers it hears of."""
+        return self._monitor.feature
+
     def record(self) -> Monitor:
         """Return the monitor with everything seen so far."""
         return msgspec.structs.replace(
             self._monitor,
+            votes=self._votes,
+            negatives=self._negatives,
             detector=dict(self._detector.state()) if self._detector else {},
             onsets={str(key): value for key, value in self._onsets.items()},
+            life={**self._monitor.life, "curve": self._curve.state()},
         )
 
     def take(self, sample: Sample, now: datetime) -> Incident | None:
         """Count one sample (the cap per person is the caller's) and return an incident when it raised the alarm."""
-        self._set(votes=self._monitor.votes + 1, negatives=self._monitor.negatives + sample.x)
+        self.count(sample)
         if self._detector is None:
             self._learn(sample.x)
             return None
         self._detector.update(sample.x)
         self._mark(sample)
+        if self._curve.wants(self._detector.n):
+            self._curve.mark(self._detector.n, self._detector.log_stat)
         return self._alarm(now) if self._detector.evidence >= 0 else None
+
+    def count(self, sample: Sample) -> None:
+        """Count a sample that is not tested."""
+        self._votes += 1
+        self._negatives += sample.x
 
     def _set(self, **changes: Any) -> None:
         self._monitor = msgspec.structs.replace(self._monitor, **changes)
@@ -79,6 +97,7 @@ class Watch:
         settings = self._settings
         self._detector = RateMonitor(reference, horizon=settings.horizon_votes, alpha=settings.false_alarm_rate)
         self._onsets = {}
+        self._curve = Curve()
 
     def _learn(self, vote: float) -> None:
         """Add to the baseline; when it is complete, freeze its upper bound as the reference and begin to watch.
@@ -97,11 +116,13 @@ class Watch:
 
     def _mark(self, sample: Sample) -> None:
         detector = cast("RateMonitor", self._detector)
-        state = detector.state()
-        starts = {state["n"] - since for since in state["since_n"] if since > 0}
+        starts = detector.starts
+        bad = sample.x > 0.5
+        if not bad and starts == self._onsets.keys():  # nothing new to mark: so it is for most samples
+            return
         at = sample.at.isoformat()
         marks = {start: self._onsets.get(start) or {"at": at, "first": None, "users": []} for start in starts}
-        if sample.x > 0.5:
+        if bad:
             for mark in marks.values():
                 mark["first"] = mark["first"] or at
                 most = max(_MAX_USERS, self._settings.min_users)
@@ -138,8 +159,10 @@ class Watch:
             users=len(mark["users"]),
             log_evidence=detector.log_stat,
             log_threshold=detector.log_threshold,
+            detail={"curve": self._curve.told(detector.n, detector.log_stat)},
         )
         self._set(alarms=monitor.alarms + 1, last_alarm_at=now)
         detector.reset()
         self._onsets = {}
+        self._curve = Curve()
         return incident

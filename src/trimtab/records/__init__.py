@@ -43,6 +43,7 @@ from trimtab.records.field import (
     Tokens,
     Uuid,
 )
+from trimtab.records.job import Job, JobState
 from trimtab.records.judgement import (
     AuditItem,
     Calibration,
@@ -70,6 +71,7 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
+from trimtab.records.people import Delivery, DeliveryKind, DeliveryState, ReviewItem, ReviewState, Verdict
 from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
@@ -89,6 +91,9 @@ __all__ = [
     "DatasetFormat",
     "DatasetKind",
     "DatasetState",
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
     "Erasure",
     "ErasureState",
     "Event",
@@ -103,6 +108,8 @@ __all__ = [
     "IncidentKind",
     "IncidentState",
     "Inference",
+    "Job",
+    "JobState",
     "KeyKind",
     "Knowledge",
     "KnowledgePatch",
@@ -124,6 +131,8 @@ __all__ = [
     "Redacted",
     "RedactionPattern",
     "RedactionSettings",
+    "ReviewItem",
+    "ReviewState",
     "Rollout",
     "Rule",
     "Run",
@@ -145,6 +154,7 @@ __all__ = [
     "TopicSurvey",
     "User",
     "Uuid",
+    "Verdict",
     "Version",
     "text_of",
 ]

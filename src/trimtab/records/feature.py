@@ -91,12 +91,16 @@ class Exemplar(Record, frozen=True):
 
 
 class Rule(Record, frozen=True):
-    """One line of the playbook that a Version carries in its prompt."""
+    """One line of the playbook that a Version carries in its prompt.
+
+    `source_feedback_ids` are what people wrote that it was drafted from: it goes when one of them is erased.
+    """
 
     id: Name
     text: Text
     helpful: int = 0
     harmful: int = 0
+    source_feedback_ids: list[Uuid] = []
 
 
 class Knowledge(Record, frozen=True):
@@ -151,7 +155,8 @@ class Version(Record, frozen=True):
 class Rollout(Record, frozen=True):
     """What a feature serves now: the stable Version and, while one is tried, a candidate with its share of users.
 
-    `id` salts the sticky assignment, so it is new for each candidate; `revision` rises with every switch.
+    `id` salts the sticky assignment, so it is new for each candidate; `revision` rises with every switch. While
+    `holdback_version_id` is set, `holdback_share` of the users keep being served that version whatever changes.
     """
 
     feature: Name
@@ -162,3 +167,5 @@ class Rollout(Record, frozen=True):
     candidate_version_id: Name | None = None
     share: Annotated[float, Meta(ge=0, le=1)] = 0.0
     change_id: Uuid | None = None
+    holdback_version_id: Name | None = None
+    holdback_share: Annotated[float, Meta(ge=0, le=1)] = 0.0

@@ -204,7 +204,10 @@ class RunStep(Record, frozen=True):
 
 
 class Run(Record, frozen=True):
-    """One durable execution. `playbook` names the action that may change the feature; of a "notice" none does."""
+    """One durable execution. `playbook` names the action that may change the feature; of a "notice" none does.
+
+    `progress` holds numbers of a long step under way: what it has tried and spent.
+    """
 
     id: Uuid
     playbook: Name
@@ -215,4 +218,5 @@ class Run(Record, frozen=True):
     change_id: Uuid | None = None
     ended_at: Time | None = None
     error: Line = ""
+    progress: State = {}
     steps: list[RunStep] = field(default_factory=list)

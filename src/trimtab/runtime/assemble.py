@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Self
 
 from trimtab.act.byhand import ByHand
+from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
+from trimtab.act.deliver import DeliverStage
 from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
-from trimtab.act.knowledge.index import open_retriever
 from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.place import PatchPlace
+from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
+from trimtab.act.training.desk import JobDesk
 from trimtab.archive.erasing import EraseStage
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
@@ -41,14 +46,15 @@ from trimtab.runtime.parts import (
     lock_folder,
     made_folder,
     nothing_embeds,
-    open_actions,
     open_datasets,
     open_erasing,
     open_intake,
+    open_jobs,
     open_keeping,
     open_knowing,
     open_lake_lazily,
     open_meaning,
+    open_playbook,
     open_redactors,
     open_runner,
     open_store,
@@ -78,6 +84,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         by_hand: ByHand,
+        reviews: Reviews,
         runner: Runner,
         playbook: IncidentPlaybook,
         patches: PatchDesk,
@@ -85,6 +92,7 @@ class Engine:
         vectors: VectorStore,
         search: Search,
         datasets: DatasetDesk,
+        jobs: JobDesk,
         erasing: EraseStage,
         stages: Sequence[Stage],
         closing: contextlib.ExitStack,
@@ -97,6 +105,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.by_hand = by_hand
+        self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
         self.patches = patches
@@ -104,6 +113,7 @@ class Engine:
         self.vectors = vectors
         self.search = search
         self.datasets = datasets
+        self.jobs = jobs
         self.erasing = erasing
         self.stages = tuple(stages)
         self._closing = closing
@@ -147,30 +157,26 @@ def assemble(
     folder = made_folder(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, lock_folder(folder))
-        store = open_store(settings, alone=True)
-        undo.callback(store.close)
+        store = undo.enter_context(contextlib.closing(open_store(settings, alone=True)))
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
-        vectors = open_vectors(settings)
-        undo.callback(vectors.close)
+        vectors = undo.enter_context(contextlib.closing(open_vectors(settings)))
         require_project(store, clock)
-        answering = runner or open_runner(settings)
-        evidence = Evidence(store, settings)
-        retriever = open_retriever(settings.knowledge, SystemClock().now)  # receivers check signatures by their clocks
-        patches = PatchDesk(store, redactor, settings.knowledge)
-        knowing = open_knowing(settings, store, patches, retriever, undo, inline=inline_runs)
-        actions = open_actions(settings, evidence, redactor, retriever, undo)
-        playbook = IncidentPlaybook(store, redactor, settings, answering, clock=clock, actions=actions)
-        runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
-        undo.callback(runs.close)
+        answering = runner or open_runner(settings, undo)
+        turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
+        knowing = open_knowing(settings, store, redactor, undo, inline=inline_runs)
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, undo)
+        runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
-        turn = threading.RLock()  # people's decisions and the act stage change the same rows
+        jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
-        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), PatchPlace(knowing.patches, clock)]
+        made.append(DatasetPlace(datasets))
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
-        keeping = open_keeping(settings, store, vectors, lake, undo, inline=inline_runs)
-        decisions = Decisions(store, redactor, first_share=settings.canary.steps[0], turn=turn)
+        rules = RulesStage(store, settings)
+        keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
+        decisions = _decisions(settings, store, redactor, turn)
         return Engine(
             settings=settings,
             clock=clock,
@@ -179,34 +185,58 @@ def assemble(
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
             decisions=decisions,
-            by_hand=ByHand(evidence, redactor, decisions, runs),
+            by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
+            reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
-            patches=patches,
+            patches=knowing.patches,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
+            jobs=jobs,
             erasing=erasing,
             stages=[
-                EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),  # first: workers tick it most
-                rescan,
-                *_detection(settings, store),
-                ActStage(store, settings, playbook, runs, turn=turn),
-                knowing,
-                CalibrateStage(store, settings.outcome, settings.features),
-                *meaning,
-                *keeping,
-                erasing,
+                *_noticing(settings, store, rescan, rules),
+                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
+                *(knowing.stage, jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
         )
 
 
-def _detection(settings: Settings, store: HotStore) -> list[Stage]:
-    """Return the stages that notice; the watch on voting comes first, since it may hold what the next one finds."""
+def _noticing(settings: Settings, store: HotStore, rescan: RescanStage, rules: RulesStage) -> list[Stage]:
+    """Return the stages that judge and notice, enriching first: workers tick that one most.
+
+    The watch on voting comes before the one on votes, since it may hold what that one finds.
+    """
     return [
+        EnrichStage(store, settings, batch_rows=settings.engine.batch_rows),
+        rescan,
         PropensityStage(store, settings.monitoring),
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
-        RulesStage(store, settings),
+        rules,
     ]
+
+
+def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:
+    notices = Notices(store, settings.notify)
+    return Decisions(store, redactor, settings.canary, turn=turn, notices=notices)
+
+
+def _acting(
+    settings: Settings,
+    store: HotStore,
+    playbook: IncidentPlaybook,
+    runs: Runs,
+    turn: threading.RLock,
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> list[Stage]:
+    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
+    channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
+    deliver = DeliverStage(store, channels, inline=inline)
+    undo.callback(deliver.close)
+    act = ActStage(store, settings, playbook, runs, turn=turn)
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]

@@ -9,24 +9,33 @@ import importlib.util
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.finetune import FinetuneAction, TrainEffect
 from trimtab.act.actions.knowledge import KnowledgeAction
-from trimtab.act.actions.port import VersionAction
+from trimtab.act.actions.notify import NotifyEffect
+from trimtab.act.actions.port import Effect, VersionAction
+from trimtab.act.actions.prompt import PromptAction
+from trimtab.act.actions.review import ReviewEffect
 from trimtab.act.actions.rule import RuleAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
-from trimtab.act.knowledge.index import Retriever, open_webhook
+from trimtab.act.knowledge.index import Retriever, open_retriever, open_webhook
 from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.memory import FittedMemory
+from trimtab.act.notices import Notices
+from trimtab.act.optimizers.gepa import is_installed
+from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
+from trimtab.act.training.desk import JobDesk
 from trimtab.archive.erasing import EraseStage
 from trimtab.archive.places import LakePlace, SpacePlace, VectorPlace
 from trimtab.archive.retention import RetentionStage
@@ -64,19 +73,21 @@ __all__ = [
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
+    "Knowing",
     "RedactionBook",
     "Stage",
     "lock_folder",
     "made_folder",
     "nothing_embeds",
-    "open_actions",
     "open_datasets",
     "open_erasing",
     "open_intake",
+    "open_jobs",
     "open_keeping",
     "open_knowing",
     "open_lake_lazily",
     "open_meaning",
+    "open_playbook",
     "open_redactors",
     "open_runner",
     "open_store",
@@ -168,9 +179,13 @@ def open_keeping(
     lake: LakeStore | None,
     undo: contextlib.ExitStack,
     *,
+    waits_for: Callable[[PurgedKind], tuple[Sequence[str], timedelta]],
     inline: bool,
 ) -> list[Stage]:
-    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told."""
+    """Return the stages that ship history to the lake and let old rows go; without a lake rows stay unless told.
+
+    `waits_for` says what declared watches have yet to hear (`RetentionStage`).
+    """
     stages: list[Stage] = []
     shipped = None
     if lake is not None and settings.lake.enabled:
@@ -179,7 +194,7 @@ def open_keeping(
         shipped = archive.reached
         stages.append(archive)
     if settings.lake.enabled or settings.retention.without_lake:
-        stages.append(RetentionStage(store, settings, _READERS, shipped=shipped, vectors=vectors))
+        stages.append(RetentionStage(store, settings, _READERS, waits_for=waits_for, shipped=shipped, vectors=vectors))
     return stages
 
 
@@ -352,14 +367,96 @@ def open_store(settings: Settings, *, alone: bool = False) -> HotStore:
     return open_postgres(settings.storage.url, alone=alone)
 
 
-def open_runner(settings: Settings) -> Runner:
+def open_runner(settings: Settings, undo: contextlib.ExitStack) -> Runner:
     """Return what answers when the engine itself must ask a feature."""
     memory = FittedMemory()
     if settings.runner.kind == "memory":
         return memory
     from trimtab.act.llm import LlmRunner  # noqa: PLC0415  an HTTP client, only where an endpoint is named
 
-    return LlmRunner(settings.runner, memory.nearest)
+    asking = LlmRunner(settings.runner, memory.nearest)
+    undo.callback(asking.close)
+    return asking
+
+
+def open_playbook(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    runner: Runner,
+    clock: Clock,
+    turn: AbstractContextManager[Any],
+    retriever: Retriever | None,
+    undo: contextlib.ExitStack,
+) -> IncidentPlaybook:
+    """Return what answers incidents; `retriever` asks the app's index, where it can be asked.
+
+    Raises MissingExtra where an action is in use without its library.
+    """
+    if settings.optimizer.kind == "gepa" and "prompt" in settings.playbook.actions and not is_installed():
+        raise MissingExtra("optimizer.kind = 'gepa' needs its library: pip install 'trimtab[server,gepa]'")
+    evidence = Evidence(store, settings)
+    writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
+    if writer is not None:
+        undo.callback(writer.close)
+    actions: list[VersionAction] = [
+        ExemplarAction(evidence),
+        KnowledgeAction(evidence, retriever=retriever),
+        RuleAction(evidence, redactor, writer),
+        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        FinetuneAction(store),
+    ]
+    notices = Notices(store, settings.notify)
+    effects: list[Effect] = [
+        NotifyEffect(store, notices),
+        ReviewEffect(store, redactor, settings.review),
+        TrainEffect(store, settings),
+    ]
+    return IncidentPlaybook(
+        store,
+        redactor,
+        settings,
+        runner,
+        clock=clock,
+        notices=notices,
+        actions=actions,
+        effects=effects,
+        turn=turn,
+    )
+
+
+class Knowing(NamedTuple):
+    """What brings knowledge to the app's index; `retriever` asks it, where it can be asked."""
+
+    patches: PatchDesk
+    stage: KnowledgeStage
+    retriever: Retriever | None
+
+
+def open_knowing(
+    settings: Settings, store: HotStore, redactor: Redactors, undo: contextlib.ExitStack, *, inline: bool
+) -> Knowing:
+    """Return what brings knowledge to the app's index. Receivers check signatures by their own clocks."""
+    patches = PatchDesk(store, redactor, settings.knowledge)
+    retriever = open_retriever(settings.knowledge, SystemClock().now)
+    webhook = open_webhook(settings.knowledge)
+    stage = KnowledgeStage(store, patches, settings.knowledge, webhook=webhook, retriever=retriever, inline=inline)
+    undo.callback(stage.close)
+    return Knowing(patches, stage, retriever)
+
+
+def open_jobs(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    datasets: DatasetDesk,
+    turn: AbstractContextManager[Any],
+    undo: contextlib.ExitStack,
+) -> JobDesk:
+    """Return what trains models; what it runs goes on when it closes."""
+    jobs = JobDesk(store, redactor, datasets, settings.finetune, Path(settings.storage.path), turn=turn)
+    undo.callback(jobs.close)
+    return jobs
 
 
 def lock_folder(folder: Path) -> int:
@@ -409,37 +506,3 @@ def _write_key(folder: Path, file: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> str:
     told = f"expected a directory that can be written at {str(folder)!r}: {error.strerror}"
     return f"{told}; check its disk, owner and mount"
-
-
-def open_actions(
-    settings: Settings,
-    evidence: Evidence,
-    redactor: Redactors,
-    retriever: Retriever | None,
-    undo: contextlib.ExitStack,
-) -> list[VersionAction]:
-    """Return what may change a feature; `playbook.actions` says which of them do, and in which order."""
-    writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
-    if writer is not None:
-        undo.callback(writer.close)
-    return [
-        ExemplarAction(evidence),
-        KnowledgeAction(evidence, retriever=retriever),
-        RuleAction(evidence, redactor, writer),
-    ]
-
-
-def open_knowing(
-    settings: Settings,
-    store: HotStore,
-    patches: PatchDesk,
-    retriever: Retriever | None,
-    undo: contextlib.ExitStack,
-    *,
-    inline: bool,
-) -> KnowledgeStage:
-    """Return the stage that brings knowledge to the app's index."""
-    webhook = open_webhook(settings.knowledge)
-    stage = KnowledgeStage(store, patches, settings.knowledge, webhook=webhook, retriever=retriever, inline=inline)
-    undo.callback(stage.close)
-    return stage

@@ -17,6 +17,7 @@ from trimtab.server.auth import Keyring, guard
 from trimtab.server.browser import BrowserDoor, built_script
 from trimtab.server.envelope import Envelope
 from trimtab.server.event_door import EventDoor
+from trimtab.server.feed import Feed
 from trimtab.server.fleet import Fleet
 from trimtab.server.limits import Meter
 from trimtab.server.metrics import Metrics
@@ -27,6 +28,7 @@ from trimtab.server.routes import (
     events,
     features,
     inbox,
+    jobs,
     keys,
     knowledge,
     loop,
@@ -34,9 +36,11 @@ from trimtab.server.routes import (
     operations,
     outcomes,
     overview,
+    people,
     redaction,
     rules,
     search,
+    serving,
     set_aside,
     topics,
     traces,
@@ -52,6 +56,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *events.ROUTES,
     *traces.ROUTES,
     *features.ROUTES,
+    *serving.ROUTES,
     *overview.ROUTES,
     *read_side.ROUTES,
     *inbox.ROUTES,
@@ -63,6 +68,8 @@ ROUTES: list[HTTPRouteHandler] = [
     *rules.ROUTES,
     *knowledge.ROUTES,
     *datasets.ROUTES,
+    *people.ROUTES,
+    *jobs.ROUTES,
     *users.ROUTES,
     *erasures.ROUTES,
     *keys.ROUTES,
@@ -89,6 +96,10 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
     metrics = Metrics(engine, workers)
     keyring = Keyring(engine.store)
     meter, addresses = Meter(engine.settings.limits), Addresses(engine.settings.server.trusted_proxies)
+    told = engine.settings.server
+    feed = Feed(engine.store, most=told.streams, most_per_key=told.streams_per_key)
+    engine.store.on_switched = feed.wake
+    metrics.watch(feed)
     state = {
         "engine": engine,
         "workers": workers,
@@ -96,6 +107,7 @@ def create_app(engine: Engine, *, workers: Workers | None = None, fleet: Fleet |
         "meter": meter,
         "addresses": addresses,
         "metrics": metrics,
+        "feed": feed,
         "openapi": openapi.encoded(ROUTES, API_VERSION),
     }
     app = Litestar(

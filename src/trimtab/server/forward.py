@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any, cast
@@ -65,7 +66,10 @@ class Forward:
         back = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _PER_HOP]
         try:
             await send({"type": "http.response.start", "status": answer.status_code, "headers": back})
-            async for part in cast("httpx.AsyncByteStream", answer.stream):
+            parts = cast("httpx.AsyncByteStream", answer.stream).__aiter__()
+            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                parts = _until_gone(parts, receive)  # it would go on for a reader that has left
+            async for part in parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -74,6 +78,29 @@ class Forward:
     async def close(self) -> None:
         """Close the connections that are kept."""
         await self._transport.aclose()
+
+
+async def _until_gone(parts: AsyncIterator[bytes], receive: Receive) -> AsyncIterator[bytes]:
+    gone = asyncio.create_task(_left(receive))
+    try:
+        while True:
+            part = asyncio.ensure_future(anext(parts, None))
+            await asyncio.wait({part, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not part.done():
+                part.cancel()
+                await asyncio.wait({part})
+                return
+            told = part.result()
+            if told is None:
+                return
+            yield told
+    finally:
+        gone.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _say_gone(send: Send) -> None:

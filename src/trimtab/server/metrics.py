@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,7 @@ from trimtab.enrich.rescan import KINDS
 from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
+from trimtab.server.feed import Feed
 from trimtab.store.ports import Page, PurgedKind, Query
 
 __all__ = ["Metrics"]
@@ -48,6 +49,11 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
+
+    def watch(self, feed: Feed) -> None:
+        """Tell from now on how many readers the feed has."""
+        streams = Gauge("trimtab_open_streams", "Open streams of rollouts", registry=self._registry)
+        streams.set_function(lambda: len(feed))
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is the path's template, so that no id becomes a label."""

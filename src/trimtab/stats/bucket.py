@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from trimtab.stats import expect
 
-__all__ = ["BUILD_SHARE", "SplitPart", "bucket", "in_candidate", "split_part"]
+__all__ = ["BUILD_SHARE", "SplitPart", "bucket", "in_candidate", "in_holdback", "split_part"]
 
 SplitPart = Literal["build", "judge"]
 
@@ -33,6 +33,16 @@ def in_candidate(salt: str, unit_id: str, share: float) -> bool:
     expect.fraction("share", share)
     # the largest buckets round to 1.0, and a full share must include them
     return share == 1.0 or bucket(salt, unit_id) < share
+
+
+def in_holdback(feature: str, unit_id: str, share: float) -> bool:
+    """Return whether the unit is of those who keep the version of before, at this `share` of users.
+
+    The salt is the feature's own and never changes: the same users for ever, and not the first to meet a candidate.
+    Raises ValueError if share is outside [0, 1].
+    """
+    expect.fraction("share", share)
+    return share > 0.0 and bucket(f"holdback:{feature}", unit_id) < share
 
 
 def split_part(unit_id: str) -> SplitPart:

@@ -142,6 +142,11 @@ class RateMonitor:
             return None
         return Onset(index=self.n - since, n=since, bad=self._since_bad[best])
 
+    @property
+    def starts(self) -> set[int]:
+        """The places, counted as `Onset.index` is, at which a rise may have begun: at most one per odds ratio."""
+        return {self.n - since for since in self._since_n if since > 0}
+
     def update(self, x: float) -> bool:
         """Take one outcome in [0, 1], a bool included; return whether the monitor has alarmed since its last reset."""
         x = expect.fraction("x", float(x))

@@ -17,11 +17,13 @@ from trimtab.records import (
     Case,
     Change,
     Dataset,
+    Delivery,
     Erasure,
     Feature,
     Feedback,
     Incident,
     Inference,
+    Job,
     KnowledgePatch,
     Monitor,
     MonitorRule,
@@ -30,6 +32,7 @@ from trimtab.records import (
     Project,
     Redacted,
     RedactionSettings,
+    ReviewItem,
     Rollout,
     Run,
     RunStep,
@@ -41,6 +44,7 @@ from trimtab.records import (
 )
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
     "Aside",
     "AsideKind",
@@ -144,6 +148,14 @@ class Exposure(NamedTuple):
     version_id: str | None
     arm: Arm | None
     inferences: int
+
+
+class ArmVotes(NamedTuple):
+    """How many answers of one arm users voted on, and how many of those they called bad."""
+
+    arm: Arm | None
+    voted: int
+    negative: int
 
 
 class Turn(NamedTuple):
@@ -378,12 +390,13 @@ class Writes(Struct, kw_only=True):
     """Everything one tick, request or step changes, committed as a whole or not at all.
 
     Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
-    each for a reason: `versions`, `cases`, `features`, `projects` and `steps` (by run and name) are written once and a
-    second write of the same id changes nothing; so are `keys`, but for `revoked_at`, which may be set once; `switches`
-    compare revisions; an `outcome` moves to the end of its order of arrival with every write, so that readers of
-    `outcomes_after` see the change; an `opinion` gives way to one of the same inference, kind, source and user that
-    was spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
-    latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. A
+    each for a reason: `versions`, `cases`, `features`, `projects`, `steps` (by run and name), `deliveries`, `reviews`
+    are written once, and a second write of the same id changes nothing (`delivered` and `reviewed` move them on); so
+    are `keys`, but for `revoked_at`, which may be set once; `switches` compare revisions; an `outcome` moves to the end
+    of its order of arrival with every write, so that readers of `outcomes_after` see the change; an `opinion` gives way
+    to one of the same inference, kind, source and user that was spoken later (`created_at`, then `feedback_id`), never
+    to an earlier one; of inferences that share a target the latest (`created_at`, then id) keeps it. A feedback named
+    in `joined`, now or ever, is no orphan. A
     session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
     and backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its
     words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
@@ -424,6 +437,11 @@ class Writes(Struct, kw_only=True):
     audits: list[AuditItem] = []
     datasets: list[Dataset] = []
     patches: list[Redacted[KnowledgePatch]] = []
+    deliveries: list[Delivery] = []
+    delivered: list[Delivery] = []
+    reviews: list[ReviewItem] = []  # nobody has them yet
+    reviewed: list[Redacted[ReviewItem]] = []
+    jobs: list[Job] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

@@ -10,7 +10,7 @@ thread, and raise `Unavailable` when the database cannot be read or written now 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from trimtab.records import (
     Version,
 )
 from trimtab.store.exchange import (
+    ArmVotes,
     Arrival,
     Aside,
     AsideKind,
@@ -72,10 +73,12 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
+from trimtab.store.people import PeopleStore
 from trimtab.store.upkeep import (
     AsideStore,
     DatasetStore,
     ErasureStore,
+    JobStore,
     KnowledgeStore,
     RedactionStore,
     RetentionStore,
@@ -83,6 +86,7 @@ from trimtab.store.upkeep import (
 )
 
 __all__ = [
+    "ArmVotes",
     "Arrival",
     "Aside",
     "AsideKind",
@@ -103,6 +107,7 @@ __all__ = [
     "LoopStore",
     "Packed",
     "Page",
+    "PeopleStore",
     "Place",
     "PurgeLot",
     "PurgeMark",
@@ -263,6 +268,10 @@ class JudgementStore(Protocol):
         """
         ...
 
+    def arm_votes(self, project_id: str, feature: str, since: datetime) -> list[ArmVotes]:
+        """Return the votes on the feature's answers created since then, by arm. Reads them all."""
+        ...
+
     def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
         """Return the outcomes of those inferences that have one, not withdrawn."""
         ...
@@ -380,9 +389,22 @@ class CatalogStore(Protocol):
         """Return every rollout the feature ever had, oldest first: the audit of pointer switches."""
         ...
 
+    def rollouts_after(self, seq: int, limit: int) -> list[Stored[Rollout]]:
+        """Return at most `limit` switches of all projects after `seq`, in order of arrival, whoever made them."""
+        ...
+
+    def last_rollout(self) -> int:
+        """Return the place of the newest switch that `rollouts_after` would return (0 when there never was one)."""
+        ...
+
 
 class LoopStore(Protocol):
-    """The loop's own state, and the one verb by which everything but events is written."""
+    """The loop's own state, and the one verb by which everything but events is written.
+
+    `on_switched`, where set, is called after each commit with a switch in it, in the thread that committed.
+    """
+
+    on_switched: Callable[[], None] | None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably: for each project its Writes, for each stage in `cursors` where it stands now.
@@ -398,6 +420,10 @@ class LoopStore(Protocol):
 
     def votes(self, consumer_id: str, user_ids: Sequence[str]) -> Mapping[str, datetime]:
         """Return when each of these users was last counted by this consumer."""
+        ...
+
+    def votes_of(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return when each user was last counted by each consumer, for pairs of (consumer, user)."""
         ...
 
     def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:
@@ -449,12 +475,14 @@ class HotStore(
     JudgementStore,
     CatalogStore,
     LoopStore,
+    PeopleStore,
     RedactionStore,
     RetentionStore,
     AsideStore,
     TopicStore,
     DatasetStore,
     ErasureStore,
+    JobStore,
     KnowledgeStore,
     Protocol,
 ):

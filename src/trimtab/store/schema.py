@@ -33,11 +33,13 @@ from trimtab.records import (
     Case,
     Change,
     Dataset,
+    Delivery,
     Erasure,
     Feature,
     Feedback,
     Incident,
     Inference,
+    Job,
     KnowledgePatch,
     Monitor,
     MonitorRule,
@@ -45,6 +47,7 @@ from trimtab.records import (
     Outcome,
     Project,
     RedactionSettings,
+    ReviewItem,
     Rollout,
     Run,
     RunStep,
@@ -64,11 +67,13 @@ __all__ = [
     "CASES",
     "CHANGES",
     "DATASETS",
+    "DELIVERIES",
     "ERASURES",
     "FEATURES",
     "FEEDBACK",
     "INCIDENTS",
     "INFERENCES",
+    "JOBS",
     "MONITORS",
     "MONITOR_RULES",
     "NOUNS",
@@ -77,6 +82,7 @@ __all__ = [
     "PATCHES",
     "PROJECTS",
     "REDACTIONS",
+    "REVIEWS",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -225,6 +231,9 @@ CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 PATCHES = Noun("knowledge_patches", KnowledgePatch, key=("project_id", "id"))
+DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
+REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
 TOPIC_RUNS = Noun("topic_runs", TopicRun, key=("project_id", "id"))
@@ -256,6 +265,9 @@ NOUNS: tuple[Noun[Any], ...] = (
     DATASETS,
     ERASURES,
     PATCHES,
+    DELIVERIES,
+    REVIEWS,
+    JOBS,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -286,6 +298,9 @@ Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
 Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
 Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("knowledge_patches_state", *(PATCHES.table.c[name] for name in ("project_id", "feature", "state")))
+Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
+Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
+Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

@@ -9,7 +9,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trimtab.records import Dataset, Erasure, KnowledgePatch, PatchState, RedactionSettings, Topic, TopicRun, TopicState
+from trimtab.records import (
+    Dataset,
+    Erasure,
+    Job,
+    JobState,
+    KnowledgePatch,
+    PatchState,
+    RedactionSettings,
+    Topic,
+    TopicRun,
+    TopicState,
+)
 from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Aside,
@@ -34,6 +45,7 @@ __all__ = [
     "AsideStore",
     "DatasetStore",
     "ErasureStore",
+    "JobStore",
     "KnowledgeStore",
     "RedactionStore",
     "RetentionStore",
@@ -68,6 +80,18 @@ class KnowledgeStore(Protocol):
         self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int
     ) -> list[Stored[KnowledgePatch]]:
         """Return at most `limit` patches of these states whose `next_at` has come, oldest first."""
+        ...
+
+
+class JobStore(Protocol):
+    """What was trained."""
+
+    def job(self, project_id: str, job_id: str) -> Job | None:
+        """Return one training job."""
+        ...
+
+    def jobs(self, project_id: str, query: Query, states: Sequence[JobState] = ()) -> Page[Job]:
+        """Return one page of training jobs, of the given states if any; the version of the query says nothing here."""
         ...
 
 

@@ -164,6 +164,18 @@ def test_second_set_of_runs_in_one_process_is_refused(bench: Bench) -> None:
         other.close()
 
 
+def test_runs_prepared_beforehand_or_while_one_starts_run_as_ever(bench: Bench) -> None:
+    runs = bench.runs()
+    beside = threading.Thread(target=runs.prepare)
+    beside.start()
+    runs.start(bench.order)
+    beside.join()
+    runs.prepare()
+    assert runs.state(bench.order.run_id) == "done"
+    runs.close()
+    runs.prepare()  # too late, and no reason to fail
+
+
 def test_closed_runs_leave_no_threads(bench: Bench) -> None:
     before = set(threading.enumerate())
     runs = bench.runs()

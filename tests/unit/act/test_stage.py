@@ -36,7 +36,7 @@ class Desk:
         self.world = LoopWorld(folder, settings=settings)
         self.store = self.world.store
         turn = threading.RLock()
-        self.decisions = Decisions(self.store, self.world.redactor, first_share=0.2, turn=turn)
+        self.decisions = Decisions(self.store, self.world.redactor, SETTINGS.canary, turn=turn)
         self.act = ActStage(self.store, settings, self.world.playbook, self.world.runs, turn=turn)
         self.world.stages[2] = self.act
         self.base = self.world.launch(answers(TRUTH))

@@ -113,6 +113,14 @@ def test_votes_that_prove_the_fix_promote_at_the_last_step_only() -> None:
     assert trial.decide(rollout(0.5), 1000, NOW + 23 * HOUR).verb == "stay"
 
 
+def test_those_who_are_held_back_on_the_same_version_do_not_count_as_stable() -> None:
+    trial = trial_of(change())
+    for place in range(100):
+        trial.take(msgspec.structs.replace(vote(place, 1.0, new=False), arm="holdback"), {})
+    assert not trial.votes
+    assert trial.decide(rollout(), 0, NOW).verb == "stay"
+
+
 def test_negatives_that_all_come_from_stable_promote() -> None:
     trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}), incident=None)
     feed(trial, 40, 1.0, new=False)

@@ -155,6 +155,23 @@ def test_nothing_leaves_unread(world: World) -> None:
     assert len(world.served()) == 1
 
 
+def test_rows_stay_for_a_watch_that_has_yet_to_hear_them(world: World) -> None:
+    world.take(a.inference())
+    asked: list[tuple[list[str], timedelta]] = [(["watch.mature"], timedelta(0))]
+    world.stage = RetentionStage(
+        world.hot, SETTINGS, READERS, waits_for=lambda _: asked[0], shipped=world.archive.reached
+    )
+    world.live(9)
+    assert len(world.served()) == 1
+    world.hot.commit({}, cursors={"watch.mature": 1})
+    asked[0] = (["watch.mature"], timedelta(days=20))
+    world.live(9)
+    assert len(world.served()) == 1
+    asked[0] = ([], timedelta(0))
+    world.live(3)
+    assert world.served() == []
+
+
 def test_without_a_lake_rows_leave_only_where_that_is_allowed(world: World) -> None:
     world.take(a.inference())
     world.restart(without_lake=True)

@@ -264,7 +264,8 @@ def test_doctor_says_what_to_do_about_each_thing_that_is_wrong(monkeypatch: pyte
 
 
 def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
-    (tmp_path / "trimtab.toml").write_text('[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n', "utf-8")
+    told = '[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n[notify.ops]\nurl = "https://a.example/T0KEN"\n'
+    (tmp_path / "trimtab.toml").write_text(told, "utf-8")
     answer = RUN.invoke(app, ["doctor", "--json", "--settings", "--data", "elsewhere"])
     shown = {row["path"]: (row["value"], row["source"]) for row in json.loads(answer.stdout)["settings"]}
     assert shown["canary.steps"] == ([0.1], "trimtab.toml")
@@ -272,6 +273,8 @@ def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
     assert shown["storage.path"] == ("elsewhere", "--data")
     assert shown["gate.margin"] == (0.05, "default")
     assert shown["features.a.playbook"] == ("off", "trimtab.toml")
+    assert shown["notify.ops.url"] == ("***", "trimtab.toml")
+    assert "T0KEN" not in answer.stdout
 
 
 def test_report_of_a_place_without_a_store_says_so() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from trimtab.config import Monitoring
@@ -111,3 +113,17 @@ def test_hours_are_heard_once_whatever_the_ticks(tmp_path: Path) -> None:
         PropensityStage(world.store, SETTINGS).tick(world.now)
     assert [monitor.votes for monitor in world.store.monitors("p", FEATURE, RULE)] == heard
     assert set(heard) == {29 * 40}  # the hour under way and the one before it are too young
+
+
+def test_voting_that_a_person_accepts_is_learned_as_normal(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.live(24 * 7 + 2, votes=0.05)
+    world.live(60, votes=0.3)
+    [found] = world.incidents(RULE)
+    over: dict[str, Any] = {"state": "resolved", "resolution": "manual", "resolved_at": world.now}
+    world.store.commit({"p": Writes(incidents=[msgspec.structs.replace(found, **over)])})
+    world.live(24 * 8 + 50, votes=0.3)
+    assert [each.resolution for each in world.incidents(RULE)] == ["manual"]
+    [more] = [each for each in world.store.monitors("p", FEATURE, RULE) if each.segment == {"side": "more"}]
+    assert more.reference is not None
+    assert more.reference > 0.5

@@ -245,3 +245,146 @@ def test_rule_declared_through_the_api_is_heard_within_seconds(tmp_path: Path) -
 def test_watch_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a limit"):
         World(tmp_path, slow=WatchRule(metric="latency"))
+
+
+def test_alarm_tells_how_the_evidence_grew_and_where_the_bad_ones_are(tmp_path: Path) -> None:
+    world = World(tmp_path, all=WatchRule(metric="vote", group_by=(), reference_rate=0.1, horizon_events=5000))
+    world.vote(300, bad=0.05, segments={"plan": "free"})
+    for _ in range(12):
+        world.vote(6, bad=0.9, segments={"plan": "gold"})
+        world.vote(6, bad=0.1, segments={"plan": "free"})
+    world.tick()
+    [found] = world.incidents
+    curve, segments = found.detail["curve"], found.detail["segments"]
+    assert len(curve) <= 100
+    assert curve[-1][1] == pytest.approx(found.log_evidence, abs=1e-3)
+    assert [n for n, _ in curve] == sorted({n for n, _ in curve})
+    assert (segments[0]["group"], segments[0]["value"]) == ("plan", "gold")
+    assert segments[0]["lift"] > 1.5
+
+
+def test_slow_answers_are_told_apart_by_their_tags(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=msgspec.structs.replace(SLOW, group_by=()))
+    for _ in range(10):
+        world.answer(8, tags={"region": "eu"})
+        world.answer(4, slow=1.0, tags={"region": "us"})
+    world.tick()
+    assert world.incidents[0].detail["segments"][0]["value"] == "us"
+
+
+def test_answers_of_nobody_count_each_for_itself(tmp_path: Path) -> None:
+    world = World(tmp_path, errors=WatchRule(metric="error", reference_rate=0.05))
+    world.answer(40, error="timeout", user_id=None)
+    world.tick()
+    [found] = world.incidents
+    assert found.users >= 5
+
+
+def test_rule_that_asks_another_question_begins_anew_and_supersedes_what_it_found(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(60, slow=1.0)
+    world.tick()
+    world.settings = Settings(monitors={"slow": msgspec.structs.replace(SLOW, limit=9000)})
+    world.stage = RulesStage(world.store, world.settings)
+    world.tick()
+    assert [(found.state, found.resolution) for found in world.incidents] == [("resolved", "superseded")]
+    [monitor] = world.monitors("slow")
+    assert (monitor.votes, monitor.detector["n"]) == (0, 0)
+    world.answer(60, slow=1.0)
+    world.tick()
+    assert len(world.incidents) == 1
+
+
+def test_what_was_learned_stays_when_only_care_changes(tmp_path: Path) -> None:
+    learning = WatchRule(metric="error", baseline_events=50)
+    world = World(tmp_path, errors=learning)
+    world.answer(80)
+    world.tick()
+    [before] = world.monitors("errors")
+    world.settings = Settings(monitors={"errors": msgspec.structs.replace(learning, horizon_events=9000)})
+    world.stage = RulesStage(world.store, world.settings)
+    world.tick()
+    [after] = world.monitors("errors")
+    assert after.reference == before.reference
+    assert (after.detector["horizon"], after.detector["n"]) == (9000, 0)
+
+
+@pytest.mark.parametrize("gone", [{}, {"slow": msgspec.structs.replace(SLOW, enabled=False)}])
+def test_incident_of_a_watch_that_is_gone_or_off_is_superseded(tmp_path: Path, gone: dict[str, WatchRule]) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(60, slow=1.0)
+    world.tick()
+    world.stage = RulesStage(world.store, Settings(monitors=gone))
+    world.tick()
+    assert [found.resolution for found in world.incidents] == ["superseded"]
+
+
+def test_groups_of_another_grouping_are_watched_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(60, slow=1.0)
+    world.tick()
+    world.stage = RulesStage(world.store, Settings(monitors={"slow": msgspec.structs.replace(SLOW, group_by=())}))
+    world.tick()
+    assert [found.resolution for found in world.incidents] == ["superseded"]
+
+
+def test_watch_declared_again_hears_nothing_of_the_time_between(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(10)
+    world.tick()
+    world.stage = RulesStage(world.store, Settings())
+    world.answer(100, slow=1.0)
+    world.tick()
+    world.stage = RulesStage(world.store, world.settings)
+    world.answer(10)
+    world.tick()
+    assert [monitor.votes for monitor in world.monitors("slow")] == [20]
+
+
+def test_group_that_said_nothing_is_told_of_once_and_need_not_rest_when_it_speaks(tmp_path: Path) -> None:
+    silent = WatchRule(metric="error", reference_rate=0.1, no_data_hours=2, cooldown_hours=24)
+    world = World(tmp_path, errors=silent)
+    world.answer(5)
+    world.tick()
+    world.now += 3 * HOUR
+    world.tick()
+    closed = {"state": "resolved", "resolution": "manual", "resolved_at": world.now}
+    world.store.commit({"p": Writes(incidents=[msgspec.structs.replace(world.incidents[0], **closed)])})
+    for _ in range(3):
+        world.now += HOUR
+        world.tick()
+    assert len(world.incidents) == 1
+    world.answer(60, error="timeout")
+    world.tick()
+    assert [found.kind for found in world.incidents] == ["no_data", "rate"]
+
+
+def test_engine_that_was_down_calls_nobody_silent(tmp_path: Path) -> None:
+    world = World(tmp_path, errors=WatchRule(metric="error", reference_rate=0.1, no_data_hours=2))
+    world.answer(5)
+    world.tick()
+    world.now += 9 * HOUR
+    world.stage = RulesStage(world.store, world.settings)
+    world.tick()
+    assert world.incidents == []
+
+
+def test_votes_change_nothing_by_themselves_while_voting_has_moved(tmp_path: Path) -> None:
+    world = World(tmp_path, all=WatchRule(metric="vote", group_by=(), reference_rate=0.1, act=True))
+    moved = Incident(
+        id=derived_id("moved"), feature=FEATURE, version_id="any", monitor_id=derived_id("m"), state="firing",
+        onset_at=START, first_signal_at=START, detected_at=START, reference=0.1, observed=0.5, events=9, negatives=9,
+        users=0, log_evidence=9.0, log_threshold=8.0, kind="propensity", rule="propensity", held="more people vote",
+    )  # fmt: skip
+    world.store.commit({"p": Writes(incidents=[moved])})
+    world.vote(60, bad=0.9)
+    world.tick()
+    assert [found.held for found in world.incidents if found.rule == "all"] == ["more people vote"]
+
+
+def test_retention_waits_for_what_is_heard_alone(tmp_path: Path) -> None:
+    late = WatchRule(metric="feedback.regenerate", reference_rate=0.1, maturity_hours=72)
+    world = World(tmp_path, again=late, votes_too=WatchRule(enabled=False))
+    assert world.stage.waits_for("inferences") == (["watch.mature"], timedelta(hours=73))
+    assert world.stage.waits_for("outcomes") == ([], timedelta(hours=73))
+    assert world.stage.waits_for("feedback") == ([], timedelta(0))

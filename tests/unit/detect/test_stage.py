@@ -197,9 +197,10 @@ def test_target_set_later_is_watched_from_then_on(store: HotStore) -> None:
     assert len(incidents(store)) == 1
 
 
-def test_votes_on_a_candidate_are_not_counted(store: HotStore) -> None:
+@pytest.mark.parametrize("arm", ["candidate", "holdback"])
+def test_votes_on_a_candidate_or_a_holdback_are_not_counted(store: HotStore, arm: str) -> None:
     serve(store, "first")
-    tell(store, [vote(place, 1.0, "v_candidate", arm="candidate") for place in range(100)])
+    tell(store, [vote(place, 1.0, "v_candidate", arm=arm) for place in range(100)])
     watch(store)
     assert not store.monitors("p", FEATURE)
 

@@ -36,6 +36,8 @@ SAMPLES: list[Any] = [
     a.patch(chunks=[Chunk(id="c-1")], retrieved=[Chunk(id="c-2", score=0.5)], source_id="doc-1"),
     a.topic(feature="answer", name="Late parcels"),
     a.topic_run(surveys=[TopicSurvey(space="s", said=9, texts=9, topics=1, outliers=3, outlier_share=1 / 3)]),
+    a.delivery(feature="answer", sent_at=a.NOW),
+    a.review_item(reserved_by="r", reserved_until=a.NOW, verdict="good", minutes=0.5),
 ]
 NOT_STORED = {
     "CaseResult",

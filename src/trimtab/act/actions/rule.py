@@ -77,7 +77,7 @@ class RuleAction:
         line = self._writer.draft(self._cleaners.of(situation.project_id), [word.text for word in words], known)
         if not line or line.casefold() in {text.casefold() for text in known}:
             return Proposal(None, "the model drafted no rule that could be taken", {"people": people})
-        rule = rule_of(line)
+        rule = rule_of(line, [word.feedback_id for word in words])
         version = msgspec.structs.replace(base, rules=[*base.rules, rule])
         return Proposal(version, "the rule changes nothing", {"rule": rule.id, "people": people})
 
@@ -114,6 +114,9 @@ class RuleAction:
         return list(latest.values())
 
 
-def rule_of(line: str) -> Rule:
-    """Return a rule whose id is the hash of its text: the same line is the same rule in every version."""
-    return Rule(id=content_id("r", line.encode()), text=line)
+def rule_of(line: str, sources: Sequence[str] = ()) -> Rule:
+    """Return a rule whose id is the hash of its text: the same line is the same rule in every version.
+
+    `sources` are the ids of the feedback that it was drafted from.
+    """
+    return Rule(id=content_id("r", line.encode()), text=line, source_feedback_ids=list(sources))

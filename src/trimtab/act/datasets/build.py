@@ -27,6 +27,7 @@ from trimtab.clock import from_micros
 from trimtab.errors import Unavailable
 from trimtab.ids import content_id
 from trimtab.records import Case, DatasetFile
+from trimtab.stats.bucket import split_part
 from trimtab.stats.minhash import THRESHOLD
 
 __all__ = ["DRAFT", "LINEAGE", "MANIFEST", "Built", "Given", "build", "described", "weights", "written"]
@@ -130,6 +131,9 @@ def _trained(request: DatasetRequest, source: Source, given: Given, draft: Path,
     with Sieve(request, given.cases, scratch) as sieve:
         for answer in source.told(given.project_id, request, scratch, look):
             answers += 1
+            if request.part == "build" and split_part(answer.user_id or answer.inference_id) == "judge":
+                sieve.left_out["of_a_person_who_judges"] += 1
+                continue
             rows, reason = rows_of(answer, request.kind)
             if reason is not None:
                 sieve.left_out[reason] += 1

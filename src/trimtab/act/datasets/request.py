@@ -30,7 +30,8 @@ class DatasetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `since` and `until` are about when an answer was given. `min_confidence` and `segments` ask its judgement. Words of
     reviewers and users count unless `sources` says otherwise; those of the app itself or of a model never do.
-    `validation_share` is a share of people, `test_share` a share of rows: the newest.
+    `validation_share` is a share of people, `test_share` a share of rows: the newest. With `part` "build"
+    the people who judge changes are left out.
     """
 
     kind: DatasetKind
@@ -48,6 +49,7 @@ class DatasetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validation_share: Share = 0.1
     test_share: Share = 0.1
     seed: Name = "trimtab"
+    part: Literal["all", "build"] = "all"
 
     @property
     def words(self) -> Sequence[str]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import importlib
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-import httpx
 import msgspec
 
+from trimtab.act.outgoing import SIGNATURE, Outgoing, OutgoingError, signature
 from trimtab.config import Knowledge as KnowledgeSettings
 from trimtab.errors import ConfigError, Unavailable
 from trimtab.records import Chunk, KnowledgePatch
 
-__all__ = ["Indexed", "Retriever", "Webhook", "open_retriever", "open_webhook", "post_signed"]
+__all__ = ["Indexed", "Retriever", "Webhook", "open_retriever", "open_webhook"]
 
 _CHUNKS = 1000
+_MOST_BYTES = 4 << 20
 
 
 class Retriever(Protocol):
@@ -41,41 +40,59 @@ class _Found(msgspec.Struct, frozen=True):
     chunks: list[Chunk]
 
 
+class _Door(NamedTuple):
+    """A URL of the app's, asked by signed POST."""
+
+    url: str
+    secret: str
+    outgoing: Outgoing
+
+    def asked(self, told: dict[str, Any], now: datetime, kind: Any) -> Any:
+        """Return what the app answered, read as `kind`. Raises Unavailable, saying no more than the kind of failure."""
+        body = msgspec.json.encode(told)
+        headers = {"Content-Type": "application/json", "User-Agent": "trimtab"}
+        headers[SIGNATURE] = signature(self.secret, body, int(now.timestamp()))
+        try:
+            answer = self.outgoing.post(self.url, body, headers)
+        except OutgoingError as error:
+            raise Unavailable(f"the app's index cannot be reached: {error.message}") from error
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"the app's index answered {answer.status}")
+        try:
+            return msgspec.json.decode(answer.body or b"{}", type=kind)
+        except msgspec.MsgspecError as error:
+            raise Unavailable(f"the app's index sent something else than expected: {error}") from error
+
+
 class Webhook(NamedTuple):
     """Hands patches to the app by signed HTTP."""
 
-    url: str
-    secret: bytes
-    timeout_s: float
+    door: _Door
 
     def deliver(self, patch: KnowledgePatch, now: datetime) -> Indexed:
         """Post the patch and return what the app says became of it. Raises Unavailable."""
-        body = msgspec.json.encode(
-            {
-                "type": "knowledge.patch",
-                "id": patch.id,
-                "feature": patch.feature,
-                "kind": patch.kind,
-                "entry_id": patch.entry_id,
-                "question": patch.question,
-                "text": patch.text,
-                "source_id": patch.source_id,
-                "expires_at": patch.expires_at,
-            }
-        )
-        answer: Indexed = _decoded(post_signed(self.url, body, self.secret, now, self.timeout_s), Indexed)
+        told = {
+            "type": "knowledge.patch",
+            "id": patch.id,
+            "feature": patch.feature,
+            "kind": patch.kind,
+            "entry_id": patch.entry_id,
+            "question": patch.question,
+            "text": patch.text,
+            "source_id": patch.source_id,
+            "expires_at": patch.expires_at,
+        }
+        answer: Indexed = self.door.asked(told, now, Indexed)
         return answer
 
 
 class _Asked(NamedTuple):
-    url: str
-    secret: bytes
-    timeout_s: float
+    door: _Door
     now: Callable[[], datetime]
 
     def retrieve(self, feature: str, query: str, k: int) -> list[Chunk]:
-        body = msgspec.json.encode({"type": "knowledge.retrieve", "feature": feature, "query": query, "k": k})
-        found: _Found = _decoded(post_signed(self.url, body, self.secret, self.now(), self.timeout_s), _Found)
+        told = {"type": "knowledge.retrieve", "feature": feature, "query": query, "k": k}
+        found: _Found = self.door.asked(told, self.now(), _Found)
         return found.chunks[:_CHUNKS]
 
 
@@ -96,7 +113,7 @@ def open_retriever(settings: KnowledgeSettings, now: Callable[[], datetime]) -> 
     Raises ConfigError for a function that cannot be imported.
     """
     if settings.retrieve_url:
-        return _Asked(settings.retrieve_url, _secret(settings), settings.timeout_s, now)
+        return _Asked(_door(settings, settings.retrieve_url), now)
     if not settings.retrieve:
         return None
     module, _, name = settings.retrieve.partition(":")
@@ -114,40 +131,16 @@ def open_webhook(settings: KnowledgeSettings) -> Webhook | None:
     """Return what delivers patches, None without `webhook_url`: then the app's worker fetches them."""
     if not settings.webhook_url:
         return None
-    return Webhook(settings.webhook_url, _secret(settings), settings.timeout_s)
+    return Webhook(_door(settings, settings.webhook_url))
 
 
-def post_signed(url: str, body: bytes, secret: bytes, now: datetime, timeout_s: float) -> bytes:
-    """Post a body and return the answer's, redirects not followed.
-
-    `Trimtab-Signature` is `t=SECONDS,v1=HEX`, HMAC-SHA256 of `SECONDS.BODY` under the secret. Raises Unavailable,
-    saying no more than the kind of failure.
-    """
-    seconds = str(int(now.timestamp()))
-    signature = hmac.new(secret, seconds.encode() + b"." + body, hashlib.sha256).hexdigest()
-    headers = {"Content-Type": "application/json", "Trimtab-Signature": f"t={seconds},v1={signature}"}
-    try:
-        answer = httpx.post(url, content=body, headers=headers, timeout=timeout_s, trust_env=False)
-        answer.raise_for_status()
-    except httpx.HTTPStatusError as error:
-        raise Unavailable(f"the app's index answered {error.response.status_code}") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"the app's index cannot be reached: {type(error).__name__}") from error
-    return answer.content
-
-
-def _secret(settings: KnowledgeSettings) -> bytes:
+def _door(settings: KnowledgeSettings, url: str) -> _Door:
     secret = os.environ.get(settings.secret_env, "")
     if not secret:
         raise ConfigError(
             f"knowledge.webhook_url and knowledge.retrieve_url sign what they send: set {settings.secret_env}",
             param="knowledge.secret_env",
         )
-    return secret.encode()
-
-
-def _decoded(body: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.MsgspecError as error:
-        raise Unavailable(f"the app's index sent something else than expected: {error}") from error
+    return _Door(
+        url, secret, Outgoing(timeout_s=settings.timeout_s, allow_private=settings.allow_private, most=_MOST_BYTES)
+    )

@@ -44,9 +44,13 @@ class PatchDesk:
 
         An entry that is served and was not delivered is an upsert. One that is served no more (rolled back, expired,
         erased), or stands in `mended` since its source says so by now, is withdrawn and followed by a delete, whether
-        or not anybody had carried it out: it may have been fetched. Called again it writes nothing.
+        or not anybody had carried it out: it may have been fetched. Called again it writes nothing, and nothing for
+        a rollout that has moved on meanwhile.
         """
         with self._turn:
+            current = self._store.rollout(project_id, rollout.feature)
+            if current is None or current.revision != rollout.revision:
+                return 0
             query = Query(feature=rollout.feature, limit=_MOST)
             known = [row.record for row in self._store.patches(project_id, query).rows]  # newest first
             live = {item.entry_id: item for item in reversed(known) if item.kind == "upsert" and item.state in LIVE}
@@ -65,10 +69,20 @@ class PatchDesk:
             for item in live.values():
                 if item.entry_id not in served:
                     why = SOURCE_CORRECTED if item.entry_id in mended else ""
-                    patches += [_withdrawn(item, why), _delete(item, rollout, now)]
+                    patches += [_withdrawn(item, why), _delete(item, rollout.stable_version_id, now)]
             if patches:
                 self._store.commit({project_id: Writes(patches=seal_all(self._cleaners.of(project_id), patches))})
             return len(patches)
+
+    def forget(self, project_id: str, entry_ids: Collection[str], now: datetime) -> int:
+        """Take the words of these entries out of every patch, each followed by a delete; return how many had any."""
+        with self._turn:
+            rows = (row.record for row in self._store.patches(project_id, Query(limit=_MOST), LIVE).rows)
+            held = [item for item in rows if item.kind == "upsert" and item.entry_id in entry_ids]
+            patches = [each for item in held for each in (_withdrawn(item), _delete(item, item.version_id, now))]
+            if patches:
+                self._store.commit({project_id: Writes(patches=seal_all(self._cleaners.of(project_id), patches))})
+            return len(held)
 
     def acknowledge(
         self,
@@ -160,7 +174,7 @@ def _withdrawn(patch: KnowledgePatch, why: str = "") -> KnowledgePatch:
     return msgspec.structs.replace(patch, state="withdrawn", question="", text="", error=why or patch.error)
 
 
-def _delete(patch: KnowledgePatch, rollout: Rollout, now: datetime) -> KnowledgePatch:
+def _delete(patch: KnowledgePatch, version_id: str, now: datetime) -> KnowledgePatch:
     return KnowledgePatch(
         id=derived_id("patch", "delete", patch.id),
         feature=patch.feature,
@@ -169,7 +183,7 @@ def _delete(patch: KnowledgePatch, rollout: Rollout, now: datetime) -> Knowledge
         created_at=now,
         next_at=now,
         entry_id=patch.entry_id,
-        version_id=rollout.stable_version_id,
+        version_id=version_id,
         source_id=patch.source_id,
         chunks=patch.chunks,
     )

@@ -30,13 +30,12 @@ class HearingStore(EventStore, JudgementStore, Protocol):
 
 
 class Heard(NamedTuple):
-    """One sample on its way to its group; `key` is who counts once per window: the person, else the answer."""
+    """One sample on its way to its group; `sample.who` counts once per window: the person, else the answer itself."""
 
     rule: Rule
     feature: str
     group: dict[str, str]
     sample: Sample
-    key: str
 
 
 def heard_after(
@@ -67,8 +66,11 @@ def _vote(rule: Rule, row: Stored[Any]) -> Heard | None:
     sample = heard_in_vote(outcome)
     if sample is None or not rule.covers(outcome.feature):
         return None
-    group = group_of_outcome(rule.spec, outcome)
-    return Heard(rule, outcome.feature, group, sample, sample.who or outcome.inference_id)
+    return Heard(rule, outcome.feature, group_of_outcome(rule.spec, outcome), _named(sample, outcome.inference_id))
+
+
+def _named(sample: Sample, answer_id: str) -> Sample:
+    return sample if sample.who else sample._replace(who=answer_id)
 
 
 def _ripe(answers: list[Stored[Inference]], rules: Rules, now: datetime) -> list[Stored[Inference]]:
@@ -95,7 +97,7 @@ def _in_answers(
                 told = heard_in_answer(spec, one) if source == "answers" else heard_in_outcome(spec, one, outcome)
                 if told is not None:
                     group = group_of_answer(spec, one, outcome)
-                    yield project_id, Heard(rule, one.feature, group, told, told.who or one.id)
+                    yield project_id, Heard(rule, one.feature, group, _named(told, one.id))
 
 
 def _by_project(found: Iterable[tuple[str, Heard | None]]) -> dict[str, list[Heard]]:

@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from trimtab.config import Monitoring
-from trimtab.detect.rules.rule import Rule
+from trimtab.detect.rules.rule import Rule, source_of
 from trimtab.detect.watch import Sample, Watch
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
+from trimtab.stats.budget import share_of_budget
 from trimtab.stats.interval import clopper_pearson_lower
 from trimtab.stats.verification import VerifiedFix
 
@@ -26,23 +27,31 @@ MonitorState = Literal["learning", "inactive", "pending", "firing", "recovering"
 
 _PENDING_NATS = -2.3025850929940455  # a tenth of the evidence that an alarm takes
 _PROVEN = 0.8
+_KEPT_APART = ("curve", "buckets", "last")
 
 
 class Move(NamedTuple):
-    """What a group asks for: to open this incident, or to bring its open one into this state."""
+    """What a group asks for: to open this incident, or to bring the open one of this id into another state."""
 
-    verb: Literal["open", "recover", "refire", "resolve"]
+    verb: Literal["open", "recover", "refire", "resolve", "supersede"]
+    incident_id: str
     incident: Incident | None = None
 
 
 class Post:
     """The running form of a Monitor of a declared watch. Feed it samples, ask it to `settle`, take `record()`."""
 
-    def __init__(self, rule: Rule, monitor: Monitor, alpha: float) -> None:
+    def __init__(self, rule: Rule, monitor: Monitor, budget: float, *, awake_since: datetime | None = None) -> None:
         spec = rule.spec
         self.rule = rule
+        alpha = share_of_budget(budget, monitor.life.get("place", 1))
+        held = _held_to(monitor, rule, alpha)
+        self.begun_anew = held is not monitor
+        self._awake_since = awake_since
+        mature = source_of(spec.metric) == "mature"
+        self._delay = timedelta(hours=spec.maturity_hours if mature else 0)  # a sample tells of an earlier time
         self._watch = Watch(
-            monitor,
+            held,
             Monitoring(
                 reference_rate=spec.reference_rate,
                 false_alarm_rate=alpha,
@@ -55,7 +64,10 @@ class Post:
                 baseline_margin=spec.baseline_margin,
             ),
         )
-        self._life: dict[str, Any] = dict(monitor.life)
+        self._life: dict[str, Any] = {key: value for key, value in held.life.items() if key not in _KEPT_APART}
+        self._buckets = {int(minute): counts for minute, counts in held.life.get("buckets", {}).items()}
+        last = held.life.get("last")
+        self._heard_at: datetime | None = datetime.fromisoformat(last) if last else None
         self._alarms = monitor.alarms
         self._alarmed_at = monitor.last_alarm_at
 
@@ -63,6 +75,11 @@ class Post:
     def id(self) -> str:
         """The monitor's id."""
         return self._watch.monitor_id
+
+    @property
+    def feature(self) -> str:
+        """The feature whose answers it hears of."""
+        return self._watch.feature
 
     @property
     def open_incident(self) -> str | None:
@@ -95,18 +112,21 @@ class Post:
     def record(self) -> Monitor:
         """Return the monitor with everything heard so far."""
         held = self._watch.record()
+        life = {**self._life, "curve": held.life["curve"]}
+        if self._heard_at is not None:
+            life["last"] = self._heard_at.isoformat()
+        if self._buckets:
+            life["buckets"] = {str(minute): counts for minute, counts in self._buckets.items()}
         return msgspec.structs.replace(
-            held, life=self._life, alarms=max(self._alarms, held.alarms), last_alarm_at=self._alarmed_at
+            held, life=life, alarms=max(self._alarms, held.alarms), last_alarm_at=self._alarmed_at
         )
 
     def take(self, sample: Sample, now: datetime) -> list[Move]:
         """Hear one sample (the cap per person is the caller's); return what it moves."""
-        self._life["last"] = max(self._life.get("last", ""), sample.at.isoformat())
-        moves: list[Move] = []
-        if self._life.pop("silent", None):
-            moves += self._ended(now, "resolve")
+        self._heard_at = now
+        moves = self._spoke(now)
         pending = self._life.get("pending")
-        if pending and sample.at >= datetime.fromisoformat(pending["half"]):
+        if pending and sample.at + self._delay >= datetime.fromisoformat(pending["half"]):
             self._life["pending"] = {**pending, "n": pending["n"] + 1, "bad": pending["bad"] + sample.x}
         if self.rule.spec.kind == "threshold":
             return moves + self._threshold(sample, now)
@@ -119,37 +139,64 @@ class Post:
             moves += self._found(found, now)
         return moves
 
-    def settle(self, now: datetime) -> list[Move]:
-        """Return what time alone moves."""
+    def settle(self, now: datetime) -> tuple[list[Move], bool]:
+        """Return what time alone moves, and whether there is something new to write."""
+        before = dict(self._life)
+        moves = self._in_time(now)
+        return moves, bool(moves) or self._life != before
+
+    def _in_time(self, now: datetime) -> list[Move]:
         moves: list[Move] = []
         pending = self._life.get("pending")
         if pending and now - datetime.fromisoformat(pending["since"]) >= timedelta(minutes=self.rule.spec.for_minutes):
             self._life["pending"] = None
             incident = msgspec.convert(pending["incident"], Incident)
-            if pending["n"] == 0 or pending["bad"] / pending["n"] > incident.reference:
+            holds = pending["n"] == 0 or pending["bad"] / pending["n"] > incident.reference
+            if holds and not self.open_incident:
                 moves += self._open(msgspec.structs.replace(incident, detected_at=now))
         if self.open_incident and not self._life.get("silent"):
             moves += self._recovering(now)
-        if self._is_silent(now) and not self.open_incident:
+        if self._is_silent(now) and not self.open_incident and not self._life.get("silent"):
             moves += self._silence(now)
         return moves
 
     def let_go(self, ended_at: datetime) -> None:
-        """Take note that the incident was closed by somebody else."""
-        self._life.update(open=None, recovery=None, recovered=None, silent=None, ended=ended_at.isoformat())
+        """Take note that the incident is over, or was closed by somebody else.
+
+        A group that said nothing is not told of again until it has spoken, and then need not rest.
+        """
+        self._life.update(open=None, recovery=None, recovered=None)
+        if not self._life.get("silent"):
+            self._life["ended"] = ended_at.isoformat()
+
+    def begin_anew(self) -> list[Move]:
+        """Return what becomes of an incident that was found by what the watch said before it was declared anew."""
+        if self.open_incident is None:
+            return []
+        move = Move("supersede", self.open_incident)
+        self._life.update(open=None, recovery=None, recovered=None, silent=None)
+        return [move]
 
     def dismiss(self) -> None:
         """Take back an `open` that must not be: silenced, or a wider watch has said it already."""
-        self._life.update(open=None, recovery=None)
+        self._life.update(open=None, recovery=None, silent=None)
+
+    def _spoke(self, now: datetime) -> list[Move]:
+        """End a silence: a sample has come."""
+        if not self._life.get("silent"):
+            return []
+        told = self.open_incident
+        self.let_go(now)
+        self._life["silent"] = None
+        return [Move("resolve", told)] if told else []
 
     def _found(self, found: Incident, now: datetime) -> list[Move]:
         self._alarms, self._alarmed_at = self._alarms + 1, now
         spec = self.rule.spec
         if self.open_incident:
             self._prove(found)  # it still goes on: proof that it is over begins after this
-            return [Move("refire")] if self._life.pop("recovered", None) else []
-        ended = self._life.get("ended")
-        if ended and now - datetime.fromisoformat(ended) < timedelta(hours=spec.cooldown_hours):
+            return [Move("refire", self.open_incident)] if self._life.pop("recovered", None) else []
+        if self._rests(now):
             return []
         incident = msgspec.structs.replace(
             found,
@@ -172,56 +219,63 @@ class Post:
         self._life["open"] = incident.id
         self._life["opened"] = incident.detected_at.isoformat()
         self._prove(incident)
-        return [Move("open", incident)]
+        return [Move("open", incident.id, incident)]
+
+    def _rests(self, now: datetime) -> bool:
+        ended = self._life.get("ended")
+        return ended is not None and now - datetime.fromisoformat(ended) < timedelta(
+            hours=self.rule.spec.cooldown_hours
+        )
 
     def _prove(self, incident: Incident) -> None:
         """Begin to look for proof that it is over: less than the midpoint of what was found and what is normal."""
         self._life["recovery"] = None
         if self.rule.spec.kind == "rate":
-            rate = clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
-            if rate > incident.reference:
-                fix = VerifiedFix.between(incident_rate=rate, reference_rate=incident.reference)
-                self._life["recovery"] = dict(fix.state())
+            least = clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
+            # Never so careful that nothing could prove it over: what is left of the rise at the least is half of it.
+            rate = max(least, (incident.observed + incident.reference) / 2)
+            fix = VerifiedFix.between(incident_rate=rate, reference_rate=incident.reference)
+            self._life["recovery"] = dict(fix.state())
 
     def _recovering(self, now: datetime) -> list[Move]:
+        told = self._life["open"]
         over = self._below() if self.rule.spec.kind == "threshold" else self._verified()
         if not over:
             return []
         opened = datetime.fromisoformat(self._life["opened"])
         if now - opened >= timedelta(hours=self.rule.spec.keep_firing_hours):
-            return self._ended(now, "resolve")
+            self.let_go(now)
+            return [Move("resolve", told)]
         if self._life.get("recovered"):
             return []
         self._life["recovered"] = now.isoformat()
-        return [Move("recover")]
+        return [Move("recover", told)]
 
     def _verified(self) -> bool:
         held = self._life.get("recovery")
         return VerifiedFix.from_state(held).verified if held else False
 
-    def _ended(self, now: datetime, verb: Literal["resolve"]) -> list[Move]:
-        self.let_go(now)
-        return [Move(verb)]
-
     def _threshold(self, sample: Sample, now: datetime) -> list[Move]:
         """Count by the minute over the window, as people ask for it; it promises nothing about false alarms."""
         spec = self.rule.spec
         at = int(sample.at.timestamp() // 60)
-        buckets = {int(minute): counts for minute, counts in self._life.get("buckets", {}).items()}
-        n, bad, first = buckets.get(at, [0, 0.0, sample.at.isoformat()])
-        buckets[at] = [n + 1, bad + sample.x, first]
-        newest = max(buckets)
-        kept = {minute: counts for minute, counts in buckets.items() if minute > newest - spec.window_minutes}
-        self._life["buckets"] = {str(minute): counts for minute, counts in kept.items()}
+        self._watch.count(sample)
+        n, bad, first = self._buckets.get(at, [0, 0.0, sample.at.isoformat()])
+        self._buckets[at] = [n + 1, bad + sample.x, first]
+        oldest = max(self._buckets) - spec.window_minutes
+        for minute in [minute for minute in self._buckets if minute <= oldest]:
+            del self._buckets[minute]
         n, bad = self._window()
         if self.open_incident:
             if self._life.get("recovered") and not self._below():
                 self._life["recovered"] = None
-                return [Move("refire")]
+                return [Move("refire", self.open_incident)]
             return []
         if self._life.get("pending") or n < spec.min_events or spec.above is None or bad / n <= spec.above:
             return []
-        began = min(datetime.fromisoformat(first) for _, _, first in kept.values())
+        if self._rests(now):
+            return []
+        began = min(datetime.fromisoformat(first) for _, _, first in self._buckets.values())
         monitor = self._watch.record()
         return self._found(
             Incident(
@@ -245,7 +299,7 @@ class Post:
         )
 
     def _window(self) -> tuple[int, float]:
-        counts = list(self._life.get("buckets", {}).values())
+        counts = self._buckets.values()
         return sum(n for n, _, _ in counts), sum(bad for _, bad, _ in counts)
 
     def _below(self) -> bool:
@@ -255,12 +309,16 @@ class Post:
         return n >= spec.min_events and line is not None and bad / n < line
 
     def _is_silent(self, now: datetime) -> bool:
-        hours, last = self.rule.spec.no_data_hours, self._life.get("last")
-        return bool(hours and last and now - datetime.fromisoformat(last) >= timedelta(hours=hours))
+        hours, last = self.rule.spec.no_data_hours, self._heard_at
+        if not hours or last is None:
+            return False
+        if self._awake_since is not None:  # while the engine was down nothing could be heard
+            last = max(last, self._awake_since)
+        return now - last >= timedelta(hours=hours)
 
     def _silence(self, now: datetime) -> list[Move]:
         self._life["silent"] = now.isoformat()
-        monitor, last = self._watch.record(), datetime.fromisoformat(self._life["last"])
+        monitor, last = self._watch.record(), self._heard_at or now
         self._alarms += 1
         incident = Incident(
             id=derived_id("incident", self.id, str(self._alarms)),
@@ -286,4 +344,35 @@ class Post:
         )
         self._life["open"] = incident.id
         self._life["opened"] = now.isoformat()
-        return [Move("open", incident)]
+        return [Move("open", incident.id, incident)]
+
+
+def _held_to(monitor: Monitor, rule: Rule, alpha: float) -> Monitor:
+    """Return the monitor as the watch is declared now: what was learned stays unless it answers another question."""
+    spec = rule.spec
+    about = [spec.metric, spec.kind, spec.limit]
+    normal = [spec.reference_rate, spec.baseline_events, spec.baseline_bound, spec.baseline_margin]
+    test = [spec.horizon_events, alpha]
+    told = monitor.life.get("terms")
+    if told == [about, normal, test]:
+        return monitor
+    life = {"place": monitor.life.get("place", 1), "terms": [about, normal, test]}
+    if told is None:  # it was made this moment
+        return msgspec.structs.replace(monitor, life={**monitor.life, **life})
+    if told[0] == about and told[1] == normal:  # the same question, asked with other care: the test begins anew
+        kept = {key: value for key, value in monitor.life.items() if key != "curve"}
+        return msgspec.structs.replace(monitor, detector={}, onsets={}, life={**kept, **life})
+    kept = {key: monitor.life[key] for key in ("open", "opened", "last") if key in monitor.life}
+    return msgspec.structs.replace(
+        monitor,
+        metric=spec.metric,
+        reference=spec.reference_rate,
+        reference_kind="target" if spec.reference_rate is not None else "learning",
+        learned_votes=0,
+        learned_negatives=0.0,
+        votes=0,
+        negatives=0.0,
+        detector={},
+        onsets={},
+        life={**kept, **life},
+    )

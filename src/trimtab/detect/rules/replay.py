@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,19 +10,19 @@ import msgspec
 from msgspec import Struct
 
 from trimtab.config import Settings
+from trimtab.detect.rules.desk import moved
 from trimtab.detect.rules.hearing import Heard, HearingStore, heard_in
 from trimtab.detect.rules.post import Move, Post
 from trimtab.detect.rules.rule import Rule, source_of
-from trimtab.detect.rules.stage import fresh_monitor
+from trimtab.detect.rules.stage import OTHER, fresh_monitor
 from trimtab.records import Incident
-from trimtab.stats.budget import share_of_budget
 from trimtab.store.ports import Query, Stored
 
 __all__ = ["MOST_ROWS", "Replay", "replay"]
 
 MOST_ROWS = 200_000
 _PAGE = 1000
-_SETTLE_EVERY = timedelta(minutes=1)
+_SWEEP_EVERY = timedelta(seconds=10)
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -43,63 +43,95 @@ class Replay(Struct, frozen=True, kw_only=True):
 def replay(
     store: HearingStore, project_id: str, rule: Rule, settings: Settings, since: datetime, until: datetime
 ) -> Replay:
-    """Let the watch hear the hot window's history in [since, until), at most `MOST_ROWS` rows, oldest first."""
-    posts: dict[str, Post] = {}
-    counted: dict[tuple[str, str], datetime] = {}
-    incidents: dict[str, Incident] = {}
-    rows = samples = 0
-    clock = settled = since
-    capped = source_of(rule.spec.metric) != "answers"
-    wait = timedelta(hours=rule.spec.maturity_hours if source_of(rule.spec.metric) == "mature" else 0)
-    for place, item in _history(store, project_id, rule, since, until):
-        rows = place
-        if item is None:
-            continue
-        clock = max(clock, item.sample.at + wait)
-        monitor = fresh_monitor(project_id, rule, item.feature, item.group, clock)
-        post = posts.get(monitor.id)
-        if post is None:
-            alpha = share_of_budget(settings.monitoring.false_alarms_per_month, len(posts) + 1)
-            post = posts[monitor.id] = Post(rule, monitor, alpha)
-        last = counted.get((post.id, item.key))
-        if capped and last is not None and item.sample.at < last + timedelta(hours=rule.spec.window_hours):
-            continue
-        counted[post.id, item.key] = item.sample.at
-        samples += 1
-        _note(incidents, post, post.take(item.sample, clock), clock)
-        if clock - settled >= _SETTLE_EVERY:
-            settled = clock
-            for each in posts.values():
-                _note(incidents, each, each.settle(clock), clock)
+    """Let the watch hear the hot window's history in [since, until), at most `MOST_ROWS` rows, oldest first.
+
+    As it would have been live, had each sample been heard the moment it came; silences and wider watches are left out.
+    """
+    rows, heard = _history(store, project_id, rule, since, until)
     complete = rows < MOST_ROWS
+    hearing = _Hearing(project_id, rule, settings.monitoring.false_alarms_per_month, since)
+    for item in heard:
+        hearing.take(item)
+    if complete:
+        hearing.sweep(until)
     return Replay(
         since=since,
-        until=until if complete else clock,
+        until=until if complete else hearing.clock,
         rows=rows,
-        samples=samples,
-        groups=len(posts),
-        incidents=list(incidents.values()),
+        samples=hearing.samples,
+        groups=len(hearing.posts),
+        incidents=list(hearing.incidents.values()),
         complete=complete,
     )
 
 
-def _note(incidents: dict[str, Incident], post: Post, moves: list[Move], now: datetime) -> None:
-    for move in moves:
-        if move.incident is not None:
-            incidents[move.incident.id] = move.incident
-            continue
-        held = next((each for each in reversed(incidents.values()) if each.monitor_id == post.id), None)
-        if held is not None and move.verb == "resolve":
-            over = msgspec.structs.replace(held, state="resolved", resolution="verified", resolved_at=now)
-            incidents[held.id] = over
+class _Hearing:
+    """The groups of one watch while history is heard once more."""
+
+    def __init__(self, project_id: str, rule: Rule, budget: float, since: datetime) -> None:
+        self._project_id = project_id
+        self._rule = rule
+        self._budget = budget
+        source = source_of(rule.spec.metric)
+        self._capped = source != "answers"
+        self._wait = timedelta(hours=rule.spec.maturity_hours if source == "mature" else 0)
+        self._window = timedelta(hours=rule.spec.window_hours)
+        self._counted: dict[tuple[str, str], datetime] = {}
+        self._swept: datetime | None = None
+        self.clock = since
+        self.samples = 0
+        self.posts: dict[str, Post] = {}
+        self.incidents: dict[str, Incident] = {}
+
+    def take(self, item: Heard) -> None:
+        """Let its group hear one sample, and time pass up to then."""
+        self.clock = max(self.clock, item.sample.at + self._wait)
+        post = self._post(item)
+        key, at = (post.id, item.sample.who), item.sample.at
+        last = self._counted.get(key)
+        if not (self._capped and last is not None and at < last + self._window):
+            self._counted[key] = at
+            self.samples += 1
+            self._note(post.take(item.sample, self.clock))
+        self._note(post.settle(self.clock)[0])
+        if self._swept is None or self.clock - self._swept >= _SWEEP_EVERY:
+            self.sweep(self.clock)
+
+    def sweep(self, now: datetime) -> None:
+        """Let time alone move what waits."""
+        self._swept = now
+        for post in [post for post in self.posts.values() if post.waits]:
+            self._note(post.settle(now)[0])
+
+    def _post(self, item: Heard) -> Post:
+        group = item.group
+        monitor = fresh_monitor(self._project_id, self._rule, item.feature, group, self.clock)
+        if monitor.id not in self.posts:
+            held = sum(post.feature == item.feature for post in self.posts.values())
+            if held >= self._rule.spec.max_groups:
+                other = dict.fromkeys(group, OTHER)
+                monitor = fresh_monitor(self._project_id, self._rule, item.feature, other, self.clock)
+        if monitor.id not in self.posts:
+            monitor = msgspec.structs.replace(monitor, life={"place": len(self.posts) + 1})
+            self.posts[monitor.id] = Post(self._rule, monitor, self._budget)
+        return self.posts[monitor.id]
+
+    def _note(self, moves: list[Move]) -> None:
+        for move in moves:
+            if move.incident is not None:
+                self.incidents[move.incident_id] = move.incident
+            elif move.incident_id in self.incidents:
+                self.incidents[move.incident_id] = moved(self.incidents[move.incident_id], move, self.clock)
 
 
 def _history(
     store: HearingStore, project_id: str, rule: Rule, since: datetime, until: datetime
-) -> Iterator[tuple[int, Heard | None]]:
-    """Yield how many rows were read, and what each of them lets be heard."""
+) -> tuple[int, list[Heard]]:
+    """Return how many rows were read, and what they let be heard, in the order in which it was said."""
     rules: Mapping[str, list[Rule]] = {project_id: [rule]}
     source, read, after = source_of(rule.spec.metric), 0, None
+    heard: list[Heard] = []
+    groups: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     while read < MOST_ROWS:
         query = Query(
             feature=rule.spec.feature or None, since=since, until=until, after=after, limit=_PAGE, newest=False
@@ -111,11 +143,11 @@ def _history(
         else:
             served = store.list_inferences(project_id, query)
             found, after = list(served.rows), served.next
-        heard = heard_in(store, source, found, rules).get(project_id, [])
-        for place in range(len(found) - len(heard)):
-            yield read + place + 1, None
         read += len(found)
-        for item in heard:
-            yield read, item
+        for item in heard_in(store, source, found, rules).get(project_id, []):
+            group = groups.setdefault(tuple(item.group.items()), item.group)  # many samples, few groups
+            heard.append(item._replace(group=group))
         if after is None:
-            return
+            break
+    heard.sort(key=lambda item: item.sample.at)
+    return read, heard

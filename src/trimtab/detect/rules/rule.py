@@ -11,12 +11,15 @@ from trimtab.config import WatchRule
 from trimtab.errors import InvalidField
 from trimtab.records import MonitorRule, Signal
 
-__all__ = ["METRICS", "Rule", "RuleSource", "checked", "rules_of", "source_of"]
+__all__ = ["METRICS", "RESERVED", "Rule", "RuleSource", "checked", "rules_of", "source_of"]
 
 RuleSource = Literal["votes", "answers", "mature"]
 """Where a metric is heard: in judgements as they change, in answers as they come, in answers that had their time."""
 
 METRICS = ("vote", "outcome", "error", "latency", "cost", *(f"feedback.{kind}" for kind in get_args(Signal)))
+RESERVED = ("votes", "propensity", "topics")
+"""Names of watches that are always there."""
+
 _LIMITED = ("latency", "cost")
 _VERSIONED = ("version", "model")
 
@@ -47,6 +50,8 @@ def checked(name: str, spec: Mapping[str, Any] | WatchRule) -> WatchRule:
             spec = msgspec.convert(dict(spec), WatchRule, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidField(f"monitor {name!r}: {error}", param="spec") from None
+    if name in RESERVED:
+        raise InvalidField(f"expected a name other than {', '.join(RESERVED)}, which are always there", param="name")
     if spec.metric not in METRICS:
         raise InvalidField(
             f"monitor {name!r}: expected metric to be one of {', '.join(METRICS)}, got {spec.metric!r}", param="metric"

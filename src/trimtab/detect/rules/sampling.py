@@ -13,18 +13,19 @@ __all__ = ["NONE", "group_of_answer", "group_of_outcome", "heard_in_answer", "he
 
 NONE = "(none)"
 """The value of a grouping for answers that have none."""
+_JUDGED_ELSEWHERE = ("candidate", "holdback")
 
 
 def heard_in_vote(outcome: Outcome) -> Sample | None:
     """Return a person's vote on an answer, at the moment it was said."""
-    if outcome.withdrawn or outcome.vote is None or outcome.voted_at is None or outcome.arm == "candidate":
+    if outcome.withdrawn or outcome.vote is None or outcome.voted_at is None or outcome.arm in _JUDGED_ELSEWHERE:
         return None
     return Sample(outcome.vote, outcome.voter_id or "", outcome.voted_at)
 
 
 def heard_in_answer(spec: WatchRule, answer: Inference) -> Sample | None:
     """Return what an answer itself says: an error, or more time or money than the limit."""
-    if answer.arm == "candidate":
+    if answer.arm in _JUDGED_ELSEWHERE:
         return None
     who, at = answer.user_id or "", answer.created_at
     if spec.metric == "error":
@@ -35,7 +36,7 @@ def heard_in_answer(spec: WatchRule, answer: Inference) -> Sample | None:
 
 def heard_in_outcome(spec: WatchRule, answer: Inference, outcome: Outcome | None) -> Sample | None:
     """Return what became of an answer that had its time; silence is an answer without the signal."""
-    if answer.arm == "candidate":
+    if answer.arm in _JUDGED_ELSEWHERE:
         return None
     who, at = answer.user_id or "", answer.created_at
     if spec.metric == "outcome":

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
 from trimtab.config import Settings
+from trimtab.detect.rules.desk import OPEN, Desk
 from trimtab.detect.rules.hearing import Heard, heard_after
-from trimtab.detect.rules.post import Move, Post
-from trimtab.detect.rules.rule import Rule, RuleSource, rules_of, source_of
+from trimtab.detect.rules.post import Post
+from trimtab.detect.rules.rule import RESERVED, Rule, RuleSource, rules_of, source_of
 from trimtab.errors import ConfigError, InvalidField
 from trimtab.ids import derived_id
-from trimtab.records import Incident, Monitor, Silence
-from trimtab.stats.budget import share_of_budget
-from trimtab.store.ports import CatalogStore, EventStore, JudgementStore, LoopStore, Query, RedactionStore, Vote, Writes
+from trimtab.records import Incident, Monitor
+from trimtab.store.ports import (
+    CatalogStore,
+    EventStore,
+    JudgementStore,
+    LoopStore,
+    PurgedKind,
+    Query,
+    RedactionStore,
+    Vote,
+    Writes,
+)
 
 __all__ = ["ANY", "CURSORS", "OTHER", "RulesStage", "fresh_monitor"]
 
@@ -28,7 +38,11 @@ OTHER = "(other)"
 
 _RULES_READ_EVERY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(seconds=10)
+_MARGIN = timedelta(hours=1)  # to hear what has just become old enough
+_IDLE_EVERY = timedelta(minutes=1)
 _CAPPED: tuple[RuleSource, ...] = ("votes", "mature")
+_READS: Mapping[RuleSource, PurgedKind] = {"votes": "outcomes", "answers": "inferences", "mature": "inferences"}
+_OURS = ("rate", "threshold", "no_data", "drift")
 
 
 class RulesStore(EventStore, JudgementStore, LoopStore, CatalogStore, RedactionStore, Protocol):
@@ -39,18 +53,21 @@ class _Project:
     """What is remembered of a project between ticks: this stage alone writes these rows."""
 
     def __init__(self) -> None:
-        self.rules: list[Rule] = []
+        self.rules: list[Rule] | None = None
         self.read_at: datetime | None = None
         self.swept_at: datetime | None = None
         self.posts: dict[str, Post] = {}
         self.groups: dict[tuple[str, str], set[str]] = {}
-        self.born = 0
+        self.places: set[int] = set()
+        self.last_place = 0
 
 
 class RulesStage:
     """Feeds answers and judgements to the declared watches, at most one per person and window where people speak.
 
     Monitors, caps, incidents and the cursors are committed together. A watch hears what comes after it was declared.
+    Each group has a place of its own in the false-alarm budget, for good: it is kept with the group. Declared anew in
+    other words, a watch begins anew where what it learned answers another question, and what it had open is superseded.
     Raises ConfigError for a watch in the settings that cannot be.
     """
 
@@ -60,6 +77,8 @@ class RulesStage:
         self._store = store
         self._settings = settings
         self._projects: dict[str, _Project] = {}
+        self._awake_since: datetime | None = None
+        self._idle_at: dict[RuleSource, datetime] = {}
         try:
             rules_of(settings.monitors, ())
         except InvalidField as error:
@@ -67,16 +86,29 @@ class RulesStage:
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each source and return how many rows that was."""
+        self._awake_since = self._awake_since or now
         projects = [project.id for project in self._store.projects()]
         for project_id in projects:
             self._know(project_id, now)
-        return sum(self._source(source, now) for source in CURSORS) + sum(
-            self._sweep(project_id, now) for project_id in projects
-        )
+        batch = self._settings.engine.batch_rows
+        handled = [self._source(source, now) for source in CURSORS]
+        if max(handled) < batch:  # behind, what seems silent may only be late
+            for project_id in projects:
+                self._sweep(project_id, now)
+        return sum(handled)
 
     def forget(self) -> None:
         """Read everything anew at the next tick: a rule was declared, or another process wrote."""
         self._projects.clear()
+
+    def waits_for(self, kind: PurgedKind) -> tuple[list[str], timedelta]:
+        """Return the cursors that still have to pass rows of a kind, and how old those must be to be heard at all."""
+        rules = [rule for known in list(self._projects.values()) for rule in known.rules or () if rule.spec.enabled]
+        sources = {source_of(rule.spec.metric) for rule in rules} if self._projects else set(CURSORS)
+        ages = [rule.spec.maturity_hours for rule in rules if source_of(rule.spec.metric) == "mature"]
+        cursors = [CURSORS[source] for source in sorted(sources) if _READS[source] == kind]
+        oldest = timedelta(hours=max(ages)) + _MARGIN if ages else timedelta(0)
+        return cursors, oldest if kind != "feedback" else timedelta(0)
 
     def _know(self, project_id: str, now: datetime) -> None:
         known = self._projects.setdefault(project_id, _Project())
@@ -87,25 +119,57 @@ class RulesStage:
         if rules == known.rules:
             return
         known.rules = rules
-        known.posts, known.groups, known.born = {}, {}, 0
-        for rule in rules:
-            for monitor in self._store.monitors(project_id, None, rule.name):
-                self._hold(known, rule, monitor)
+        known.posts, known.groups, known.places, known.last_place = {}, {}, set(), 0
+        writes = Writes()
+        desk = Desk(self._store, project_id, now, writes)
+        stored = [(rule, each) for rule in rules for each in self._store.monitors(project_id, None, rule.name)]
+        known.last_place = max((each.life.get("place", 0) for _, each in stored), default=0)
+        for rule, monitor in stored:
+            if rule.covers(monitor.feature) and _is_grouped_by(rule, monitor):
+                post = self._hold(known, rule, monitor)
+                if post.begun_anew:
+                    desk.carry_out(post, post.begin_anew())
+                    writes.monitors.append(post.record())
+        over = {"state": "resolved", "resolution": "superseded", "resolved_at": now}
+        writes.incidents += [msgspec.structs.replace(each, **over) for each in self._orphaned(project_id, known)]
+        if writes.monitors or writes.incidents:
+            self._commit({project_id: writes}, {})
+
+    def _orphaned(self, project_id: str, known: _Project) -> Iterator[Incident]:
+        """Yield open incidents of groups that are watched no more: their rule is gone, off, or groups otherwise."""
+        query = Query(limit=1000)
+        while True:
+            page = self._store.incidents(project_id, query, states=OPEN)
+            for row in page.rows:
+                each = row.record
+                if each.kind in _OURS and each.rule not in RESERVED and each.monitor_id not in known.posts:
+                    yield each
+            if page.next is None:
+                return
+            query = Query(limit=1000, after=page.next)
 
     def _hold(self, known: _Project, rule: Rule, monitor: Monitor) -> Post:
-        known.born += 1
-        alpha = share_of_budget(self._settings.monitoring.false_alarms_per_month, known.born)
-        post = known.posts[monitor.id] = Post(rule, monitor, alpha)
+        place = monitor.life.get("place")
+        if place is None or place in known.places:
+            place = known.last_place + 1
+            monitor = msgspec.structs.replace(monitor, life={**monitor.life, "place": place})
+        known.places.add(place)
+        known.last_place = max(known.last_place, place)
+        budget = self._settings.monitoring.false_alarms_per_month
+        post = known.posts[monitor.id] = Post(rule, monitor, budget, awake_since=self._awake_since)
         known.groups.setdefault((rule.name, monitor.feature), set()).add(monitor.id)
         return post
 
     def _source(self, source: RuleSource, now: datetime) -> int:
         """Feed one batch of a source to the rules that hear it."""
         hearing = {
-            project_id: [rule for rule in known.rules if rule.spec.enabled and source_of(rule.spec.metric) == source]
+            project_id: [
+                rule for rule in known.rules or () if rule.spec.enabled and source_of(rule.spec.metric) == source
+            ]
             for project_id, known in self._projects.items()
         }
         if not any(hearing.values()):
+            self._idle(source, now)
             return 0
         cursor = self._store.cursor(CURSORS[source]) or self._begin(source)
         reached, heard = heard_after(self._store, source, cursor, self._settings.engine.batch_rows, hearing, now)
@@ -122,50 +186,63 @@ class RulesStage:
             self._store.commit({}, cursors={CURSORS[source]: here})
         return here
 
+    def _idle(self, source: RuleSource, now: datetime) -> None:
+        """Let the cursor of a source that nobody hears any more go along, or its next watch would hear old history."""
+        last = self._idle_at.get(source)
+        if last is not None and abs(now - last) < _IDLE_EVERY:
+            return
+        self._idle_at[source] = now
+        if self._store.cursor(CURSORS[source]):
+            self._begin(source)
+
     def _feed(self, project_id: str, source: RuleSource, items: Sequence[Heard], now: datetime) -> Writes:
         """Let each group hear its samples; return what is to be written."""
         writes = Writes()
+        desk = Desk(self._store, project_id, now, writes)
         touched: dict[str, Post] = {}
         by_post: dict[str, list[Heard]] = {}
         for item in items:
             post = self._post(project_id, item, now)
             touched[post.id] = post
             by_post.setdefault(post.id, []).append(item)
+        pairs = [(post_id, item.sample.who) for post_id, heard in by_post.items() for item in heard]
+        counted = dict(self._store.votes_of(pairs)) if source in _CAPPED else {}
         # A wider watch speaks first, so that it can mute the narrower in the same batch.
         for post_id in sorted(by_post, key=lambda each: bool(touched[each].rule.spec.inhibited_by)):
             post, heard = touched[post_id], by_post[post_id]
-            self._notice_closed(project_id, post)
+            desk.notice_closed(post)
             window = timedelta(hours=post.rule.spec.window_hours)
-            counted = dict(self._store.votes(post_id, [item.key for item in heard])) if source in _CAPPED else {}
             for item in heard:
                 if source in _CAPPED:
-                    last = counted.get(item.key)
-                    if last is not None and item.sample.at < last + window:
+                    key, at = (post_id, item.sample.who), item.sample.at
+                    last = counted.get(key)
+                    if last is not None and at < last + window:
                         continue
-                    counted[item.key] = item.sample.at
-                    writes.votes.append(Vote(post_id, item.key, item.sample.at))
-                self._carry_out(project_id, post, post.take(item.sample, now), now, writes)
-        for post in touched.values():
-            self._carry_out(project_id, post, post.settle(now), now, writes)
+                    counted[key] = at
+                    writes.votes.append(Vote(*key, at))
+                if moves := post.take(item.sample, now):
+                    desk.carry_out(post, moves, item.group)
+            moves, _ = post.settle(now)
+            desk.carry_out(post, moves, heard[-1].group)
             writes.monitors.append(post.record())
         return writes
 
-    def _sweep(self, project_id: str, now: datetime) -> int:
+    def _sweep(self, project_id: str, now: datetime) -> None:
         """Let time alone move what waits: pending alarms, recoveries, silence."""
         known = self._projects[project_id]
         if known.swept_at is not None and abs(now - known.swept_at) < _SWEEP_EVERY:
-            return 0
+            return
         known.swept_at = now
         writes = Writes()
+        desk = Desk(self._store, project_id, now, writes)
         for post in [post for post in known.posts.values() if post.waits]:
-            self._notice_closed(project_id, post)
-            before = msgspec.json.encode(post.record().life)
-            self._carry_out(project_id, post, post.settle(now), now, writes)
-            if msgspec.json.encode(post.record().life) != before:
+            desk.notice_closed(post)
+            moves, changed = post.settle(now)
+            desk.carry_out(post, moves)
+            if changed:
                 writes.monitors.append(post.record())
         if writes.monitors or writes.incidents:
             self._commit({project_id: writes}, {})
-        return 0
 
     def _commit(self, writes: Mapping[str, Writes], cursors: Mapping[str, int]) -> None:
         try:
@@ -189,50 +266,6 @@ class RulesStage:
                 return known.posts[monitor_id]
         return self._hold(known, rule, fresh_monitor(project_id, rule, item.feature, group, now))
 
-    def _notice_closed(self, project_id: str, post: Post) -> None:
-        """Let a group go on when a person, or what is served, has closed its incident."""
-        if post.open_incident is None:
-            return
-        incident = self._store.incident(project_id, post.open_incident)
-        if incident is not None and incident.state == "resolved":
-            post.let_go(incident.resolved_at or incident.detected_at)
-
-    def _carry_out(self, project_id: str, post: Post, moves: Iterable[Move], now: datetime, writes: Writes) -> None:
-        for move in moves:
-            if move.verb == "open" and move.incident is not None:
-                if self._muted(project_id, post, move.incident, now, writes):
-                    post.dismiss()
-                else:
-                    writes.incidents.append(move.incident)
-                continue
-            held = self._current(project_id, post, writes)
-            if held is None:
-                continue
-            writes.incidents = [each for each in writes.incidents if each.id != held.id]
-            writes.incidents.append(_moved(held, move, now))
-
-    def _current(self, project_id: str, post: Post, writes: Writes) -> Incident | None:
-        """Return the group's open incident: as it stands in this batch, else as it is stored."""
-        fresh = [each for each in writes.incidents if each.monitor_id == post.id]
-        if fresh:
-            return fresh[-1]
-        states = ("firing", "recovering")
-        feature = post.record().feature
-        rows = self._store.incidents(project_id, Query(feature=feature, limit=1000), states=states).rows
-        return next((row.record for row in rows if row.record.monitor_id == post.id), None)
-
-    def _muted(self, project_id: str, post: Post, incident: Incident, now: datetime, writes: Writes) -> bool:
-        """Say whether an alarm is kept quiet: by a silence, or since a wider watch has an incident open."""
-        if any(_silences(each, incident) for each in self._store.silences(project_id, now)):
-            return True
-        wider = post.rule.spec.inhibited_by
-        if not wider:
-            return False
-        query = Query(feature=incident.feature, limit=1000)
-        rows = self._store.incidents(project_id, query, states=("firing",)).rows
-        fresh = (each for each in writes.incidents if each.feature == incident.feature and each.state == "firing")
-        return any(each.rule in wider for each in (*fresh, *(row.record for row in rows)))
-
 
 def fresh_monitor(project_id: str, rule: Rule, feature: str, group: Mapping[str, str], now: datetime) -> Monitor:
     """Return the monitor of a group that was never heard of before."""
@@ -250,16 +283,9 @@ def fresh_monitor(project_id: str, rule: Rule, feature: str, group: Mapping[str,
     )
 
 
-def _moved(incident: Incident, move: Move, now: datetime) -> Incident:
-    if move.verb == "recover":
-        return msgspec.structs.replace(incident, state="recovering")
-    if move.verb == "refire":
-        return msgspec.structs.replace(incident, state="firing")
-    return msgspec.structs.replace(incident, state="resolved", resolution="verified", resolved_at=now)
-
-
-def _silences(silence: Silence, incident: Incident) -> bool:
-    return silence.rule == incident.rule and silence.feature in (None, incident.feature)
+def _is_grouped_by(rule: Rule, monitor: Monitor) -> bool:
+    keys = set(rule.spec.group_by)
+    return set(monitor.segment) == keys - {"version"} and (monitor.version_id == ANY) == ("version" not in keys)
 
 
 def _version_of(group: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from trimtab.detect.topics.find import TopicRules
 from trimtab.detect.topics.gather import Gather, Gathered, GatherStore, Word
 from trimtab.detect.topics.job import Found, Job, KnownPlace, Scope, Task, packed, run_here
 from trimtab.detect.topics.names import Namer
+from trimtab.detect.topics.news import incidents_of
 from trimtab.detect.topics.publish import published
 from trimtab.errors import ConfigError, TrimtabError, Unavailable
 from trimtab.ids import new_id
@@ -192,10 +193,16 @@ class TopicStage:
             features = {word.feature for word in gathered.words} | set(known)
             scopes = [None, *sorted(name for name in features if name is not None)]
         found = self._found(project_id, gathered, scopes, now)
-        parts = []
+        parts, incidents = [], []
         for each in found:
             old = {topic.id: topic for topic in self._store.topics(project_id, each.feature)}
-            parts.append(published(each, old, gathered, since=since))
+            part = published(each, old, gathered, since=since)
+            parts.append(part)
+            if each.feature is not None:
+                rate = self._settings.false_alarm_rate
+                incidents += incidents_of(
+                    self._store, project_id, each.feature, part.topics, old, now, false_alarm_rate=rate
+                )
         unnamed = [topic for part in parts for topic in part.topics]
         topics, note, named = self._named(project_id, unnamed, gathered.words)
         surveys = [msgspec.structs.replace(part.survey, named=named[part.survey.feature]) for part in parts]
@@ -204,6 +211,7 @@ class TopicStage:
             topic_places=[place for part in parts for place in part.places],
             topics_forgotten=[topic_id for part in parts for topic_id in part.forgotten],
             topic_runs=[msgspec.structs.replace(run, surveys=surveys, note=note)],
+            incidents=incidents,
         )
 
     def _found(self, project_id: str, gathered: Gathered, features: Sequence[str | None], now: datetime) -> list[Found]:

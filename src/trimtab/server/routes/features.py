@@ -107,7 +107,7 @@ def get_rollout(request: Call, feature: FromPath[str]) -> Response[Served | None
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if _holds(request.headers.get("if-none-match", ""), tag):
         return Response(None, status_code=304, headers=headers)
-    wanted = [rollout.stable_version_id, rollout.candidate_version_id]
+    wanted = {rollout.stable_version_id, rollout.candidate_version_id, rollout.holdback_version_id}
     found = [engine.store.version(project_id, name, version_id) for version_id in wanted if version_id]
     served = Served(rollout=rollout, versions={version.id: version for version in found if version is not None})
     return Response(served, headers=headers)

@@ -173,6 +173,13 @@ def get_run(request: Call, run_id: FromPath[str]) -> Run:
     return found
 
 
+@post("/v1/runs/{run_id:str}/cancel", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Run))
+def cancel_run(request: Call, run_id: FromPath[str]) -> Run:
+    """Call off a run under way: it stops between two calls, and its change is blocked."""
+    engine = engine_of(request)
+    return engine.decisions.cancel(request.auth.project_id, id_in_path(run_id, "run"), engine.clock.now())
+
+
 ROUTES = [
     list_incidents,
     get_incident,
@@ -188,4 +195,5 @@ ROUTES = [
     roll_back_change,
     list_runs,
     get_run,
+    cancel_run,
 ]

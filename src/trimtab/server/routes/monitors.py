@@ -24,7 +24,6 @@ from trimtab.store.ports import Writes
 
 __all__ = ["ROUTES", "Group", "ReplayOrder", "SilenceOrder", "Watch"]
 
-_RESERVED = ("votes", "propensity")
 _REPLAYED = timedelta(days=28)
 
 
@@ -88,8 +87,6 @@ def put_monitor(request: Call, monitor: FromPath[str], body: RawBody) -> Watch:
     """Declare a watch, or declare it anew: what its groups have learned stays where the metric and groups stay."""
     engine, project_id, called = engine_of(request), request.auth.project_id, checked_name(monitor)
     spec = checked(called, read(body, WatchRule))
-    if called in _RESERVED:
-        raise InvalidField(f"expected a name other than {', '.join(_RESERVED)}, which are always there", param="name")
     if called in engine.settings.monitors:
         raise Conflict(f"monitor {called!r} is declared in the settings file; change it there", param="name")
     usual = msgspec.to_builtins(WatchRule())
@@ -103,7 +100,7 @@ def put_monitor(request: Call, monitor: FromPath[str], body: RawBody) -> Watch:
     "/v1/monitors/{monitor:str}", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Listing[Watch])
 )
 def delete_monitor(request: Call, monitor: FromPath[str]) -> Listing[Watch]:
-    """End a watch that was declared here; its incidents stay. Returns those that are left."""
+    """End a watch that was declared here; what it has open is superseded. Returns those that are left."""
     engine, project_id, called = engine_of(request), request.auth.project_id, name_in_path(monitor)
     rule = _rule(engine, project_id, called)
     if rule.declared == "settings":
@@ -184,7 +181,8 @@ def _rule(engine: Engine, project_id: str, name: str) -> Rule:
 
 def _shown(engine: Engine, project_id: str, rule: Rule) -> Watch:
     now = engine.clock.now()
-    groups = [_group(rule, monitor, now) for monitor in engine.store.monitors(project_id, None, rule.name)]
+    budget = engine.settings.monitoring.false_alarms_per_month
+    groups = [_group(rule, monitor, now, budget) for monitor in engine.store.monitors(project_id, None, rule.name)]
     order = {"firing": 0, "recovering": 1, "pending": 2, "no_data": 3}
     groups.sort(key=lambda group: (order.get(group.state, 9), -group.heard, group.monitor_id))
     silences = [each.until for each in engine.store.silences(project_id, now) if each.rule == rule.name]
@@ -197,8 +195,8 @@ def _shown(engine: Engine, project_id: str, rule: Rule) -> Watch:
     )
 
 
-def _group(rule: Rule, monitor: Monitor, now: datetime) -> Group:
-    post = Post(rule, monitor, alpha=0.05)  # its state needs no alpha: the stored test has its own
+def _group(rule: Rule, monitor: Monitor, now: datetime, budget: float) -> Group:
+    post = Post(rule, monitor, budget)
     return Group(
         monitor_id=monitor.id,
         feature=monitor.feature,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, literal_column, select
 
 from trimtab.records import ApiKey, AuditItem, Calibration, Feature, Project, Rollout, User, Version
-from trimtab.store.hot.page import Port, chunks, paged
-from trimtab.store.ports import Page, Query
+from trimtab.store.hot.page import Port, after, chunks, paged
+from trimtab.store.ports import Page, Query, Stored
 from trimtab.store.schema import API_KEYS, AUDITS, CALIBRATIONS, FEATURES, PROJECTS, ROLLOUTS, USERS, VERSIONS, segments
 
 __all__ = ["Catalog"]
@@ -108,3 +108,13 @@ class Catalog(Port):
         columns = ROLLOUTS.table.c
         statement = select(*ROLLOUTS.fields).where(columns.project_id == project_id, columns.feature == feature)
         return [ROLLOUTS.decode(row) for row in self._database.rows(statement.order_by(columns.revision))]
+
+    def rollouts_after(self, seq: int, limit: int) -> list[Stored[Rollout]]:
+        """Return at most `limit` switches of all projects after `seq`, in order of arrival."""
+        return after(self._database, ROLLOUTS, seq, limit)
+
+    def last_rollout(self) -> int:
+        """Return the place of the newest switch that `rollouts_after` would return (0 when there never was one)."""
+        place = ROLLOUTS.table.c.seq
+        newest = select(func.coalesce(func.max(place), literal_column("0"))).where(*self._database.settled(place))
+        return int(self._database.rows(newest)[0][0])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, literal_column, select
 
-from trimtab.clock import from_micros
+from trimtab.clock import from_micros, to_micros
 from trimtab.records import Correction, Feedback, Opinion, Outcome
 from trimtab.store.codec import id_text, known_ids
 from trimtab.store.hot.page import Port, after, chunks, cut, paged, placed, within
-from trimtab.store.ports import Page, Query, Stored, Target
+from trimtab.store.ports import ArmVotes, Page, Query, Stored, Target
 from trimtab.store.schema import FEEDBACK, INFERENCES, OPINIONS, OUTCOMES, orphans, targets
 
 __all__ = ["Judgements"]
@@ -73,6 +74,25 @@ class Judgements(Port):
     def outcomes_after(self, seq: int, limit: int) -> list[Stored[Outcome]]:
         """Return at most `limit` outcomes of all projects written or rewritten after `seq`, in that order."""
         return after(self._database, OUTCOMES, seq, limit)
+
+    def arm_votes(self, project_id: str, feature: str, since: datetime) -> list[ArmVotes]:
+        """Return the votes on the feature's answers created since then, by arm."""
+        negative = func.sum(
+            case((_outcome.vote > literal_column("0.5"), literal_column("1")), else_=literal_column("0"))
+        )
+        statement = (
+            select(_outcome.arm, func.count(), negative)
+            .where(
+                _outcome.project_id == project_id,
+                _outcome.feature == feature,
+                _outcome.created_at >= to_micros(since),
+                _outcome.vote.is_not(None),
+                _outcome.withdrawn.is_(False),
+            )
+            .group_by(_outcome.arm)
+            .order_by(_outcome.arm)
+        )
+        return [ArmVotes(arm, int(voted), int(bad)) for arm, voted, bad in self._database.rows(statement)]
 
     def outcomes(self, project_id: str, inference_ids: Sequence[str]) -> dict[str, Outcome]:
         """Return the outcomes of those inferences that have one."""

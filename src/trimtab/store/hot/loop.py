@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, tuple_
 
 from trimtab.clock import from_micros, to_micros
 from trimtab.records import Case, Change, ChangeState, Incident, Monitor, MonitorRule, Run, Silence
@@ -36,10 +36,13 @@ class Loop(Port):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._committer = Committer(database)
+        self.on_switched: Callable[[], None] | None = None
 
     def commit(self, writes: Mapping[str, Writes], *, cursors: Mapping[str, int] | None = None) -> None:
         """Write all or nothing, durably."""
         self._committer.commit(writes, cursors or {})
+        if self.on_switched is not None and any(each.switches for each in writes.values()):
+            self.on_switched()
 
     def cursor(self, stage: str) -> int:
         """Return where the stage stands (0 at first)."""
@@ -54,6 +57,16 @@ class Loop(Port):
                 votes.c.consumer_id == consumer_id, votes.c.user_id.in_(lot)
             )
             found.update((row[0], from_micros(row[1])) for row in self._database.rows(statement))
+        return found
+
+    def votes_of(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return when each user was last counted by each consumer, for pairs of (consumer, user)."""
+        found: dict[tuple[str, str], datetime] = {}
+        for lot in chunks(list(dict.fromkeys(pairs))):
+            statement = select(votes.c.consumer_id, votes.c.user_id, votes.c.counted_at).where(
+                tuple_(votes.c.consumer_id, votes.c.user_id).in_(lot)
+            )
+            found.update(((row[0], row[1]), from_micros(row[2])) for row in self._database.rows(statement))
         return found
 
     def monitors(self, project_id: str, feature: str | None, rule: str = "votes") -> list[Monitor]:

@@ -14,9 +14,11 @@ from trimtab.store.hot.datasets import Datasets
 from trimtab.store.hot.erase import Erasures
 from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
+from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.knowledge import Patches
 from trimtab.store.hot.loop import Loop
+from trimtab.store.hot.people import People
 from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
 from trimtab.store.hot.topics import Topics
@@ -33,6 +35,7 @@ class SqlHotStore(
     Conversations,
     Catalog,
     Loop,
+    People,
     Redactions,
     Purges,
     Asides,
@@ -40,6 +43,7 @@ class SqlHotStore(
     Datasets,
     Patches,
     Erasures,
+    Jobs,
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

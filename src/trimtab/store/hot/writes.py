@@ -37,16 +37,19 @@ from trimtab.store.schema import (
     CASES,
     CHANGES,
     DATASETS,
+    DELIVERIES,
     ERASURES,
     FEATURES,
     INCIDENTS,
     INFERENCES,
+    JOBS,
     MONITOR_RULES,
     MONITORS,
     OPINIONS,
     OUTCOMES,
     PATCHES,
     PROJECTS,
+    REVIEWS,
     ROLLOUTS,
     RUN_STEPS,
     RUNS,
@@ -75,9 +78,10 @@ class Committer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        anew = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, PATCHES, ERASURES)
+        anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
+        anew += (DELIVERIES, REVIEWS, JOBS, PATCHES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
-        once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
+        once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES, DELIVERIES, REVIEWS)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
@@ -161,8 +165,13 @@ class Committer:
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._upsert[PATCHES], _sealed(PATCHES, project_id, writes.patches)),
+            (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
+            (self._once[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.deliveries)),
+            (self._upsert[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.delivered)),
+            (self._once[REVIEWS], (REVIEWS.row(project_id, item) for item in writes.reviews)),
+            (self._upsert[REVIEWS], _sealed(REVIEWS, project_id, writes.reviewed)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))

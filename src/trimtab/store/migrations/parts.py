@@ -43,9 +43,9 @@ def number_key(name: str) -> Column[Any]:
     return Column(name, Integer(), nullable=False, autoincrement=False)
 
 
-def real(name: str, *, optional: bool = False) -> Column[Any]:
-    """Return a column of floating point numbers."""
-    return Column(name, Float(), nullable=optional)
+def real(name: str, *, optional: bool = False, default: float | None = None) -> Column[Any]:
+    """Return a column of floating point numbers; `default` as in `text`."""
+    return Column(name, Float(), nullable=optional, server_default=None if default is None else str(default))
 
 
 def flag(name: str, *, optional: bool = False, default: bool | None = None) -> Column[Any]:

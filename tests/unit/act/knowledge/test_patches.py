@@ -17,13 +17,16 @@ import pytest
 
 from trimtab.act.knowledge.index import open_retriever, open_webhook
 from trimtab.act.knowledge.patches import SOURCE_CORRECTED, PatchDesk
+from trimtab.act.knowledge.place import PatchPlace
 from trimtab.act.knowledge.stage import KnowledgeStage
+from trimtab.clock import SetClock
 from trimtab.config import Knowledge as KnowledgeSettings
 from trimtab.errors import ConfigError, Conflict, NotFound
-from trimtab.ids import derived_id
+from trimtab.ids import content_id, derived_id
 from trimtab.records import Chunk, Feature, Inference, Knowledge, KnowledgePatch, Project, Rollout, Version
 from trimtab.redact.engine import Redactor
 from trimtab.redact.wall import seal
+from trimtab.store.erasing import Gone
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Query, Switch, Writes
 
@@ -110,6 +113,28 @@ def test_another_text_for_the_same_entry_takes_the_place_of_the_first(store: Hot
     desk.follow(P, *serve(store, msgspec.structs.replace(ENTRY, text="Within 21 days.")), NOW)
     assert told(store) == [("upsert", "k_1", "withdrawn"), ("upsert", "k_1", "waiting")]
     assert only(store, "waiting").text == "Within 21 days."
+
+
+def test_an_erased_persons_words_leave_every_patch_and_a_look_from_before_brings_none_back(
+    store: HotStore, desk: PatchDesk
+) -> None:
+    said = "018f0000-0000-7000-8000-000000000001"
+    theirs = msgspec.structs.replace(ENTRY, id=content_id("k", said.encode()), source_feedback_id=said)
+    before = serve(store, theirs, msgspec.structs.replace(ENTRY, id="k_other", question="And a lamp?"))
+    desk.follow(P, *before, NOW)
+    serve(store, msgspec.structs.replace(ENTRY, id="k_other", question="And a lamp?"))  # what forgetting leaves
+    removed = PatchPlace(desk, SetClock(NOW)).erase(P, Gone(["u-1"], [], [said]))
+    assert removed is not None
+    assert removed.counts == {"patches": 1}
+    assert desk.follow(P, *before, NOW) == 0
+    found = {(row.record.entry_id, row.record.kind): row.record for row in store.patches(P, Query()).rows}
+    assert found[theirs.id, "upsert"].state == "withdrawn"
+    assert (found[theirs.id, "upsert"].question, found[theirs.id, "upsert"].text) == ("", "")
+    assert found[theirs.id, "delete"].state == "waiting"
+    assert found["k_other", "upsert"].text == ENTRY.text
+    again = PatchPlace(desk, SetClock(NOW)).erase(P, Gone(["u-1"], [], [said]))
+    assert again is not None
+    assert again.counts == {}
 
 
 def test_verified_means_that_the_index_gives_it_among_the_first(store: HotStore, desk: PatchDesk) -> None:
@@ -203,7 +228,7 @@ def test_a_signed_webhook_gets_the_patch_again_until_it_takes_it_and_the_index_i
     store: HotStore, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIMTAB_KNOWLEDGE_SECRET", "s3cret")
-    settings = KnowledgeSettings(webhook_url=door.url, retrieve_url=door.url, retry_s=60)
+    settings = KnowledgeSettings(webhook_url=door.url, retrieve_url=door.url, retry_s=60, allow_private=True)
     desk = PatchDesk(store, REDACTOR, settings)
     stage = KnowledgeStage(
         store,

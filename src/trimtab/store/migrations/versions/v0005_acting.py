@@ -1,10 +1,10 @@
-"""What acting takes: more kinds of incidents, knowledge in versions and on its way into apps' indexes."""
+"""What acting takes: more kinds of incidents, knowledge and its way into indexes, deliveries, review items, jobs."""
 
 from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import number, record, text, uuid
+from trimtab.store.migrations.parts import number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -14,7 +14,9 @@ down_revision = "0004"
 
 def upgrade() -> None:
     """Make the new tables, and room in the old ones."""
+    _holdback()
     op.add_column("versions", text("knowledge", default="[]"))
+    op.add_column("runs", text("progress", default="{}"))
     op.add_column("incidents", text("kind", default="rate"))
     op.add_column("incidents", text("metric", default="vote"))
     op.add_column("incidents", text("rule", default="votes"))
@@ -36,7 +38,75 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    _deliveries()
+    _jobs()
     _knowledge()
+
+
+def _deliveries() -> None:
+    """Make the tables of what people are told, and asked."""
+    record(
+        "deliveries",
+        uuid("id"),
+        text("target"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        number("next_at"),
+        text("feature", optional=True),
+        text("body"),
+        number("attempts"),
+        text("error"),
+        number("sent_at", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("deliveries_due", "deliveries", ["state", "next_at"])
+    record(
+        "reviews",
+        uuid("id"),
+        text("feature"),
+        uuid("inference_id"),
+        text("source"),
+        text("state"),
+        text("reason"),
+        real("priority"),
+        number("opened_at"),
+        uuid("incident_id", optional=True),
+        text("reserved_by", optional=True),
+        number("reserved_until", optional=True),
+        number("closed_at", optional=True),
+        text("verdict", optional=True),
+        real("minutes", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
+    op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
+
+
+def _holdback() -> None:
+    op.add_column("rollouts", text("holdback_version_id", optional=True))
+    op.add_column("rollouts", real("holdback_share", default=0.0))
+
+
+def _jobs() -> None:
+    record(
+        "jobs",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        text("base_version_id"),
+        uuid("incident_id", optional=True),
+        uuid("dataset_id", optional=True),
+        text("model", optional=True),
+        number("attempts"),
+        number("started_at", optional=True),
+        number("ended_at", optional=True),
+        text("error"),
+        text("progress"),
+        key=("project_id", "id"),
+    )
 
 
 def _knowledge() -> None:

@@ -1,0 +1,1 @@
+"""Searches for a better Version on what people said, within a budget."""

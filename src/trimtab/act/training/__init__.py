@@ -1,0 +1,1 @@
+"""Training jobs: rows that ticks advance, and the processes behind them."""

@@ -1,0 +1,157 @@
+"""`trimtab review` in a real terminal, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract import hot_store_sample as a
+from tests.intake import body, inference
+from tests.live import NOW, Live, live
+from trimtab.clock import SetClock
+from trimtab.records import ReviewItem
+from trimtab.store.ports import Query, Writes
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Live]:
+    with live(tmp_path, clock=SetClock(NOW)) as running, running.client() as client:
+        answers = [inference(name, input=f"Where is {name}?", output="[red]In Paris[/red]") for name in ("A", "B", "C")]
+        client.post("/v1/events", content=body(*answers)).raise_for_status()
+        items = [
+            a.review_item(inference_id=answer["id"], feature=answer["feature"], priority=float(-place), opened_at=NOW)
+            for place, answer in enumerate(answers)
+        ]
+        running.engine.store.commit({"default": Writes(reviews=items)})
+        yield running
+
+
+class Terminal:
+    """`trimtab review` under a pseudo-terminal."""
+
+    def __init__(self, server: Live) -> None:
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        told = {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["admin"], "PYTHONPATH": path, "TERM": "dumb"}
+        self.shown = ""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            command = [sys.executable, "-m", "trimtab", "review", "--reviewer", "r-1"]
+            os.execve(sys.executable, command, {**os.environ, **told, "COLUMNS": "100"})  # noqa: S606  no shell is wanted
+
+    def until(self, words: str) -> None:
+        """Read until `words` are shown after what was read before."""
+        found = ""
+        while words not in found:
+            ready, _, _ = select.select([self._fd], [], [], 60)
+            assert ready, f"expected {words!r}, got {found!r}"
+            try:
+                found += os.read(self._fd, 4096).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"expected {words!r}, got {found!r}") from None
+        self.shown += found
+
+    def press(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def ended(self) -> int:
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(status)
+
+    def kill(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def told(*arguments: str) -> tuple[int, str]:
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "trimtab", "review", *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def items_of(server: Live) -> list[ReviewItem]:
+    return [row.record for row in server.engine.store.reviews("default", Query(newest=False)).rows]
+
+
+def test_keys_judge_correct_and_skip_and_the_time_is_measured(server: Live) -> None:
+    terminal = Terminal(server)
+    try:
+        terminal.until("quit")
+        assert "Where is A?" in terminal.shown
+        assert "[red]In Paris[/red]" in terminal.shown
+        terminal.press("\x1b[B")  # an arrow means nothing
+        terminal.until("quit")
+        terminal.press("c")
+        terminal.until("right?")
+        terminal.press("In Rome.\n")
+        terminal.until("quit")
+        assert "Where is B?" in terminal.shown
+        terminal.press("g")
+        terminal.until("quit")
+        terminal.press("q")
+        terminal.until("2 judged")
+        assert terminal.ended() == 0
+    finally:
+        terminal.kill()
+    first, second, third = items_of(server)
+    assert [first.verdict, second.verdict, third.verdict] == ["bad", "good", None]
+    assert first.minutes is not None
+    assert third.state == "reserved"
+    heard = [row.record for row in server.engine.store.list_feedback("default", Query()).rows]
+    assert sorted((each.kind, each.text) for each in heard) == [
+        ("correction", "In Rome."),
+        ("thumb", None),
+        ("thumb", None),
+    ]
+
+
+def test_list_shows_what_waits_the_most_urgent_first(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMTAB_URL", server.url)
+    monkeypatch.setenv("TRIMTAB_KEY", server.keys["read"])
+    status, shown = told("--list", "--json")
+    assert status == 0, shown
+    assert [item["id"] for item in json.loads(shown)] == [item.id for item in items_of(server)]
+    assert "open" in told("--list")[1]
+    assert "Nothing waits" in told("--list", "--feature", "none")[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "arguments", "words"),
+    [
+        ("", None, ["--list"], "TRIMTAB_KEY"),
+        ("tt_admin_wrong", None, ["--list"], "unauthorized"),
+        ("x", "http://127.0.0.1:9", ["--list"], "no server answers"),
+        ("x", None, [], "terminal"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    server: Live, monkeypatch: pytest.MonkeyPatch, key: str, url: str | None, arguments: list[str], words: str
+) -> None:
+    monkeypatch.setenv("TRIMTAB_URL", url or server.url)
+    monkeypatch.setenv("TRIMTAB_KEY", key)
+    status, shown = told(*arguments)
+    assert status == 2
+    assert words in shown
+    assert len(shown.strip().splitlines()) == 1
