@@ -171,12 +171,11 @@ def assemble(
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
-        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), PatchPlace(knowing.patches, clock)]
-        made.append(DatasetPlace(datasets))
+        versions = ForgetExemplars(store, redactor, clock, turn=turn)
+        made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
-        decisions = _decisions(settings, store, redactor, turn)
         return Engine(
             settings=settings,
             clock=clock,
@@ -184,7 +183,7 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=decisions,
+            decisions=(decisions := _decisions(settings, store, redactor, turn)),
             by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
             reviews=Reviews(store, redactor, settings.review),
             runner=answering,
@@ -199,7 +198,8 @@ def assemble(
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                *(knowing.stage, jobs, *meaning, *keeping, erasing),
+                knowing.stage,
+                *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
         )
