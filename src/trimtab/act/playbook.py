@@ -86,6 +86,8 @@ class IncidentPlaybook:
 
     def steps(self, order: Order) -> list[tuple[str, Step]]:
         """Return the steps of a run in order."""
+        if not order.incident_id:
+            return [("build", self.take), ("gate", self.gate), ("expose", self.expose)]
         beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
         if order.action == NOTICE:
             return [*beside, ("close", self.close)]
@@ -181,6 +183,17 @@ class IncidentPlaybook:
             return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases), "set_aside": aside}
 
         return self._once(order, "gather", work)
+
+    def take(self, order: Order) -> dict[str, Any]:
+        """Take up the change that a person proposed: it was written, with its candidate, before the run began."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            change = self._store.change(order.project_id, derived_id("change", order.run_id))
+            if change is None:
+                raise NotFound(f"no change of run {order.run_id!r}", param=order.run_id)
+            return Writes(), {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "build", work)
 
     def build(self, order: Order) -> dict[str, Any]:
         """Let the action make its candidate."""
@@ -447,5 +460,5 @@ def _begun(order: Order) -> Run:
         feature=order.feature,
         state="running",
         started_at=order.now,
-        incident_id=order.incident_id,
+        incident_id=order.incident_id or None,
     )
