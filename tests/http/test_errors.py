@@ -26,6 +26,7 @@ SAMPLE = {
     "key_id": "x",
     "incident_id": "x",
     "change_id": "x",
+    "feedback_id": "x",
     "run_id": "x",
     "monitor": "no-such",
     "silence_id": "x",

@@ -62,6 +62,8 @@ DECIDED = {
     "GET /v1/incidents/{incident_id}/plan": "read admin",
     "POST /v1/incidents/{incident_id}/resolve": "admin",
     "POST /v1/incidents/{incident_id}/run": "admin",
+    "GET /v1/quarantine": "read admin",
+    "POST /v1/quarantine/{feedback_id}/release": "admin",
     "GET /v1/changes": "read admin",
     "GET /v1/changes/{change_id}": "read admin",
     "POST /v1/changes/{change_id}/approve": "admin",

@@ -299,6 +299,20 @@ class Canary(Section, frozen=True):
     harm_margin: Positive = 0.2
     inconclusive: Literal["pause", "ship"] = "pause"
     holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
+    min_voters: Some = 20
+
+
+class Guard(Section, frozen=True):
+    """What keeps a few people, or people made up for it, from deciding what everyone is served (docs: guards).
+
+    `expires_days` 0: what was learned from a correction stays until something newer replaces it.
+    """
+
+    agreement: Annotated[int, Meta(ge=2)] = 5
+    window_hours: Positive = 24.0
+    per_person: Some = 10
+    expires_days: Annotated[float, Meta(ge=0)] = 0.0
+    lint: Literal["drop", "off"] = "drop"
 
 
 class Verification(Section, frozen=True):
@@ -492,6 +506,7 @@ class Settings(Section, frozen=True):
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
     canary: Canary = Canary()
+    guard: Guard = Guard()
     verification: Verification = Verification()
     runner: Runner = Runner()
     rules: Rules = Rules()

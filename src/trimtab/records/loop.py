@@ -20,6 +20,7 @@ __all__ = [
     "IncidentState",
     "Monitor",
     "MonitorRule",
+    "Release",
     "Run",
     "RunStep",
     "Silence",
@@ -120,6 +121,13 @@ class Incident(Record, frozen=True):
     detail: State = {}
     resolved_at: Time | None = None
     resolution: Literal["verified", "manual", "superseded"] | None = None
+
+
+class Release(Record, frozen=True):
+    """A person's word that a correction which was set aside may be used after all."""
+
+    feedback_id: Uuid
+    released_at: Time
 
 
 class Case(Record, frozen=True):

@@ -22,6 +22,7 @@ from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.place import PatchPlace
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.quarantine import Quarantine
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -105,6 +106,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.by_hand = by_hand
+        self.quarantine = Quarantine(store, Evidence(store, settings))
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook

@@ -26,6 +26,7 @@ from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
+from trimtab.act.guard.lint import may_be_shown
 from trimtab.act.knowledge.index import Retriever, open_retriever, open_webhook
 from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.stage import KnowledgeStage
@@ -403,7 +404,7 @@ def open_playbook(
         ExemplarAction(evidence),
         KnowledgeAction(evidence, retriever=retriever),
         RuleAction(evidence, redactor, writer),
-        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
     ]
     notices = Notices(store, settings.notify)
@@ -423,6 +424,14 @@ def open_playbook(
         effects=effects,
         turn=turn,
     )
+
+
+def _searching(
+    evidence: Evidence, redactor: Redactors, runner: Runner, clock: Clock, turn: AbstractContextManager[Any]
+) -> PromptAction:
+    if evidence.settings.guard.lint == "off":
+        return PromptAction(evidence, redactor, runner, clock, turn=turn)
+    return PromptAction(evidence, redactor, runner, clock, turn=turn, lint=may_be_shown)
 
 
 class Knowing(NamedTuple):

@@ -32,6 +32,7 @@ from trimtab.records import (
     Project,
     Redacted,
     RedactionSettings,
+    Release,
     ReviewItem,
     Rollout,
     Run,
@@ -421,6 +422,7 @@ class Writes(Struct, kw_only=True):
     rules: list[MonitorRule] = []
     unruled: list[str] = []  # names of rules that are gone
     silences: list[Redacted[Silence]] = []  # one whose `until` has passed counts no more
+    releases: list[Release] = []  # of corrections that were set aside
     incidents: list[Incident] = []
     changes: list[Change] = []
     runs: list[Run] = []  # without their steps

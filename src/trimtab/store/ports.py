@@ -438,6 +438,10 @@ class LoopStore(Protocol):
         """Return the silences that last beyond `now`, oldest first."""
         ...
 
+    def released(self, project_id: str) -> set[str]:
+        """Return the ids of the corrections that were set aside and that a person released."""
+        ...
+
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
         """Return one incident."""
         ...

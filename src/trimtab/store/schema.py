@@ -47,6 +47,7 @@ from trimtab.records import (
     Outcome,
     Project,
     RedactionSettings,
+    Release,
     ReviewItem,
     Rollout,
     Run,
@@ -82,6 +83,7 @@ __all__ = [
     "PATCHES",
     "PROJECTS",
     "REDACTIONS",
+    "RELEASES",
     "REVIEWS",
     "ROLLOUTS",
     "RUNS",
@@ -211,6 +213,7 @@ OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
 MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
 SILENCES = Noun("silences", Silence, key=("project_id", "id"))
+RELEASES = Noun("releases", Release, key=("project_id", "feedback_id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -246,6 +249,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     MONITORS,
     MONITOR_RULES,
     SILENCES,
+    RELEASES,
     INCIDENTS,
     CHANGES,
     RUNS,

@@ -41,6 +41,18 @@ def upgrade() -> None:
     _deliveries()
     _jobs()
     _knowledge()
+    _guards()
+
+
+def _guards() -> None:
+    """Make room for releases; say when each voter was first heard of and first pleased, as the act stage does now."""
+    record("releases", uuid("feedback_id"), number("released_at"), key=("project_id", "feedback_id"))
+    for what, which in (("heard", "voter_id IS NOT NULL"), ("pleased", "voter_id IS NOT NULL AND vote < 0.5")):
+        op.execute(
+            "INSERT INTO votes (consumer_id, user_id, project_id, counted_at) "
+            f"SELECT project_id || '/' || feature || '/{what}', voter_id, project_id, MIN(judged_at) "
+            f"FROM outcomes WHERE {which} GROUP BY project_id, feature, voter_id"
+        )
 
 
 def _deliveries() -> None:
