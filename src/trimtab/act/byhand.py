@@ -11,6 +11,7 @@ import msgspec
 from trimtab.act.actions.rule import rule_of
 from trimtab.act.decisions import Decisions
 from trimtab.act.evidence import Evidence
+from trimtab.act.guard.candidate import admitted, refusal
 from trimtab.act.line import fault_of, plain_line
 from trimtab.act.order import Order
 from trimtab.act.runs import Runs
@@ -86,8 +87,12 @@ class ByHand:
         """Start the way of a candidate: gate, canary, or a person's approval. Raises Conflict while one is under way.
 
         Version, change and run are written before the run starts: one that was cut off is taken up by the act stage.
+        Raises InvalidField for what carries orders to the model, as from anybody.
         """
         feature = base.feature
+        linted = admitted(version, base, aside=(), settings=self._evidence.settings.guard, now=now)
+        if linted.refused:
+            raise InvalidField(f"text: {refusal(linted.refused)}; say what the answer should be like", param="text")
         with self._turn:
             query = Query(feature=feature, limit=1000)
             store = self._evidence.store
@@ -97,7 +102,7 @@ class ByHand:
                 raise Conflict(f"a run or a change of {feature!r} is under way; let it end, or roll it back first")
             run_id = new_id(now)
             change_id = derived_id("change", run_id)
-            made = msgspec.structs.replace(_by_hand(version, base, now), change_id=change_id)
+            made = msgspec.structs.replace(_by_hand(linted.version, base, now), change_id=change_id)
             sealed = seal(self._cleaners.of(project_id), made)
             if sealed.record.id == base.id:
                 raise Conflict(f"this changes nothing of what {feature!r} serves")
