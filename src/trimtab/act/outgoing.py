@@ -43,7 +43,7 @@ class OutgoingError(Unavailable):
 
 
 class Answer(NamedTuple):
-    """What came back: the status and the first `most_bytes` of the body, and whether that is all of it."""
+    """What came back: the status and the first `most` bytes of the body, and whether that is all of it."""
 
     status: int
     body: bytes
@@ -70,7 +70,8 @@ class Outgoing:
     """Sends requests that end within `timeout_s` seconds, whatever the other side does.
 
     `allow_private` lets them go to private and loopback addresses and over plain http. Link-local addresses, where
-    clouds hand out credentials, stay closed. `resolve` stands in for the machine's resolver.
+    clouds hand out credentials, stay closed. Of an answer the first `most` bytes are kept. `resolve` stands in for the
+    machine's resolver.
     """
 
     def __init__(
@@ -78,12 +79,12 @@ class Outgoing:
         *,
         timeout_s: float,
         allow_private: bool = False,
+        most: int = _MOST_BYTES,
         resolve: Resolve = resolved,
-        most_bytes: int = _MOST_BYTES,
     ) -> None:
-        self._most_bytes = most_bytes
         self._timeout_s = timeout_s
         self._allow_private = allow_private
+        self._most = most
         self._resolve = resolve
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -106,7 +107,7 @@ class Outgoing:
                     extensions={"timeout": seconds},
                 ) as answer,
             ):
-                return Answer(answer.status, *_capped(answer.iter_stream(), self._most_bytes))
+                return Answer(answer.status, *_capped(answer.iter_stream(), self._most))
         except OutgoingError:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:

@@ -30,7 +30,7 @@ __all__ = [
 
 IncidentState = Literal["firing", "recovering", "resolved"]
 IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
-ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
+ChangeKind = Literal["rollback", "exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
 CheckKind = Literal["exact", "contains", "similar", "regex", "json_schema", "embedding", "judge"]
 ChangeState = Literal[
     "building",

@@ -25,6 +25,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Job,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
@@ -440,6 +441,7 @@ class Writes(Struct, kw_only=True):
     calibrations: list[Calibration] = []
     audits: list[AuditItem] = []
     datasets: list[Dataset] = []
+    patches: list[Redacted[KnowledgePatch]] = []
     deliveries: list[Delivery] = []
     delivered: list[Delivery] = []
     reviews: list[ReviewItem] = []  # nobody has them yet

@@ -80,6 +80,7 @@ from trimtab.store.upkeep import (
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     RedactionStore,
     RetentionStore,
     TopicStore,
@@ -103,6 +104,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "Packed",
     "Page",
@@ -505,6 +507,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

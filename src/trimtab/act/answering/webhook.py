@@ -57,7 +57,7 @@ class WebhookRunner:
             timeout_s=settings.timeout_s,
             allow_private=settings.allow_private,
             resolve=resolve,
-            most_bytes=settings.answer_bytes,
+            most=settings.answer_bytes,
         )
         self._pause = pause
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix="trimtab-webhook")

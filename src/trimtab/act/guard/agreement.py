@@ -64,9 +64,10 @@ def sudden(
     Reviewers' corrections, and those a person released, are left alone. A cluster is set aside where at least
     `agreement` of it lie within `window_hours` and either people <= corrections / 2 (a short answer to questions that
     are not alike: at least twice `agreement`, and people <= corrections / 4), or the number of newcomers among
-    its people has a probability below 0.001 when each is one by the share of newcomers among all others who voted
-    around that time (binomial tail, the share smoothed as (new + 1) / (people + 2)). Where everyone is new, as in a
-    product's first days or where people come only once, that never happens.
+    its people has a probability below 0.001 after what was seen of all others who voted around that time (tail of the
+    beta-binomial distribution, under a uniform prior on the share of newcomers). Where everyone is new, as in a
+    product's first days or where people come only once, or where there are no others, that never happens to fewer
+    than a thousand.
     """
     words = [item for item in corrections if item.source in ("user", "app") and item.feedback_id not in released]
     words.sort(key=lambda item: (item.created_at, item.feedback_id))
@@ -96,8 +97,8 @@ def sudden(
         new = _since(heard(people), people, since)
         fresh = {person for person in new if said[person] == {place}}
         others = set(around(since, burst[-1].created_at + window)) - people
-        usual = (len(_since(heard(others), others, since)) + 1) / (len(others) + 2)
-        if len(fresh) >= settings.agreement and _tail(len(people), len(fresh), usual) < _SURE:
+        usual = len(_since(heard(others), others, since))
+        if len(fresh) >= settings.agreement and _tail(len(people), len(fresh), usual, len(others)) < _SURE:
             held = [item for item in burst if author_of(item) in fresh]
             found.append(_agreement("new", held, len(fresh), window))
     return sorted(found, key=lambda each: (each.since, each.corrections))
@@ -180,9 +181,15 @@ def _since(first: Mapping[str, datetime], people: Collection[str], since: dateti
     return {person for person in people if first.get(person, since) >= since}
 
 
-def _tail(n: int, least: int, p: float) -> float:
-    """Return P(X >= least) for X binomial with `n` tries at `p`."""
-    return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(least, n + 1))
+def _tail(n: int, least: int, seen: int, others: int) -> float:
+    """Return P(X >= least) among `n`, when `seen` of `others` were: X is beta-binomial, its prior Beta(1, 1)."""
+    yes, no = seen + 1, others - seen + 1
+
+    def log_beta(a: int, b: int) -> float:
+        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+    each = (math.log(math.comb(n, k)) + log_beta(k + yes, n - k + no) for k in range(least, n + 1))
+    return sum(math.exp(weight - log_beta(yes, no)) for weight in each)
 
 
 def _agreement(rule: Literal["few", "new"], held: Iterable[Correction], people: int, window: timedelta) -> Agreement:
