@@ -442,3 +442,26 @@ def _runs(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_closing_ends_the_waiting_for_an_app_that_is_away(app: AnsweringApp) -> None:
+    app.troubles = [503] * 1000
+    settings = RunnerSettings(
+        kind="webhook", url=f"{app.url}/hook", secret_env="APP_SECRET", allow_private=True, retries=1000
+    )
+    runner = WebhookRunner(settings, environ=ENVIRON)  # with the pauses of real life
+    ended: list[str] = []
+
+    def ask() -> None:
+        try:
+            runner.answer(version(), ["a"])
+        except Unavailable as error:
+            ended.append(error.message)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert app.reached.acquire(timeout=30)
+    runner.close()
+    asking.join(30)
+    assert ended
+    assert "503" in ended[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -46,11 +46,12 @@ class ChatEndpoint:
         api_key_env: str,
         timeout_s: float,
         retries: int = 2,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         key = os.environ.get(api_key_env, "")
         self._retries = retries
-        self._pause = pause
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
         self._client = httpx.Client(
             base_url=base_url.rstrip("/") + "/",
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -64,7 +65,8 @@ class ChatEndpoint:
         return patiently(lambda: self._sent(body), self._retries, self._pause)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Try nothing again, and close the connections."""
+        self._closing.set()
         self._client.close()
 
     def _sent(self, body: dict[str, Any]) -> str:
@@ -91,7 +93,7 @@ class LlmRunner:
     """
 
     def __init__(
-        self, settings: RunnerSettings, *, place: str = "runner", pause: Callable[[float], object] = time.sleep
+        self, settings: RunnerSettings, *, place: str = "runner", pause: Callable[[float], object] | None = None
     ) -> None:
         if not settings.base_url:
             raise ConfigError(

@@ -362,3 +362,17 @@ def test_a_judge_without_a_place_to_ask_is_refused_and_none_named_is_none() -> N
     there = open_judge(Settings(judge=Judge(model="m"), runner=LLM))
     assert there is not None
     there.close()
+
+
+def test_a_judge_is_shown_a_conversation_whole(room: Room, judge_of: Callable[..., LlmJudge]) -> None:
+    seen: list[str] = []
+
+    def lean(data: dict[str, str]) -> str:
+        seen.append(data["question"])
+        return "good"
+
+    turns = [{"role": "user", "content": "A drill"}, {"role": "user", "content": "And how long for it?"}]
+    cases = room.cases(case(0, "judge", input=turns))
+    sit(room.desk(judge=judge_of(lean)), STABLE, cases)
+    assert "A drill" in seen[0]
+    assert "how long" in seen[0]

@@ -23,12 +23,16 @@ class Again(Unavailable):
 
 
 def patiently(ask: Callable[[], T], retries: int, pause: Callable[[float], object]) -> T:
-    """Return what `ask` does, tried again after pauses that double, at most `retries` times, while it raises Again."""
+    """Return what `ask` does, tried again after pauses that double, at most `retries` times, while it raises Again.
+
+    A `pause` that returns True says that nobody waits any more: the trouble is raised then.
+    """
     wait = _FIRST_PAUSE_S
     for _ in range(retries):
         try:
             return ask()
         except Again:
-            pause(wait)
+            if pause(wait) is True:
+                raise
             wait = min(2 * wait, _LONGEST_PAUSE_S)
     return ask()

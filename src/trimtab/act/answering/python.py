@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
@@ -38,7 +38,7 @@ class PythonRunner:
         place: str = "runner",
         folder: str | None = None,
         clock: Clock | None = None,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         if not _ENTRY.fullmatch(settings.entry):
             raise ConfigError(
@@ -48,7 +48,8 @@ class PythonRunner:
         self._settings = settings
         self._place = place
         self._clock = clock or SystemClock()
-        self._pause = pause
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
         there = folder or os.getcwd()  # noqa: PTH109  a text for the child's sys.path
         self._children = [
             Child(settings.entry, most_bytes=settings.answer_bytes, folder=there) for _ in range(settings.parallel)
@@ -64,6 +65,7 @@ class PythonRunner:
 
     def close(self) -> None:
         """End the processes, also those under a question."""
+        self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
             child.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,7 +45,7 @@ class WebhookRunner:
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
         resolve: Resolve = resolved,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self._settings = settings
         self._place = place
@@ -59,7 +59,8 @@ class WebhookRunner:
             resolve=resolve,
             most=settings.answer_bytes,
         )
-        self._pause = pause
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix="trimtab-webhook")
 
     def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
@@ -68,6 +69,7 @@ class WebhookRunner:
 
     def close(self) -> None:
         """Ask nothing more."""
+        self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, version: Version, payload: Payload) -> str:

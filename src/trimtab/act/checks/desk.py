@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from trimtab.act.checks.exam import Checker, Examiner, Keeper
-from trimtab.act.checks.judge import LlmJudge, ToJudge
+from trimtab.act.checks.judge import LlmJudge, ToJudge, question_of
 from trimtab.act.checks.measured import JudgeReport, distinct, measured
 from trimtab.act.checks.pattern import PATTERNS, Patterns
 from trimtab.act.checks.shadow import Shadow, asked_lately, shadow
@@ -164,7 +164,7 @@ class ExamDesk:
             lot = waiting[start : start + _LOT]
             of = [cases[answer.case_id] for answer in lot]
             told = [
-                ToJudge(text_of(case.input), case.expected, each.output) for case, each in zip(of, lot, strict=True)
+                ToJudge(question_of(case.input), case.expected, each.output) for case, each in zip(of, lot, strict=True)
             ]
             made = [
                 msgspec.structs.replace(answer, judge=judge.key, opinion=opinion, ruling=None)  # the stored one stays

@@ -9,13 +9,13 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from trimtab.act.checks.judge import LlmJudge, ToJudge
+from trimtab.act.checks.judge import LlmJudge, ToJudge, question_of
 from trimtab.act.checks.pattern import PATTERNS, Patterns
 from trimtab.act.checks.words import WORDS
 from trimtab.act.runner import Runner
 from trimtab.embed.port import Embedder
 from trimtab.ids import derived_id
-from trimtab.records import Case, CaseAnswer, Version, text_of
+from trimtab.records import Case, CaseAnswer, Version
 from trimtab.redact.wall import Cleaner, seal_all
 from trimtab.store.ports import HotStore, Query, Writes
 
@@ -230,7 +230,7 @@ class Examiner:
             self._go_on()
             held = [known[case.id, sample] for case in lot]
             told = [
-                ToJudge(text_of(case.input), case.expected, answer.output)
+                ToJudge(question_of(case.input), case.expected, answer.output)
                 for case, answer in zip(lot, held, strict=True)
             ]
             made = [

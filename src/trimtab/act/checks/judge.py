@@ -20,9 +20,9 @@ from trimtab.config import Judge as JudgeSettings
 from trimtab.config import Settings
 from trimtab.errors import ConfigError
 from trimtab.ids import content_id
-from trimtab.records import Message
+from trimtab.records import Message, Payload
 
-__all__ = ["LlmJudge", "Opinion", "Preference", "ToJudge", "open_judge"]
+__all__ = ["LlmJudge", "Opinion", "Preference", "ToJudge", "open_judge", "question_of"]
 
 Opinion = Literal["good", "bad", "unsure"]
 Preference = Literal["first", "second", "neither"]
@@ -62,6 +62,11 @@ class ToJudge(NamedTuple):
     question: str
     expected: str
     answer: str
+
+
+def question_of(payload: Payload) -> str:
+    """Return a question as a judge is shown it: a conversation whole, for its last turn alone may say little."""
+    return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
 
 
 class LlmJudge:

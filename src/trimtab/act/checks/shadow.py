@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from trimtab.act.checks.judge import LlmJudge, ToJudge
+from trimtab.act.checks.judge import LlmJudge, ToJudge, question_of
 from trimtab.act.checks.measured import Share
 from trimtab.act.checks.words import holds
 from trimtab.act.runner import Runner
@@ -87,7 +87,8 @@ def shadow(
     for start in range(0, len(other), _LOT):
         go_on()
         told = other[start : start + _LOT]
-        said = judge.preferences([(ToJudge(text_of(each.question), "", answer), each.served) for each, answer in told])
+        pairs_told = [(ToJudge(question_of(each.question), "", answer), each.served) for each, answer in told]
+        said = judge.preferences(pairs_told)
         better += said.count("first")
         worse += said.count("second")
         longer += sum(
