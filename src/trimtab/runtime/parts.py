@@ -388,6 +388,8 @@ def _exams(
     """Return what checks answers to golden cases. Raises ConfigError for a judge that cannot be asked anywhere."""
     judge = open_judge(settings)
     embedder = spaces.current if spaces else None
+    if embedder is None and settings.gate.check == "embedding":
+        raise ConfigError("gate.check = 'embedding' needs an embedder; set embedding.kind", param="gate.check")
     exams = ExamDesk(store, redactor, settings, runner, embedder=embedder, judge=judge, turn=turn)
     undo.callback(exams.close)
     return exams

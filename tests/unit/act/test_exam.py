@@ -359,6 +359,8 @@ def test_a_judge_without_a_place_to_ask_is_refused_and_none_named_is_none() -> N
     assert open_judge(Settings()) is None
     with pytest.raises(ConfigError, match=r"judge\.base_url"):
         open_judge(Settings(judge=Judge(model="m")))
+    with pytest.raises(ConfigError, match=r"judge\.model"):
+        open_judge(Settings(gate=Gate(check="judge")))
     there = open_judge(Settings(judge=Judge(model="m"), runner=LLM))
     assert there is not None
     there.close()

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from trimtab.clock import SetClock, SystemClock
-from trimtab.config import Embedding, Lake, Playbook, Retention, Settings, Storage
+from trimtab.config import Embedding, FeatureOverride, Gate, Lake, Playbook, Retention, Runner, Settings, Storage
 from trimtab.config import Engine as EngineSettings
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ids import new_id
@@ -218,3 +218,20 @@ def test_a_lake_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch:
 def test_a_lake_at_no_address_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a directory or s3://"):
         living(tmp_path, lake=Lake(uri="ftp://somewhere"))
+
+
+@pytest.mark.parametrize(
+    ("told", "param"),
+    [
+        ({"gate": Gate(check="judge")}, "judge.model"),
+        ({"gate": Gate(check="embedding"), "embedding": Embedding(kind="none")}, "gate.check"),
+        ({"runner": Runner(kind="webhook")}, "runner.url"),
+        ({"runners": {"app": Runner(kind="python", entry="shop")}}, "runners.app.entry"),
+        ({"features": {"support": FeatureOverride(runner="app")}}, "features.support.runner"),
+    ],
+)
+def test_what_the_gate_cannot_do_is_refused_at_the_start(tmp_path: Path, told: dict[str, Any], param: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        assemble(Settings(storage=Storage(path=str(tmp_path)), **told), clock=SetClock(NOW))
+    assert caught.value.param == param
+    engine_in(tmp_path).close()  # and holds nothing

@@ -124,8 +124,13 @@ class LlmJudge:
 
 
 def open_judge(settings: Settings) -> LlmJudge | None:
-    """Return the judge that the settings name, if they do. Raises ConfigError where nothing says where to ask it."""
+    """Return the judge that the settings name, if they do.
+
+    Raises ConfigError where nothing says where to ask it, and where `gate.check` needs one that is not named.
+    """
     if not settings.judge.model:
+        if settings.gate.check == "judge":
+            raise ConfigError("gate.check = 'judge' needs judge.model; set it", param="judge.model")
         return None
     base_url = settings.judge.base_url or settings.runner.base_url
     if not base_url:
