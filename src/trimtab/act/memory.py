@@ -131,6 +131,11 @@ class FittedMemory:
         chosen = np.argsort(likeness, kind="stable")[-_SHOWN:]
         return [version.exemplars[row] for row in chosen if likeness[row] >= _SHOWN_FROM]
 
+    def space(self, version: Version) -> Embedder | None:
+        """Return the embedder fitted on the version's exemplars, None where they have no words."""
+        memory = self._memory(version)
+        return memory.embedder if memory else None
+
     def _memory(self, version: Version) -> ExemplarMemory | None:
         texts = [item.input for item in version.exemplars]
         if not any(character.isalnum() for text in texts for character in text):

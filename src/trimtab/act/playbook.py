@@ -17,6 +17,7 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.aftermath import undone
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
 from trimtab.act.guard.agreement import Agreement
@@ -245,6 +246,9 @@ class IncidentPlaybook:
                 margin=self._settings.gate.margin,
                 repeats=self._settings.gate.repeats,
             )
+            lost = undone(self._proven(order), {result.case_id: result.candidate_passed for result in report.results})
+            if lost is not None and report.verdict != "fail":
+                report = msgspec.structs.replace(report, verdict="fail", reason=f"forgets: {lost.reason}")
             change = msgspec.structs.replace(change, gate=report, gated_at=self._now(order))
             if report.verdict == "fail":
                 change = msgspec.structs.replace(change, state="blocked", reason=report.reason)
@@ -355,6 +359,10 @@ class IncidentPlaybook:
                 told.add(case.feedback_id)
         authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
         return [Vote(author_consumer(change.id), author, order.now) for author in sorted(authors)]
+
+    def _proven(self, order: Order) -> list[Change]:
+        query = Query(feature=order.feature, limit=200)
+        return [row.record for row in self._store.changes(order.project_id, query, states=("verified",)).rows]
 
     def _action(self, order: Order) -> VersionAction:
         action = self._actions.get(order.action)

@@ -49,6 +49,7 @@ Days = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
+Guardrail = Literal["error", "latency", "cost", "refusal", "length"]
 Language = Literal["en", "de", "fr", "es", "pt", "it"]
 
 
@@ -298,6 +299,12 @@ class Canary(Section, frozen=True):
     inconclusive: Literal["pause", "ship"] = "pause"
     holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
     min_voters: Some = 20
+    guardrails: tuple[Guardrail, ...] = ("error", "latency", "cost", "refusal")
+    guardrail_margin: Annotated[float, Meta(ge=0)] = 0.5
+    max_error_rate: Share = 1.0
+    max_latency_p95_ms: Annotated[float, Meta(ge=0)] = 0.0
+    max_cost_usd: Annotated[float, Meta(ge=0)] = 0.0
+    no_data_hours: Positive = 24.0
 
 
 class Guard(Section, frozen=True):

@@ -33,7 +33,7 @@ from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
-from trimtab.enrich.stage import EnrichStage
+from trimtab.enrich.stage import INFERENCE_CURSOR, EnrichStage
 from trimtab.errors import Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
@@ -230,5 +230,5 @@ def _acting(
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
-    act = ActStage(store, settings, playbook, runs, turn=turn)
+    act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
     return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]
