@@ -16,9 +16,9 @@ import msgspec
 from trimtab.records import Change, Incident
 from trimtab.stats.interval import clopper_pearson_lower, clopper_pearson_upper
 
-__all__ = ["WATCHED_DAYS", "Lost", "is_worse", "recurs", "reopened", "same_group", "undone"]
+__all__ = ["Lost", "is_worse", "recurs", "reopened", "same_group", "undone", "was_brought_lately"]
 
-WATCHED_DAYS = 30.0
+_WATCHED_DAYS = 30.0
 _SURE = 0.95
 _FEWEST = 3  # cases of a fix, to say that it was undone
 
@@ -48,7 +48,7 @@ def same_group(one: Incident, other: Incident) -> bool:
 
 def recurs(incident: Incident, proven: Iterable[Incident]) -> Incident | None:
     """Return the latest incident of the same group that was proven mended at most 30 days before this one was found."""
-    span = timedelta(days=WATCHED_DAYS)
+    span = timedelta(days=_WATCHED_DAYS)
     before = [
         each
         for each in proven
@@ -71,10 +71,16 @@ def is_worse(incident: Incident, before: Incident) -> bool:
     return low > clopper_pearson_upper(min(before.negatives, before.events), max(before.events, 1), _SURE)
 
 
-def reopened(incident: Incident, now: datetime, reason: str) -> Incident:
-    """Return a resolved incident as one that fires again, with why."""
+def reopened(incident: Incident, now: datetime, reason: str, *, version_id: str) -> Incident:
+    """Return a resolved incident as one that fires again, with why, on the version that is served now."""
     detail = {**incident.detail, "reopened_at": now.isoformat(), "reopened": reason}
-    return msgspec.structs.replace(incident, state="firing", resolved_at=None, resolution=None, detail=detail)
+    again = {"state": "firing", "resolved_at": None, "resolution": None, "version_id": version_id}
+    return msgspec.structs.replace(incident, detail=detail, **again)
+
+
+def was_brought_lately(change: Change, now: datetime) -> bool:
+    """Say whether a change was promoted so lately that what comes after may be its doing."""
+    return change.promoted_at is not None and now - change.promoted_at <= timedelta(days=_WATCHED_DAYS)
 
 
 def undone(fixes: Sequence[Change], passed: Mapping[str, bool]) -> Lost | None:

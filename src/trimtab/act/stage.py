@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.act.aftermath import WATCHED_DAYS, is_worse, recurs, reopened
+from trimtab.act.aftermath import is_worse, recurs, reopened, was_brought_lately
 from trimtab.act.evidence import heard_consumer, pleased_consumer
 from trimtab.act.guard.held import set_aside, told
 from trimtab.act.guardrails import weighed
@@ -112,7 +112,7 @@ class ActStage:
         """Return the changes under way, and those that were proven and are watched for a while yet."""
         live = [row.record for row in self._store.changes(project_id, Query(limit=1000), states=_LIVE).rows]
         proven = self._store.changes(project_id, Query(limit=100), states=("verified",)).rows
-        return live + [row.record for row in proven if _is_watched(row.record, now)]
+        return live + [row.record for row in proven if was_brought_lately(row.record, now)]
 
     def _advance(
         self,
@@ -301,7 +301,7 @@ class ActStage:
                 told = {"reason": decision.reason, "canary": {**change.canary, "stopped_by": decision.by}}
                 change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, **told)
                 if incident is not None:
-                    writes.incidents.append(_taken_back(incident, decision, now))
+                    writes.incidents.append(_taken_back(incident, change, decision, now))
             case "stay" if change.state != "promoted" or decision.held:
                 change = msgspec.structs.replace(change, reason=decision.reason)
             case "pause":
@@ -401,20 +401,15 @@ def _holds(change: Change, rollout: Rollout) -> bool:
             return rollout.candidate_version_id == change.candidate_version_id
 
 
-def _is_watched(change: Change, now: datetime) -> bool:
-    """Say whether a proven change was promoted so lately that what comes after may be its doing."""
-    return change.promoted_at is not None and now - change.promoted_at <= timedelta(days=WATCHED_DAYS)
-
-
 def _brought(change: Change, incident: Incident, rollout: Rollout | None) -> bool:
     """Say whether a change brought the version that an incident is about, and which is served still."""
     served = rollout.stable_version_id if rollout is not None else None
     return change.state in _WATCHED and change.candidate_version_id == incident.version_id == served
 
 
-def _taken_back(incident: Incident, decision: Decision, now: datetime) -> Incident:
+def _taken_back(incident: Incident, change: Change, decision: Decision, now: datetime) -> Incident:
     """Return the incident a change was made for, when the change is taken back: it calls for more."""
     incident = msgspec.structs.replace(incident, detail={**incident.detail, "rolled_back_by": decision.by})
     if incident.state == "resolved" and incident.resolution == "verified":
-        return reopened(incident, now, decision.reason)
+        return reopened(incident, now, decision.reason, version_id=change.base_version_id)
     return msgspec.structs.replace(incident, state="firing") if incident.state == "recovering" else incident

@@ -325,6 +325,7 @@ class Verification(Section, frozen=True):
 
     false_alarm_rate: Rate = 0.05
     patience_hours: Positive = 24.0 * 14
+    recheck_hours: Annotated[float, Meta(ge=0)] = 24.0 * 7
 
 
 class Runner(Section, frozen=True):

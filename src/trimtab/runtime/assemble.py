@@ -52,6 +52,7 @@ from trimtab.runtime.parts import (
     open_lake_lazily,
     open_meaning,
     open_playbook,
+    open_recheck,
     open_redactors,
     open_runner,
     open_store,
@@ -191,6 +192,7 @@ def assemble(
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
+                open_recheck(settings, store, answering, turn, undo, inline=inline_runs),
                 *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),

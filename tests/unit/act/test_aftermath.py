@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,25 @@ import pytest
 
 from tests.loop import FEATURE, PROJECT, SETTINGS, LoopWorld
 from trimtab.act.aftermath import is_worse, recurs, undone
+from trimtab.act.order import Order
+from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.recheck import RecheckStage
 from trimtab.clock import EPOCH
+from trimtab.config import Gate
 from trimtab.ids import derived_id
-from trimtab.records import CaseResult, Change, GateReport, Incident, Inference, Rollout, Version
+from trimtab.records import (
+    Case,
+    CaseResult,
+    Change,
+    Exemplar,
+    GateReport,
+    Incident,
+    Inference,
+    Rollout,
+    Run,
+    RunStep,
+    Version,
+)
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import Arrival, Query, Switch, Writes
 
@@ -179,3 +196,135 @@ def test_guardrail_that_fails_after_the_proof_takes_the_version_back_by_its_name
     assert (change.state, change.canary["stopped_by"]) == ("rolled_back", "error")
     assert first.state == "firing"
     assert first.detail["rolled_back_by"] == "error"
+
+
+def knowing(*places: int) -> Version:
+    """Return a version with the right answer to these of five questions."""
+    shown = [Exemplar(id=f"x{place}", input=f"question {place}", output=f"answer {place}") for place in places]
+    return Version(feature=FEATURE, created_at=EPOCH, exemplars=shown)
+
+
+class Proven:
+    """A feature with one proven fix of five golden cases, and a stage that asks about it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = LoopWorld(folder)
+        self.store = self.world.store
+        self.fixed = self.world.launch(knowing(0, 1, 2, 3, 4))
+        self.first = solved(self.now, version_id="v_0")
+        held = fix(5)
+        assert held.gate is not None
+        self.cases = [
+            Case(id=result.case_id, feature=FEATURE, created_at=EPOCH, input=f"question {place}",
+                 expected=f"answer {place}", incident_id=self.first.id)
+            for place, result in enumerate(held.gate.results)
+        ]  # fmt: skip
+        self.fix = msgspec.structs.replace(
+            held, incident_id=self.first.id, candidate_version_id=self.fixed.id, gated_at=self.now, promoted_at=self.now
+        )
+        writes = Writes(incidents=[self.first], changes=[self.fix], cases=seal_all(self.world.redactor, self.cases))
+        self.store.commit({PROJECT: writes})
+        self.recheck = RecheckStage(self.store, SETTINGS, self.world.runner, turn=threading.RLock(), inline=True)
+
+    @property
+    def now(self) -> datetime:
+        return self.world.clock.now()
+
+    @property
+    def rollout(self) -> Rollout:
+        held = self.store.rollout(PROJECT, FEATURE)
+        assert held is not None
+        return held
+
+    def serve(self, version: Version, change: Change | None = None) -> Version:
+        made = seal(self.world.redactor, version)
+        held = self.rollout
+        after = msgspec.structs.replace(held, stable_version_id=made.record.id, revision=held.revision + 1)
+        changes = [msgspec.structs.replace(change, candidate_version_id=made.record.id)] if change else []
+        self.store.commit({PROJECT: Writes(versions=[made], switches=[Switch(after, held.revision)], changes=changes)})
+        return made.record
+
+    def look(self, days: float = 1) -> Incident:
+        self.world.clock.advance(days * DAY)
+        self.recheck.tick(self.now)
+        found = self.store.incident(PROJECT, self.first.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def proven(tmp_path: Path) -> Iterator[Proven]:
+    made = Proven(tmp_path)
+    yield made
+    made.world.close()
+
+
+def test_version_made_by_hand_that_forgets_a_fix_opens_its_incident_again(proven: Proven) -> None:
+    assert proven.look().state == "resolved"
+    served = proven.serve(knowing(0, 1))
+    after = proven.look()
+    assert (after.state, after.resolved_at, after.version_id) == ("firing", None, served.id)
+    assert "3 of 5 cases" in after.detail["reopened"]
+    assert proven.rollout.stable_version_id == served.id
+
+
+def test_change_that_forgets_a_fix_is_taken_back_by_itself(proven: Proven) -> None:
+    later = msgspec.structs.replace(
+        fix(0), id=derived_id("later"), state="promoted", gate=None, base_version_id=proven.fixed.id,
+        incident_id=None, promoted_at=proven.now,
+    )  # fmt: skip
+    proven.serve(knowing(0), later)
+    assert proven.look().state == "resolved"
+    assert proven.rollout.stable_version_id == proven.fixed.id
+    taken = proven.store.change(PROJECT, later.id)
+    assert taken is not None
+    assert (taken.state, taken.canary["stopped_by"]) == ("rolled_back", "forgetting")
+    assert taken.reason.startswith("forgets: 4 of 5 cases")
+
+
+def test_fix_that_holds_stays_and_is_asked_again_after_a_week_only(proven: Proven) -> None:
+    asked = []
+    answer = proven.world.runner.answer
+
+    def counting(version: Version, inputs: Sequence[str]) -> list[str]:
+        asked.append(len(inputs))
+        return answer(version, inputs)
+
+    proven.world.runner.answer = counting  # type: ignore[method-assign]
+    assert proven.look(days=6).state == "resolved"
+    assert asked == []
+    assert proven.look(days=2).state == "resolved"
+    assert asked == [5]
+    assert proven.look(days=6).state == "resolved"
+    assert asked == [5]
+
+
+def test_gate_fails_a_candidate_that_undoes_a_proven_fix(proven: Proven) -> None:
+    world = proven.world
+    told = msgspec.structs.replace(incident(proven.fixed.id, at=proven.now), id=derived_id("next"))
+    order = Order(
+        project_id=PROJECT, run_id=derived_id("run"), feature=FEATURE, incident_id=told.id, now=proven.now,
+        action="exemplar",
+    )  # fmt: skip
+    candidate = seal(world.redactor, knowing(0, 1))
+    change = Change(
+        id=derived_id("change", order.run_id), feature=FEATURE, kind="exemplar", state="building",
+        created_at=proven.now, base_version_id=proven.fixed.id, candidate_version_id=candidate.record.id,
+        run_id=order.run_id, incident_id=told.id,
+    )  # fmt: skip
+    run = Run(
+        id=order.run_id, playbook="exemplar", feature=FEATURE, state="running", started_at=proven.now,
+        incident_id=told.id,
+    )  # fmt: skip
+    built = RunStep(name="build", started_at=proven.now, ended_at=proven.now, detail={"change": change.id})
+    writes = Writes(
+        incidents=[told], changes=[change], versions=[candidate], runs=[run], steps=[(order.run_id, built)],
+    )  # fmt: skip
+    proven.store.commit({PROJECT: writes})
+    settings = msgspec.structs.replace(SETTINGS, gate=Gate(margin=0.9))  # the drop alone would not stop it
+    playbook = IncidentPlaybook(proven.store, world.redactor, settings, world.runner)
+    assert playbook.gate(order)["verdict"] == "fail"
+    blocked = proven.store.change(PROJECT, change.id)
+    assert blocked is not None
+    assert blocked.state == "blocked"
+    assert "forgets: 3 of 5 cases" in blocked.reason

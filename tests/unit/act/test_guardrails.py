@@ -68,7 +68,7 @@ def served(users: int, bad: dict[str, Any], *, rate_new: float, rate_old: float,
     return rows
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "error": {"error": "timeout", "output": None},
     "latency": {"latency_ms": 4000.0},
     "cost": {"cost_usd": 0.2},
@@ -226,8 +226,8 @@ def test_silence_of_the_candidate_stops_a_step_and_a_proof_and_says_so() -> None
     decision = guard.decide(rollout(), NOW + 30 * HOUR)
     assert decision is not None
     assert decision.reason == "no data: no answer of the candidate for 30 h; nothing goes on"
-    for verb in ("step", "promote"):
-        assert weighed(Decision(verb, 0.5, "ripe"), decision).verb == "stay"  # type: ignore[arg-type]
+    for ripe in (Decision("step", 0.5, "ripe"), Decision("promote", 0.5, "proof")):
+        assert weighed(ripe, decision).verb == "stay"
     assert weighed(Decision("roll_back", 0.0, "harm"), decision).verb == "roll_back"
     assert weighed(Decision("pause", 0.5, "inconclusive"), decision).verb == "pause"
 

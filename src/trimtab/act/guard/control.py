@@ -13,6 +13,7 @@ from trimtab.records import Version
 
 __all__ = ["is_local", "untouched"]
 
+_ROUNDING = 1e-6
 _NEAREST = 7  # more than any prompt shows, and as many as the exemplar memory asks
 
 
@@ -29,10 +30,11 @@ def untouched(embedder: Embedder, base: Version, candidate: Version, inputs: Seq
     both = {item.id for item in base.exemplars} & {item.id for item in candidate.exemplars}
     if not both:
         return [False] * len(inputs)
-    shared: NDArray[np.bool_] = np.array([key in both for key in own])
+    alone: NDArray[np.bool_] = np.array([key not in both for key in own])
     likeness = embedder.embed(list(inputs)) @ embedder.embed([item.input for item in own.values()]).T
-    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :_NEAREST]
-    alike: list[bool] = np.all(shared[nearest], axis=1).tolist()
+    place = max(likeness.shape[1] - _NEAREST, 0)
+    least = np.partition(likeness, place, axis=1)[:, place]  # the seventh nearest; what is as near is one of them
+    alike: list[bool] = (likeness[:, alone] < least[:, None] - _ROUNDING).all(axis=1).tolist()
     return alike
 
 
