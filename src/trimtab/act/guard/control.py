@@ -34,8 +34,8 @@ def untouched(embedder: Embedder, base: Version, candidate: Version, inputs: Seq
     likeness = embedder.embed(list(inputs)) @ embedder.embed([item.input for item in own.values()]).T
     place = max(likeness.shape[1] - _NEAREST, 0)
     least = np.partition(likeness, place, axis=1)[:, place]  # the seventh nearest; what is as near is one of them
-    alike: list[bool] = (likeness[:, alone] < least[:, None] - _ROUNDING).all(axis=1).tolist()
-    return alike
+    near = likeness[:, alone].max(axis=1, initial=-1.0)
+    return [bool(own_near < limit - _ROUNDING) for own_near, limit in zip(near, least, strict=True)]
 
 
 def is_local(base: Version, candidate: Version) -> bool:
