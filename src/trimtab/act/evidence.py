@@ -90,7 +90,9 @@ class Evidence:
         """Return who said these, and who else gave the same answers, as votes name them."""
         rows = self._all(project_id, feature, now)
         answers = {folded(item.corrected) for item in rows if item.feedback_id in feedback_ids}
-        return {author_of(item) for item in rows if folded(item.corrected) in answers}
+        words = self.store.feedback(project_id, sorted(feedback_ids)).values()  # a rule is made of comments too
+        said = {word.user_id for word in words if word.user_id}
+        return said | {author_of(item) for item in rows if folded(item.corrected) in answers}
 
     def rollout(self, project_id: str, feature: str) -> Rollout:
         """Return what the feature serves. Raises NotFound for a feature that serves nothing."""

@@ -98,6 +98,8 @@ class Listening:
         settings = self._settings
         limited = settings.max_error_rate < 1.0 or settings.max_latency_p95_ms > 0.0 or settings.max_cost_usd > 0.0
         beside = rollout is not None and rollout.holdback_version_id is not None
+        if change.kind == "rollback":  # what it would go back to is what it was taken back from
+            return False
         return change.state in ("promoted", "verified") and (limited or (beside and bool(settings.guardrails)))
 
     def _limits(self, project_id: str, change: Change) -> dict[str, float]:

@@ -17,9 +17,11 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.aftermath import undone
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
+from trimtab.act.goback import gone_back
 from trimtab.act.guard.agreement import Agreement
 from trimtab.act.guard.candidate import admitted, refusal
 from trimtab.act.guard.held import set_aside, stops
@@ -71,7 +73,8 @@ class IncidentPlaybook:
         self._evidence = Evidence(store, settings)
         self._notices = notices or Notices(store, settings.notify)
         self._actions: dict[str, VersionAction] = {
-            action.kind: action for action in actions or [ExemplarAction(self._evidence)]
+            action.kind: action
+            for action in actions or [RollbackAction(store, settings), ExemplarAction(self._evidence)]
         }
         self._effects = {effect.name: effect for effect in effects}
         known = [*self._actions, *self._effects]
@@ -84,9 +87,13 @@ class IncidentPlaybook:
 
     def steps(self, order: Order) -> list[tuple[str, Step]]:
         """Return the steps of a run in order."""
+        if not order.incident_id:
+            return [("build", self.take), ("gate", self.gate), ("expose", self.expose)]
         beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
         if order.action == NOTICE:
             return [*beside, ("close", self.close)]
+        if order.action == "rollback":
+            return [*beside, ("gather", self.gather), ("restore", self.restore)]
         return [
             *beside,
             ("gather", self.gather),
@@ -136,7 +143,8 @@ class IncidentPlaybook:
         actions = [name for name in allowed if name in self._actions] if by_hand or not stops(incident) else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
         ready = (name for name in actions if self._is_possible(situation, name, mine))
-        action = next(ready, actions[0] if by_hand and actions else NOTICE)
+        wanted = next((name for name in actions if name != "rollback"), NOTICE) if by_hand else NOTICE
+        action = next(ready, wanted)
         if action == NOTICE and not effects:
             return None
         return Order(
@@ -176,6 +184,17 @@ class IncidentPlaybook:
             return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases), "set_aside": aside}
 
         return self._once(order, "gather", work)
+
+    def take(self, order: Order) -> dict[str, Any]:
+        """Take up the change that a person proposed: it was written, with its candidate, before the run began."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            change = self._store.change(order.project_id, derived_id("change", order.run_id))
+            if change is None:
+                raise NotFound(f"no change of run {order.run_id!r}", param=order.run_id)
+            return Writes(), {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "build", work)
 
     def build(self, order: Order) -> dict[str, Any]:
         """Let the action make its candidate."""
@@ -237,12 +256,16 @@ class IncidentPlaybook:
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
             cases = judging([case for case in known if case.feedback_id not in held])
+            stable = self._version(order, change.base_version_id)
+            candidate = self._version(order, change.candidate_version_id)
+            # What one user alone is shown can mend no case of others: it is asked for no more than doing no harm.
+            mends = _for_everyone(stable) != _for_everyone(candidate)
             report = run_gate(
                 self._runner,
-                stable=self._version(order, change.base_version_id),
-                candidate=self._version(order, change.candidate_version_id),
+                stable=stable,
+                candidate=candidate,
                 cases=cases,
-                targets={case.id for case in cases if case.incident_id == order.incident_id},
+                targets={case.id for case in cases if mends and case.incident_id == order.incident_id},
                 margin=self._settings.gate.margin,
                 repeats=self._settings.gate.repeats,
             )
@@ -277,6 +300,37 @@ class IncidentPlaybook:
             return writes, {"state": change.state}
 
         return self._once(order, "expose", work)
+
+    def restore(self, order: Order) -> dict[str, Any]:
+        """Serve the version before a bad release again: no gate, no canary, no model, one commit."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            situation, now = self._situation(order), self._now(order)
+            proposal = self._action(order).propose(situation, self._detail(order, "gather"))
+            change = Change(
+                id=derived_id("change", order.run_id),
+                feature=order.feature,
+                kind="rollback",
+                state="awaiting",
+                created_at=order.now,
+                base_version_id=situation.base.id,
+                candidate_version_id=proposal.version.id if proposal.version else None,
+                run_id=order.run_id,
+                incident_id=order.incident_id,
+                reason="waits for approval",
+            )
+            if proposal.version is None:
+                change = msgspec.structs.replace(change, state="empty", reason=proposal.reason)
+            if change.state == "empty" or self.policy(order.feature, order.action) == "ask":
+                writes = Writes(changes=[change])
+            else:
+                rollout = self._evidence.rollout(order.project_id, order.feature)
+                told = f"{situation.base.id} is worse than what was served before it"
+                writes = gone_back(self._store, order.project_id, change, rollout, now, told)
+            writes.runs += self._done(order, now, change.id)
+            return writes, {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "restore", work)
 
     def close(self, order: Order) -> dict[str, Any]:
         """End a run that changes nothing."""
@@ -418,5 +472,11 @@ def _begun(order: Order) -> Run:
         feature=order.feature,
         state="running",
         started_at=order.now,
-        incident_id=order.incident_id,
+        incident_id=order.incident_id or None,
     )
+
+
+def _for_everyone(version: Version) -> str:
+    """Return the id that a version would have without the exemplars that are for one user or tenant."""
+    shown = [item for item in version.exemplars if not item.audience]
+    return msgspec.structs.replace(version, exemplars=shown).identified().id

@@ -140,7 +140,8 @@ class RecheckStage:
     def _cause(self, project_id: str, rollout: Rollout, now: datetime) -> Change | None:
         query = Query(feature=rollout.feature, version_id=rollout.stable_version_id, limit=20)
         rows = self._store.changes(project_id, query, states=("promoted", "verified")).rows
-        return next((row.record for row in rows if was_brought_lately(row.record, now)), None)
+        brought = (row.record for row in rows if row.record.kind != "rollback")
+        return next((change for change in brought if was_brought_lately(change, now)), None)
 
     def _write(
         self,

@@ -329,6 +329,11 @@ class ActStage:
         return sum(item.inferences for item in served if item.version_id == change.candidate_version_id)
 
     def _start_runs(self, project_id: str, now: datetime) -> None:
+        made = self._store.changes(project_id, Query(limit=1000), states=("building",)).rows
+        for change in (row.record for row in made if row.record.incident_id is None and row.record.run_id):
+            run = self._store.run(project_id, change.run_id or "")
+            if run is not None and run.state == "running":  # proposed by hand: no incident will look after it
+                self._pick_up(project_id, run)
         firing = self._store.incidents(project_id, Query(limit=1000, newest=False), states=("firing",))
         for incident in (row.record for row in firing.rows):
             order = self._due(project_id, incident, now)
@@ -372,14 +377,14 @@ class ActStage:
     def _pick_up(self, project_id: str, run: Run) -> None:
         """Bring a run that is written down as running together with what the workflow engine knows of it."""
         state = self._runs.state(run.id)
-        if state == "running" or run.incident_id is None:
+        if state == "running":
             return
         effects = tuple(step.name.removeprefix("do_") for step in run.steps if step.name.startswith("do_"))
         order = Order(
             project_id=project_id,
             run_id=run.id,
             feature=run.feature,
-            incident_id=run.incident_id,
+            incident_id=run.incident_id or "",
             now=run.started_at,
             action=run.playbook,
             effects=effects,
@@ -404,6 +409,8 @@ def _holds(change: Change, rollout: Rollout) -> bool:
 def _brought(change: Change, incident: Incident, rollout: Rollout | None) -> bool:
     """Say whether a change brought the version that an incident is about, and which is served still."""
     served = rollout.stable_version_id if rollout is not None else None
+    if change.kind == "rollback":
+        return False
     return change.state in _WATCHED and change.candidate_version_id == incident.version_id == served
 
 

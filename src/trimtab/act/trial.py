@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -358,7 +359,12 @@ def _proven_rate(incident: Incident) -> float:
 
     The observed rate was read at the moment it looked worst; against its midpoint an unchanged version would pass too.
     """
-    return clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
+    return _bound(incident.negatives, incident.events)
+
+
+@lru_cache(maxsize=256)
+def _bound(negatives: int, events: int) -> float:
+    return clopper_pearson_lower(negatives, events, _PROVEN)  # asked at every tick of a trial, always the same
 
 
 def _mends(change: Change) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "Finetune",
     "Gate",
     "Ingest",
+    "Knowledge",
     "Lake",
     "Language",
     "Limits",
@@ -29,6 +30,7 @@ __all__ = [
     "Redaction",
     "Retention",
     "Reviewing",
+    "Rules",
     "Runner",
     "Section",
     "Segments",
@@ -240,12 +242,14 @@ class Playbook(Section, frozen=True):
     """
 
     mode: Literal["auto", "ask", "off"] = "auto"
-    actions: tuple[str, ...] = ("exemplar",)
+    actions: tuple[str, ...] = ("rollback", "exemplar")
     ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
+    exemplar_scope: Literal["global", "tenant", "user"] = "global"
     min_corrections: Some = 1
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    rollback_hours: Positive = 168.0
 
 
 class NotifyTarget(Section, frozen=True):
@@ -340,6 +344,34 @@ class Runner(Section, frozen=True):
     usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
 
 
+class Rules(Section, frozen=True):
+    """Who drafts a rule from what people keep saying (docs: rules): `model` at the endpoint of `[runner]`."""
+
+    model: str = ""
+    min_people: Some = 3
+    max_chars: Annotated[int, Meta(ge=20, le=1000)] = 200
+    max_rules: Some = 30
+
+
+class Knowledge(Section, frozen=True):
+    """What may be put beside the app's documents, and how it gets into its index (docs: knowledge).
+
+    What is sent to `webhook_url` and `retrieve_url` is signed with the secret in the environment variable `secret_env`.
+    `allow_private` lets them be in a private network, and plain http.
+    """
+
+    max_entries: Some = 20
+    ttl_days: Positive = 90.0
+    top_k: Some = 5
+    webhook_url: str = ""
+    retrieve_url: str = ""
+    retrieve: str = ""
+    secret_env: str = "TRIMTAB_KNOWLEDGE_SECRET"  # noqa: S105  the name of a variable
+    allow_private: bool = False
+    timeout_s: Positive = 10.0
+    retry_s: Annotated[float, Meta(ge=0)] = 60.0
+
+
 class Optimizer(Section, frozen=True):
     """How a better prompt is looked for, with the help of which stronger model, at what cost (docs: prompts)."""
 
@@ -408,6 +440,7 @@ class FeatureOverride(Section, frozen=True):
     """What one feature does differently."""
 
     playbook: Literal["auto", "ask", "off"] | None = None
+    exemplar_scope: Literal["global", "tenant", "user"] | None = None
     reference_rate: Rate | None = None
     bad_rate: Rate | None = None
     seen_objection: Seen | None = None
@@ -487,6 +520,8 @@ class Settings(Section, frozen=True):
     guard: Guard = Guard()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    rules: Rules = Rules()
+    knowledge: Knowledge = Knowledge()
     optimizer: Optimizer = Optimizer()
     finetune: Finetune = Finetune()
     embedding: Embedding = Embedding()

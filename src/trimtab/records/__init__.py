@@ -54,6 +54,7 @@ from trimtab.records.judgement import (
     User,
 )
 from trimtab.records.keeping import Erasure, ErasureState
+from trimtab.records.knowledge import KnowledgePatch, PatchState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -112,6 +113,7 @@ __all__ = [
     "JobState",
     "KeyKind",
     "Knowledge",
+    "KnowledgePatch",
     "Known",
     "Line",
     "Message",
@@ -121,6 +123,7 @@ __all__ = [
     "Opinion",
     "Origin",
     "Outcome",
+    "PatchState",
     "Pattern",
     "Payload",
     "Profile",

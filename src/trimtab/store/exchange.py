@@ -24,6 +24,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Job,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
@@ -437,6 +438,7 @@ class Writes(Struct, kw_only=True):
     calibrations: list[Calibration] = []
     audits: list[AuditItem] = []
     datasets: list[Dataset] = []
+    patches: list[Redacted[KnowledgePatch]] = []
     deliveries: list[Delivery] = []
     delivered: list[Delivery] = []
     reviews: list[ReviewItem] = []  # nobody has them yet

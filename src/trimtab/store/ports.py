@@ -79,6 +79,7 @@ from trimtab.store.upkeep import (
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     RedactionStore,
     RetentionStore,
     TopicStore,
@@ -102,6 +103,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "Packed",
     "Page",
@@ -485,6 +487,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -47,6 +47,7 @@ from trimtab.store.schema import (
     MONITORS,
     OPINIONS,
     OUTCOMES,
+    PATCHES,
     PROJECTS,
     RELEASES,
     REVIEWS,
@@ -79,7 +80,7 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
-        anew += (DELIVERIES, REVIEWS, JOBS)
+        anew += (DELIVERIES, REVIEWS, JOBS, PATCHES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once: tuple[Noun[Any], ...] = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         once += (DELIVERIES, REVIEWS, RELEASES)
@@ -166,6 +167,7 @@ class Committer:
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[PATCHES], _sealed(PATCHES, project_id, writes.patches)),
             (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),

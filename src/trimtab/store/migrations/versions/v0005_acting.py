@@ -1,4 +1,4 @@
-"""What acting takes: more kinds of incidents, knowledge in versions, deliveries and review items."""
+"""What acting takes: more kinds of incidents, knowledge and its way into indexes, deliveries, review items, jobs."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def upgrade() -> None:
     _deliveries()
     _jobs()
     _guards()
+    _knowledge()
 
 
 def _guards() -> None:
@@ -118,3 +119,30 @@ def _jobs() -> None:
         text("progress"),
         key=("project_id", "id"),
     )
+
+
+def _knowledge() -> None:
+    """Make the table of what is to change in apps' indexes."""
+    record(
+        "knowledge_patches",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        number("next_at"),
+        text("entry_id"),
+        text("version_id"),
+        text("question"),
+        text("text"),
+        text("source_id", optional=True),
+        number("expires_at", optional=True),
+        number("attempts"),
+        text("error"),
+        number("delivered_at", optional=True),
+        number("checked_at", optional=True),
+        text("chunks"),
+        text("retrieved"),
+        key=("project_id", "id"),
+    )
+    op.create_index("knowledge_patches_state", "knowledge_patches", ["project_id", "feature", "state"])
