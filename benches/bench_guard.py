@@ -82,6 +82,7 @@ class Arm(NamedTuple):
     newcomers: float = 0.1  # share of each day's honest voters who were never heard before
     hostile: float = 0.2
     patient: bool = False  # attackers praised answers for weeks before
+    prove: bool = False  # canary.control = "prove"
     aware: bool = False  # attackers ask and vote only where the answer is what they wrote about
 
 
@@ -312,6 +313,8 @@ def live(
         exposed_at=NOW, step_at=NOW, canary={"steps": [[NOW.isoformat(), share]]},
     )  # fmt: skip
     canary = CANARY if arm.guarded else msgspec.structs.replace(CANARY, min_voters=1)
+    if arm.prove:
+        canary = msgspec.structs.replace(canary, control="prove")
     counted: dict[str, dict[str, datetime]] = {}
     if arm.guarded:
         counted[author_consumer(change.id)] = dict.fromkeys(authors, NOW)
@@ -366,9 +369,11 @@ ARMS = (
     Arm("(c) 20% hostile, old accounts, one in ten wrote", "sleepers"),
     Arm("(c) same, guards off", "sleepers", guarded=False),
     Arm("(c) same, and they praised answers for weeks before", "sleepers", patient=True),
+    Arm('(c) same, canary.control = "prove"', "sleepers", patient=True, prove=True),
     Arm("(c) same, and they ask and vote on one subject only", "sleepers", patient=True, aware=True),
     Arm("(d) mends the incident, 10% newcomers"),
     Arm("(d) same, guards off", guarded=False),
+    Arm('(d) same, canary.control = "prove"', prove=True),
     Arm("(d) mends the incident, 50% newcomers", newcomers=0.5),
     Arm("(d) same, guards off", newcomers=0.5, guarded=False),
     Arm("(d) mends the incident, all newcomers", newcomers=1.0),

@@ -47,6 +47,7 @@ NO_DATA = "no data: "
 
 _PROVEN = 0.8
 _HELD = "held: "
+_BRIGADE = 2.0  # what 20% of voters, all hostile, make of it where a quarter of the others say no; more where fewer do
 _STRICTER = 5.0  # how much surer the known must be: where the others are hostile, theirs is the only word
 
 
@@ -313,6 +314,11 @@ class Trial:
                 f"{_HELD}of {control.n} people who said no to answers that the change does not touch, {control.canary} "
                 "had the old version, more than its share: they vote on the version, not on the answer"
             )
+        if self._settings.control == "prove" and control.n >= self._settings.min_voters:
+            upper = control.rate_ratio_upper(self._settings.false_alarm_rate)
+            if upper > _BRIGADE:
+                bound = f"up to {upper:.2f} times" if upper < 1e9 else "any number of times"
+                return f"{_HELD}of answers that the change does not touch, the old version may get {bound} the noes"
         if self._all.people == self._known.people or not self._enough_known:
             return ""
         upper = self._known.upper(self._settings.false_alarm_rate / _STRICTER)

@@ -303,6 +303,7 @@ class Canary(Section, frozen=True):
     inconclusive: Literal["pause", "ship"] = "pause"
     holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
     min_voters: Some = 20
+    control: Literal["watch", "prove"] = "watch"
     guardrails: tuple[Guardrail, ...] = ("error", "latency", "cost", "refusal")
     guardrail_margin: Annotated[float, Meta(ge=0)] = 0.5
     max_error_rate: Share = 1.0

@@ -200,8 +200,7 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                open_recheck(settings, store, answering, turn, undo, inline=inline_runs),
+                *_acting(settings, store, playbook, runs, answering, turn, undo, inline=inline_runs),
                 knowing.stage,
                 *(jobs, *meaning, *keeping, erasing),
             ],
@@ -233,14 +232,16 @@ def _acting(
     store: HotStore,
     playbook: IncidentPlaybook,
     runs: Runs,
+    runner: Runner,
     turn: threading.RLock,
     undo: contextlib.ExitStack,
     *,
     inline: bool,
 ) -> list[Stage]:
-    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
+    """Return the stage that acts, those that tell people of it and learn from them, and the one that asks again."""
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
     act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]
+    recheck = open_recheck(settings, store, runner, turn, undo, inline=inline)
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), recheck]

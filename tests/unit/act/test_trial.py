@@ -420,3 +420,18 @@ def test_the_same_votes_on_answers_that_the_change_touches_are_its_proof() -> No
     trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}))
     listen(trial, untouched=False)
     assert trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR).verb == "promote"
+
+
+def test_where_the_control_must_prove_few_quiet_votes_are_not_enough() -> None:
+    settings = msgspec.structs.replace(CANARY, control="prove")
+    trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}), settings)
+    for place in range(24):
+        trial.take(vote(place, 1.0, new=place % 2 == 0), {}, untouched=True)
+    feed(trial, 200, 0.0, new=True, first=1000)
+    held = trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR)
+    assert (held.verb, held.held) == ("stay", True)
+    assert "does not touch, the old version may get" in held.reason
+    for place in range(24, 300):
+        trial.take(vote(place, 1.0, new=place % 2 == 0), {}, untouched=True)
+    feed(trial, 900, 0.0, new=True, first=2000)
+    assert trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR).verb == "promote"
