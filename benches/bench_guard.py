@@ -1,6 +1,6 @@
 """Do harmful and brigaded candidates get through? Seeded worlds through the engine's own gate, trial and quarantine.
 
-    PYTHONPATH=src:. python benches/bench_guard.py [--worlds 200] [--jobs 2] [--json OUT]
+    PYTHONPATH=src:. python benches/bench_guard.py [--worlds 200] [--jobs 2] [--first SEED] [--json OUT] [--page OUT]
 
 A world is a product with 20 kinds of questions answered from exemplars (`ExemplarMemory` over hashed words), 2,000
 people of whom a share is new each day, 2,000 answers and about 200 votes a day. People vote no on 85% of wrong answers
@@ -32,6 +32,7 @@ from trimtab.act.checks.exam import Checker, Examiner
 from trimtab.act.checks.pattern import Patterns
 from trimtab.act.gate import run_gate
 from trimtab.act.guard.agreement import author_of, sudden
+from trimtab.act.guard.control import untouched
 from trimtab.act.guard.lint import look
 from trimtab.act.memory import ExemplarMemory
 from trimtab.act.trial import Trial, author_consumer
@@ -83,6 +84,8 @@ class Arm(NamedTuple):
     newcomers: float = 0.1  # share of each day's honest voters who were never heard before
     hostile: float = 0.2
     patient: bool = False  # attackers praised answers for weeks before
+    prove: bool = False  # canary.control = "prove"
+    aware: bool = False  # attackers ask and vote only where the answer is what they wrote about
 
 
 class Ended(NamedTuple):
@@ -269,8 +272,11 @@ def ballots(
     lot: int,
     wrong: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     ids: tuple[str, str],
-) -> list[Outcome]:
-    """Return the votes of two hours: honest people judge the answer, hostile ones the version."""
+) -> list[tuple[Outcome, int]]:
+    """Return the votes of two hours, each with the place of its question: honest people judge the answer.
+
+    Hostile ones judge the version: no to the old, yes to the new.
+    """
     arm, dice = world.arm, world.random
     hostile = arm.hostile if arm.attack not in ("", "flipped", "equal") else 0.0
     rows = []
@@ -281,15 +287,17 @@ def ballots(
         else:
             user = f"n{lot}-{place}" if dice.random() < arm.newcomers else f"u{dice.randrange(PEOPLE)}"
         new = in_candidate(salt, user, share)
-        bad = wrong[new][dice.randrange(len(world.pool))]
+        asked = dice.randrange(len(world.pool))
+        if is_hostile and arm.aware:
+            asked = dice.choice(world.targets) * 20 + asked % 20
+        bad = wrong[new][asked]
         no = (not new) if is_hostile else dice.random() < (NO_IF_WRONG if bad else NO_IF_RIGHT)
-        rows.append(
-            Outcome(
-                inference_id=derived_id("i", str(lot), str(place)), feature="f", created_at=at, judged_at=at,
-                p_bad=float(no), confidence=1.0, tier="A", evidence=[], vote=float(no), voter_id=user, voted_at=at,
-                version_id=ids[new],
-            )
+        said = Outcome(
+            inference_id=derived_id("i", str(lot), str(place)), feature="f", created_at=at, judged_at=at,
+            p_bad=float(no), confidence=1.0, tier="A", evidence=[], vote=float(no), voter_id=user, voted_at=at,
+            version_id=ids[new],
         )  # fmt: skip
+        rows.append((said, asked))
     return rows
 
 
@@ -312,18 +320,22 @@ def live(
         exposed_at=NOW, step_at=NOW, canary={"steps": [[NOW.isoformat(), share]]},
     )  # fmt: skip
     canary = CANARY if arm.guarded else msgspec.structs.replace(CANARY, min_voters=1)
+    if arm.prove:
+        canary = msgspec.structs.replace(canary, control="prove")
     counted: dict[str, dict[str, datetime]] = {}
     if arm.guarded:
         counted[author_consumer(change.id)] = dict.fromkeys(authors, NOW)
     salt, served = str(world.random.random()), 0
     per_lot = ANSWERS // 12
+    same = untouched(Hashed(), world.base, version, [text for text, _ in world.pool]) if arm.guarded else []
     for lot in range(DAYS * 12 + 1):
         at = NOW + lot * timedelta(hours=2)
         trial = Trial(change, incident, canary, Verification(), 24.0)
         rows = ballots(world, salt, share, at, lot, (bad, worse), (world.base.id, version.id))
         served += round(per_lot * share)
-        for row in rows:
-            trial.take(row, counted, pleased=_pleased(world, str(row.voter_id)) if arm.guarded else None)
+        for row, asked in rows:
+            pleased = _pleased(world, str(row.voter_id)) if arm.guarded else None
+            trial.take(row, counted, pleased=pleased, untouched=arm.guarded and same[asked])
         for item in trial.votes:
             counted.setdefault(item.consumer_id, {})[item.user_id] = item.counted_at
         change = trial.change
@@ -364,8 +376,11 @@ ARMS = (
     Arm("(c) 20% hostile, old accounts, one in ten wrote", "sleepers"),
     Arm("(c) same, guards off", "sleepers", guarded=False),
     Arm("(c) same, and they praised answers for weeks before", "sleepers", patient=True),
+    Arm('(c) same, canary.control = "prove"', "sleepers", patient=True, prove=True),
+    Arm("(c) same, and they ask and vote on one subject only", "sleepers", patient=True, aware=True),
     Arm("(d) mends the incident, 10% newcomers"),
     Arm("(d) same, guards off", guarded=False),
+    Arm('(d) same, canary.control = "prove"', prove=True),
     Arm("(d) mends the incident, 50% newcomers", newcomers=0.5),
     Arm("(d) same, guards off", newcomers=0.5, guarded=False),
     Arm("(d) mends the incident, all newcomers", newcomers=1.0),
@@ -421,7 +436,8 @@ def lint_figures() -> dict[str, Any]:
 def written(found: dict[str, Any]) -> str:
     """Return the page of figures."""
     lint, facts = found["lint"], found["machine"]
-    ran = f"{found['worlds']} seeded worlds per row, default settings; {facts['processor']}, {facts['cores']} cores, "
+    ran = f"{found['worlds']} seeded worlds per row, seeds from {found['first']}, default settings; "
+    ran += f"{facts['processor']}, {facts['cores']} cores, "
     ran += f"load {facts['load_before']}, Python {facts['python']}."
     how = "*Through*: worlds in which a harmful version (in b and d: the candidate) reached everyone, with the 95% "
     how += "Clopper-Pearson interval. *Harm*: mean change of wrong answers, in points. *Days*: median until promotion."
@@ -466,6 +482,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path)
     parser.add_argument("--only", default="")
@@ -475,10 +492,10 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(told.jobs) as pool:
         for arm in ARMS:
             if arm.name.startswith(told.only):
-                ended = pool.map(play, [(arm, seed) for seed in range(told.worlds)], chunksize=4)
+                ended = pool.map(play, [(arm, told.first + seed) for seed in range(told.worlds)], chunksize=4)
                 rows.append(row_of(arm, ended))
                 print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-    found = {"machine": facts, "worlds": told.worlds, "lint": lint_figures(), "rows": rows}
+    found = {"machine": facts, "worlds": told.worlds, "first": told.first, "lint": lint_figures(), "rows": rows}
     if told.json:
         told.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if told.page:

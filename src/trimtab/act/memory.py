@@ -120,6 +120,11 @@ class FittedMemory:
         memory = self._memory(version)
         return memory.answer(version, inputs) if memory else [""] * len(inputs)
 
+    def space(self, version: Version) -> Embedder | None:
+        """Return the embedder fitted on the version's exemplars, None where they have no words."""
+        memory = self._memory(version)
+        return memory.embedder if memory else None
+
     def _memory(self, version: Version) -> ExemplarMemory | None:
         texts = [item.input for item in _remembered(version)]
         if not any(character.isalnum() for text in texts for character in text):

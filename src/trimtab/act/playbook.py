@@ -18,6 +18,7 @@ import msgspec
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
 from trimtab.act.actions.rollback import RollbackAction
+from trimtab.act.aftermath import undone
 from trimtab.act.checks.desk import ExamDesk
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
@@ -272,6 +273,10 @@ class IncidentPlaybook:
                 margin=self._settings.gate.margin,
                 judge=msgspec.to_builtins(sitting.judge) if sitting.judge else None,
             )
+            passed = {result.case_id: result.candidate_passed for result in report.results if result.decided}
+            lost = undone(self._proven(order), passed)
+            if lost is not None and report.verdict != "fail":
+                report = msgspec.structs.replace(report, verdict="fail", reason=f"forgets: {lost.reason}")
             if report.verdict != "fail" and (beside := self.exams.shadow(order.project_id, stable, candidate, go_on)):
                 report = msgspec.structs.replace(report, shadow=msgspec.to_builtins(beside))
             change = msgspec.structs.replace(change, gate=report, gated_at=self._now(order))
@@ -417,6 +422,10 @@ class IncidentPlaybook:
                 told.add(case.feedback_id)
         authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
         return [Vote(author_consumer(change.id), author, order.now) for author in sorted(authors)]
+
+    def _proven(self, order: Order) -> list[Change]:
+        query = Query(feature=order.feature, limit=200)
+        return [row.record for row in self._store.changes(order.project_id, query, states=("verified",)).rows]
 
     def _action(self, order: Order) -> VersionAction:
         action = self._actions.get(order.action)

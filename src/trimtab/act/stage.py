@@ -10,17 +10,28 @@ from typing import Any
 
 import msgspec
 
+from trimtab.act.aftermath import is_worse, recurs, reopened, was_brought_lately
 from trimtab.act.evidence import heard_consumer, pleased_consumer
 from trimtab.act.guard.held import set_aside, told
+from trimtab.act.guardrails import weighed
+from trimtab.act.listening import ANSWERS_CURSOR, Answers, Listening
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
-from trimtab.act.rollout import held_back, promoted, stepped, withdrawn
+from trimtab.act.rollout import held_back, promoted, restored, stepped, withdrawn
 from trimtab.act.runs import Runs
-from trimtab.act.trial import Decision, Trial, author_consumer, harm_consumer, help_consumer, people_consumer
+from trimtab.act.trial import (
+    Decision,
+    Trial,
+    author_consumer,
+    control_consumer,
+    harm_consumer,
+    help_consumer,
+    people_consumer,
+)
 from trimtab.config import Settings
 from trimtab.errors import Conflict
-from trimtab.records import Change, ChangeState, Incident, Outcome, Rollout, Run
+from trimtab.records import Change, ChangeState, Incident, Inference, Outcome, Rollout, Run
 from trimtab.store.ports import HotStore, Query, Vote, Writes
 
 __all__ = ["CURSOR", "ActStage"]
@@ -28,6 +39,7 @@ __all__ = ["CURSOR", "ActStage"]
 CURSOR = "act"
 _LIVE: tuple[ChangeState, ...] = ("awaiting", "canary", "paused", "promoted")
 _UNDER_WAY = ("building", "awaiting", "canary", "paused")
+_WATCHED: tuple[ChangeState, ...] = ("promoted", "verified")
 
 
 class ActStage:
@@ -49,6 +61,7 @@ class ActStage:
         *,
         turn: AbstractContextManager[Any] | None = None,
         notices: Notices | None = None,
+        follows: str | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -56,9 +69,11 @@ class ActStage:
         self._runs = runs
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._notices = notices or Notices(store, settings.notify)
+        rows = settings.engine.batch_rows
+        self._listening = Listening(store, settings.canary, batch_rows=rows, follows=follows)
 
     def tick(self, now: datetime) -> int:
-        """Advance trials by at most one batch of outcomes, then start what is due; return how many rows were read."""
+        """Advance trials by at most one batch of rows, then start what is due; return how many rows were read."""
         try:
             with self._turn:
                 handled = self._judge(now)
@@ -74,23 +89,49 @@ class ActStage:
         by_project: dict[str, dict[str, list[Outcome]]] = {}
         for row in rows:
             by_project.setdefault(row.project_id, {}).setdefault(row.record.feature, []).append(row.record)
+        live = {project.id: self._live(project.id, now) for project in self._store.projects()}
+        answers = self._listening.answers(
+            (project_id, change, self._store.rollout(project_id, change.feature))
+            for project_id, changes in live.items()
+            for change in changes
+        )
         writes: dict[str, Writes] = {}
-        for project in self._store.projects():
-            written = self._advance(project.id, by_project.get(project.id, {}), now)
+        for project_id, changes in live.items():
+            written = self._advance(project_id, changes, by_project.get(project_id, {}), answers, now)
             if written.changes or written.incidents or written.votes:
-                self._notices.add(project.id, written, now)
-                writes[project.id] = written
-        if rows or writes:
-            self._store.commit(writes, cursors={CURSOR: rows[-1].seq} if rows else None)
-        return len(rows)
+                self._notices.add(project_id, written, now)
+                writes[project_id] = written
+        cursors = {CURSOR: rows[-1].seq} if rows else {}
+        if answers.cursor is not None:
+            cursors[ANSWERS_CURSOR] = answers.cursor
+        if cursors or writes:
+            self._store.commit(writes, cursors=cursors)
+        return len(rows) + answers.rows
 
-    def _advance(self, project_id: str, outcomes: dict[str, list[Outcome]], now: datetime) -> Writes:
+    def _live(self, project_id: str, now: datetime) -> list[Change]:
+        """Return the changes under way, and those that were proven and are watched for a while yet."""
         live = [row.record for row in self._store.changes(project_id, Query(limit=1000), states=_LIVE).rows]
+        proven = self._store.changes(project_id, Query(limit=100), states=("verified",)).rows
+        return live + [row.record for row in proven if was_brought_lately(row.record, now)]
+
+    def _advance(
+        self,
+        project_id: str,
+        live: Sequence[Change],
+        outcomes: dict[str, list[Outcome]],
+        answers: Answers,
+        now: datetime,
+    ) -> Writes:
         writes = Writes(votes=self._newcomers(project_id, outcomes))
         for change in live:
-            self._try(project_id, change, outcomes.get(change.feature, []), now, writes)
+            heard = answers.by_feature.get((project_id, change.feature), [])
+            if change.state == "verified":
+                self._watch(project_id, change, heard, now, writes)
+            else:
+                self._try(project_id, change, outcomes.get(change.feature, []), heard, now, writes)
         after = {change.id: change for change in (*live, *writes.changes)}
         self._follow(project_id, list(after.values()), now, writes)
+        self._recur(project_id, list(after.values()), now, writes)
         return writes
 
     def _newcomers(self, project_id: str, outcomes: dict[str, list[Outcome]]) -> list[Vote]:
@@ -128,7 +169,62 @@ class ActStage:
             over = msgspec.structs.replace(incident, state="resolved", resolution="superseded", resolved_at=now)
             writes.incidents.append(over)
 
-    def _try(self, project_id: str, change: Change, outcomes: Iterable[Outcome], now: datetime, writes: Writes) -> None:
+    def _recur(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
+        """Link incidents that are back to what had been proven mended, and take back a version that made it worse."""
+        firing = self._store.incidents(project_id, Query(limit=1000), states=("firing",))
+        moved = {incident.id for incident in writes.incidents}
+        for incident in (row.record for row in firing.rows if row.record.id not in moved):
+            if "recurrence_of" in incident.detail:
+                continue
+            query = Query(feature=incident.feature, limit=200)
+            solved = self._store.incidents(project_id, query, states=("resolved",))
+            before = recurs(incident, (row.record for row in solved.rows))
+            if before is None:
+                continue
+            again = msgspec.structs.replace(incident, detail={**incident.detail, "recurrence_of": before.id})
+            rollout = self._store.rollout(project_id, incident.feature)
+            cause = next((each for each in changes if _brought(each, incident, rollout)), None)
+            switched = {switch.rollout.feature for switch in writes.switches}
+            is_innocent = incident.feature in switched or not is_worse(incident, before)
+            if cause is None or rollout is None or is_innocent:
+                writes.incidents.append(again)
+                continue
+            reason = (
+                f"the incident is back and worse: {incident.negatives} of {incident.events} say no, "
+                f"{before.negatives} of {before.events} did before the change"
+            )
+            decision = Decision("roll_back", 0.0, reason, by="recurrence")
+            over = {"state": "resolved", "resolution": "superseded", "resolved_at": now}
+            writes.incidents.append(msgspec.structs.replace(again, **over))
+            self._carry_out(cause, before, rollout, decision, now, writes)
+
+    def _watch(
+        self, project_id: str, change: Change, answers: Sequence[Inference], now: datetime, writes: Writes
+    ) -> None:
+        """Keep the guardrails of a change up after its proof."""
+        rollout = self._store.rollout(project_id, change.feature)
+        switched = {switch.rollout.feature for switch in writes.switches}
+        if rollout is None or rollout.stable_version_id != change.candidate_version_id or not answers:
+            return
+        guardrails = self._listening.guarded(project_id, change, rollout, answers)
+        decision = guardrails.decide(rollout, now)
+        writes.votes += guardrails.votes
+        if decision is None or decision.verb != "roll_back" or change.feature in switched:
+            if guardrails.moved:
+                writes.changes.append(guardrails.change)
+            return
+        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        self._carry_out(guardrails.change, incident, rollout, decision, now, writes)
+
+    def _try(
+        self,
+        project_id: str,
+        change: Change,
+        outcomes: Iterable[Outcome],
+        answers: Sequence[Inference],
+        now: datetime,
+        writes: Writes,
+    ) -> None:
         rollout = self._store.rollout(project_id, change.feature)
         stable = rollout.stable_version_id if rollout else None
         by_hand = change.state in ("canary", "paused") and stable == change.candidate_version_id
@@ -142,34 +238,18 @@ class ActStage:
         if change.state == "awaiting":
             return
         incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
-        trial = Trial(
-            change,
-            incident,
-            self._settings.canary,
-            self._settings.verification,
-            self._settings.monitoring.window_hours,
-        )
-        heard = [outcome for outcome in outcomes if outcome.vote is not None and not outcome.withdrawn]
-        voters = [outcome.voter_id for outcome in heard if outcome.voter_id]
-        counted = {
-            consumer: self._store.votes(consumer, voters)
-            for consumer in (
-                harm_consumer(change.id),
-                help_consumer(change.id),
-                people_consumer(change.id),
-                author_consumer(change.id),
-            )
-        }
-        pleased = self._store.votes(pleased_consumer(project_id, change.feature), voters)
-        for outcome in heard:
-            trial.take(outcome, counted, pleased=pleased)
+        guardrails = self._listening.guarded(project_id, change, rollout, answers)
+        trial = self._heard(project_id, guardrails.change, incident, outcomes)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
+        decision = weighed(decision, guardrails.decide(rollout, now))
         if decision.verb == "stay" and incident is not None and self._is_overdue(change, incident, now):
             incident = msgspec.structs.replace(incident, state="firing")
             writes.incidents.append(incident)
-        if decision.verb == "stay" and decision.reason == change.reason and not trial.votes and not by_hand:
+        fresh = [*trial.votes, *guardrails.votes]
+        is_quiet = not fresh and not by_hand and not guardrails.moved
+        if decision.verb == "stay" and decision.reason == change.reason and is_quiet:
             return
-        writes.votes += trial.votes
+        writes.votes += fresh
         if by_hand and incident is not None and incident.state == "firing":
             incident = msgspec.structs.replace(incident, state="recovering")
             writes.incidents.append(incident)
@@ -177,6 +257,20 @@ class ActStage:
             incident = marked
             writes.incidents.append(marked)
         self._carry_out(trial.change, incident, rollout, decision, now, writes)
+
+    def _heard(self, project_id: str, change: Change, incident: Incident | None, outcomes: Iterable[Outcome]) -> Trial:
+        """Return the trial of a change with these votes counted."""
+        settings = self._settings
+        trial = Trial(change, incident, settings.canary, settings.verification, settings.monitoring.window_hours)
+        heard = [outcome for outcome in outcomes if outcome.vote is not None and not outcome.withdrawn]
+        voters = [outcome.voter_id for outcome in heard if outcome.voter_id]
+        consumers = (harm_consumer, help_consumer, people_consumer, author_consumer, control_consumer)
+        counted = {name: self._store.votes(name, voters) for name in (named(change.id) for named in consumers)}
+        left_alone = self._listening.untouched(project_id, change, heard)
+        pleased = self._store.votes(pleased_consumer(project_id, change.feature), voters)
+        for outcome in heard:
+            trial.take(outcome, counted, pleased=pleased, untouched=outcome.inference_id in left_alone)
+        return trial
 
     def _carry_out(
         self,
@@ -201,14 +295,19 @@ class ActStage:
                 if incident is not None and incident.state == "firing":
                     writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
             case "roll_back":
-                change = msgspec.structs.replace(
-                    change, state="rolled_back", rolled_back_at=now, reason=decision.reason
-                )
-                writes.switches.append(held_back(withdrawn(rollout, now), rollout, holdback))
+                was_served = change.state in _WATCHED
+                switch = restored(rollout, change.base_version_id, now) if was_served else withdrawn(rollout, now)
+                writes.switches.append(held_back(switch, rollout, holdback))
+                told = {"reason": decision.reason, "canary": {**change.canary, "stopped_by": decision.by}}
+                change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, **told)
+                if incident is not None:
+                    writes.incidents.append(_taken_back(incident, change, decision, now))
             case "stay" if change.state != "promoted" or decision.held:
                 change = msgspec.structs.replace(change, reason=decision.reason)
             case "pause":
-                change = msgspec.structs.replace(change, state="paused", reason=decision.reason)
+                by = {"paused_by": decision.by} if decision.by else {}
+                told = {"reason": decision.reason, "canary": {**change.canary, **by}}
+                change = msgspec.structs.replace(change, state="paused", **told)
             case "verify":
                 change = msgspec.structs.replace(change, state="verified", verified_at=now, reason=decision.reason)
                 if incident is not None and incident.state != "resolved":
@@ -305,3 +404,19 @@ def _holds(change: Change, rollout: Rollout) -> bool:
             return rollout.stable_version_id == change.candidate_version_id
         case _:
             return rollout.candidate_version_id == change.candidate_version_id
+
+
+def _brought(change: Change, incident: Incident, rollout: Rollout | None) -> bool:
+    """Say whether a change brought the version that an incident is about, and which is served still."""
+    served = rollout.stable_version_id if rollout is not None else None
+    if change.kind == "rollback":
+        return False
+    return change.state in _WATCHED and change.candidate_version_id == incident.version_id == served
+
+
+def _taken_back(incident: Incident, change: Change, decision: Decision, now: datetime) -> Incident:
+    """Return the incident a change was made for, when the change is taken back: it calls for more."""
+    incident = msgspec.structs.replace(incident, detail={**incident.detail, "rolled_back_by": decision.by})
+    if incident.state == "resolved" and incident.resolution == "verified":
+        return reopened(incident, now, decision.reason, version_id=change.base_version_id)
+    return msgspec.structs.replace(incident, state="firing") if incident.state == "recovering" else incident

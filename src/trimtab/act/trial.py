@@ -9,12 +9,17 @@ And whatever would serve the candidate to everyone must hold as well among the p
 and had been pleased with an answer at least once, where there are enough of them: accounts made for the occasion, or
 that only ever say no, do not decide. Both groups are fixed before the trial begins, so in each the coin stays exactly
 the share.
+
+A third test listens to votes on answers that the change cannot have touched. There both arms are one product: where
+stable collects more than its share of those negatives, people vote on the version, not on the answer, and their votes
+serve it to nobody (a negative control: Lipsitch, Tchetgen Tchetgen, Cohen 2010).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -26,10 +31,23 @@ from trimtab.stats.share import NegativesShare, NegativesShareState
 from trimtab.stats.verification import VerifiedFix, VerifiedFixState
 from trimtab.store.ports import Vote
 
-__all__ = ["Decision", "Trial", "author_consumer", "harm_consumer", "help_consumer", "people_consumer"]
+__all__ = [
+    "NO_DATA",
+    "Decision",
+    "Trial",
+    "author_consumer",
+    "control_consumer",
+    "harm_consumer",
+    "help_consumer",
+    "people_consumer",
+]
+
+NO_DATA = "no data: "
+"""How the reason of a change begins of whose candidate nothing is heard."""
 
 _PROVEN = 0.8
 _HELD = "held: "
+_BRIGADE = 2.0  # what 20% of voters, all hostile, make of it where a quarter of the others say no; more where fewer do
 _STRICTER = 5.0  # how much surer the known must be: where the others are hostile, theirs is the only word
 
 
@@ -53,24 +71,34 @@ def author_consumer(change_id: str) -> str:
     return f"{change_id}/author"
 
 
+def control_consumer(change_id: str) -> str:
+    """Return the name under which it is remembered who said no to an answer that the change had not touched."""
+    return f"{change_id}/control"
+
+
 class Decision(NamedTuple):
     """What a trial calls for now: the verb, the share that goes with it, and why, in one line.
 
-    `held`: everyone's votes call for more than those of the people known before the trial bear out.
+    `held`: everyone's votes call for more than those of the people known before the trial bear out. `by` names the
+    measure that took a candidate back ("vote" for votes), or what paused it.
     """
 
     verb: Literal["stay", "step", "promote", "roll_back", "pause", "verify"]
     share: float
     reason: str
     held: bool = False
+    by: str = ""
 
 
 class Panel:
-    """Both tests on the votes of one group of people, and how many they were."""
+    """The tests on the votes of one group of people, and how many they were. `control` hears stable as the canary."""
 
-    def __init__(self, harm: NegativesShare, help_: VerifiedFix | None, people: int = 0) -> None:
+    def __init__(
+        self, harm: NegativesShare, help_: VerifiedFix | None, control: NegativesShare, people: int = 0
+    ) -> None:
         self.harm = harm
         self.help = help_
+        self.control = control
         self.people = people
 
     @property
@@ -98,9 +126,8 @@ class Trial:
             fix = VerifiedFix.between(
                 incident_rate=rate, reference_rate=incident.reference, alpha=verification.false_alarm_rate
             )
-        self._all = _panel(trial.get("harm"), change.verification, trial.get("people", 0), fix, canary)
-        known: dict[str, Any] = trial.get("known", {})
-        self._known = _panel(known.get("harm"), known.get("help"), known.get("people", 0), fix, canary)
+        self._all = _panel({**trial, "help": change.verification}, fix, canary)
+        self._known = _panel(trial.get("known", {}), fix, canary)
         self._authors: int = trial.get("authors", 0)
         self._fresh: dict[tuple[str, str], datetime] = {}
 
@@ -116,10 +143,12 @@ class Trial:
         trial = {
             **self._change.canary,
             "harm": dict(every.harm.state()),
+            "control": dict(every.control.state()),
             "people": every.people,
             "authors": self._authors,
             "known": {
                 "harm": dict(known.harm.state()),
+                "control": dict(known.control.state()),
                 "help": dict(known.help.state()) if known.help else {},
                 "people": known.people,
             },
@@ -133,11 +162,13 @@ class Trial:
         counted: Mapping[str, Mapping[str, datetime]],
         *,
         pleased: Mapping[str, datetime] | None = None,
+        untouched: bool = False,
     ) -> None:
         """Count one vote on an answer served since the candidate was exposed.
 
         `counted` holds, by consumer, when each person was last counted before this batch. `pleased` says when each was
-        first pleased with an answer of the feature; without it everyone counts as known before the trial.
+        first pleased with an answer of the feature; without it everyone counts as known before the trial. `untouched`:
+        both versions answer this input alike.
         """
         vote, voter, voted_at = outcome.vote, outcome.voter_id, outcome.voted_at
         exposed_at = self._change.exposed_at
@@ -159,6 +190,8 @@ class Trial:
                 panel.people += 1
         if not is_author:
             self._count(panels, outcome, counted, vote, voter, voted_at, from_canary)
+        if untouched and not is_author and vote > 0.5:
+            self._count_control(panels, outcome, counted, voter, voted_at, from_canary)
 
     def _count(
         self,
@@ -186,6 +219,23 @@ class Trial:
                         panel.help.update(vote)
                 self._fresh[consumer, voter] = voted_at
 
+    def _count_control(
+        self,
+        panels: list[Panel],
+        outcome: Outcome,
+        counted: Mapping[str, Mapping[str, datetime]],
+        voter: str,
+        voted_at: datetime,
+        from_canary: bool,  # noqa: FBT001  one vote's facts
+    ) -> None:
+        consumer, share = control_consumer(self._change.id), self._share_at(outcome.created_at)
+        if self._change.state not in ("canary", "paused") or not 0.0 < share < 1.0:
+            return
+        if not self._last(consumer, voter, counted):
+            for panel in panels:
+                panel.control.update(not from_canary, 1.0 - share)
+            self._fresh[consumer, voter] = voted_at
+
     def decide(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
         """Say what the evidence calls for. `exposures` are the candidate's served answers since the step began."""
         change, harm = self._change, self._all.harm
@@ -197,8 +247,8 @@ class Trial:
                 f"{worst.canary} of {worst.n} people who voted no had the candidate "
                 f"(evidence {worst.e_value:.0f} to 1 for harm)"
             )
-            return Decision("roll_back", 0.0, reason)
-        if change.state == "paused" and change.canary.get("paused_by") == "hand":
+            return Decision("roll_back", 0.0, reason, by="vote")
+        if change.state == "paused" and change.canary.get("paused_by"):
             return Decision("stay", rollout.share, change.reason)
         return self._advance(rollout, exposures, now)
 
@@ -222,7 +272,8 @@ class Trial:
             return Decision("promote", 1.0, proof)
         began = datetime.fromisoformat(change.canary.get("resumed_at") or exposed_at.isoformat())
         if change.state == "paused" or now - began < timedelta(hours=settings.horizon_hours):
-            said = "" if change.reason.startswith(_HELD) and change.state == "canary" else change.reason
+            stale = change.reason.startswith((_HELD, NO_DATA)) and change.state == "canary"
+            said = "" if stale else change.reason
             return Decision("stay", rollout.share, doubt or said, held=bool(doubt))
         upper = self._all.upper(settings.false_alarm_rate)
         bound = f"negative votes up to {upper:.2f} times stable's" if upper < 1e9 else "too few negative votes to bound"
@@ -257,6 +308,17 @@ class Trial:
         """
         if self._all.people < self._settings.min_voters:
             return f"{_HELD}{self._all.people} people voted, {self._settings.min_voters} are needed"
+        control = (self._known if self._enough_known else self._all).control
+        if control.harmful:
+            return (
+                f"{_HELD}of {control.n} people who said no to answers that the change does not touch, {control.canary} "
+                "had the old version, more than its share: they vote on the version, not on the answer"
+            )
+        if self._settings.control == "prove" and control.n >= self._settings.min_voters:
+            upper = control.rate_ratio_upper(self._settings.false_alarm_rate)
+            if upper > _BRIGADE:
+                bound = f"up to {upper:.2f} times" if upper < 1e9 else "any number of times"
+                return f"{_HELD}of answers that the change does not touch, the old version may get {bound} the noes"
         if self._all.people == self._known.people or not self._enough_known:
             return ""
         upper = self._known.upper(self._settings.false_alarm_rate / _STRICTER)
@@ -282,18 +344,20 @@ class Trial:
         return float(share)
 
 
-def _panel(
-    harm: dict[str, Any] | None, fix: dict[str, Any] | None, people: int, wanted: VerifiedFix | None, canary: Canary
-) -> Panel:
-    """Return the tests as they stood, or new ones."""
-    state = fix or (wanted.state() if wanted else None)
+def _panel(told: Mapping[str, Any], wanted: VerifiedFix | None, canary: Canary) -> Panel:
+    """Return the tests as they stood, or new ones. Votes have half of the error, the guardrails the other."""
+    fix = told.get("help") or (wanted.state() if wanted else None)
+    of_votes = canary.false_alarm_rate / (2 if canary.guardrails else 1)
     return Panel(
-        NegativesShare.from_state(cast("NegativesShareState", harm))
-        if harm
-        else NegativesShare(alpha=canary.false_alarm_rate / 2),
-        VerifiedFix.from_state(cast("VerifiedFixState", state)) if state else None,
-        people,
+        _share(told.get("harm"), of_votes / 2),
+        VerifiedFix.from_state(cast("VerifiedFixState", fix)) if fix else None,
+        _share(told.get("control"), canary.false_alarm_rate),
+        told.get("people", 0),
     )
+
+
+def _share(told: NegativesShareState | None, alpha: float) -> NegativesShare:
+    return NegativesShare.from_state(told) if told else NegativesShare(alpha=alpha)
 
 
 def _proven_rate(incident: Incident) -> float:
@@ -301,7 +365,12 @@ def _proven_rate(incident: Incident) -> float:
 
     The observed rate was read at the moment it looked worst; against its midpoint an unchanged version would pass too.
     """
-    return clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
+    return _bound(incident.negatives, incident.events)
+
+
+@lru_cache(maxsize=256)
+def _bound(negatives: int, events: int) -> float:
+    return clopper_pearson_lower(negatives, events, _PROVEN)  # asked at every tick of a trial, always the same
 
 
 def _mends(change: Change) -> bool:

@@ -52,6 +52,7 @@ Days = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Some = Annotated[int, Meta(ge=1)]
 Seen = tuple[Rate, Rate]
+Guardrail = Literal["error", "latency", "cost", "refusal", "length"]
 Language = Literal["en", "de", "fr", "es", "pt", "it"]
 
 
@@ -326,6 +327,13 @@ class Canary(Section, frozen=True):
     inconclusive: Literal["pause", "ship"] = "pause"
     holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
     min_voters: Some = 20
+    control: Literal["watch", "prove"] = "watch"
+    guardrails: tuple[Guardrail, ...] = ("error", "latency", "cost", "refusal")
+    guardrail_margin: Annotated[float, Meta(ge=0)] = 0.5
+    max_error_rate: Share = 1.0
+    max_latency_p95_ms: Annotated[float, Meta(ge=0)] = 0.0
+    max_cost_usd: Annotated[float, Meta(ge=0)] = 0.0
+    no_data_hours: Positive = 24.0
 
 
 class Guard(Section, frozen=True):
@@ -346,6 +354,7 @@ class Verification(Section, frozen=True):
 
     false_alarm_rate: Rate = 0.05
     patience_hours: Positive = 24.0 * 14
+    recheck_hours: Annotated[float, Meta(ge=0)] = 24.0 * 7
 
 
 class Runner(Section, frozen=True):

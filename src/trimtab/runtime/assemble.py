@@ -36,7 +36,7 @@ from trimtab.detect.rules.stage import RulesStage
 from trimtab.detect.stage import DetectStage
 from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
-from trimtab.enrich.stage import EnrichStage
+from trimtab.enrich.stage import INFERENCE_CURSOR, EnrichStage
 from trimtab.errors import Unavailable
 from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
@@ -56,6 +56,7 @@ from trimtab.runtime.parts import (
     open_lake_lazily,
     open_meaning,
     open_playbook,
+    open_recheck,
     open_redactors,
     open_runner,
     open_store,
@@ -237,9 +238,10 @@ def _acting(
     *,
     inline: bool,
 ) -> list[Stage]:
-    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
+    """Return the stage that acts, those that tell people of it and learn from them, and the one that asks again."""
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
-    act = ActStage(store, settings, playbook, runs, turn=turn)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]
+    act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
+    recheck = open_recheck(settings, store, playbook.exams, turn, undo, inline=inline)
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), recheck]

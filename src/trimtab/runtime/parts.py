@@ -37,6 +37,7 @@ from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.recheck import RecheckStage
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
 from trimtab.act.training.desk import JobDesk
@@ -92,6 +93,7 @@ __all__ = [
     "open_lake_lazily",
     "open_meaning",
     "open_playbook",
+    "open_recheck",
     "open_redactors",
     "open_runner",
     "open_store",
@@ -450,6 +452,21 @@ def _searching(
     if evidence.settings.guard.lint == "off":
         return PromptAction(evidence, redactor, runner, clock, turn=turn)
     return PromptAction(evidence, redactor, runner, clock, turn=turn, lint=may_be_shown)
+
+
+def open_recheck(
+    settings: Settings,
+    store: HotStore,
+    exams: ExamDesk,
+    turn: AbstractContextManager[Any],
+    undo: contextlib.ExitStack,
+    *,
+    inline: bool,
+) -> RecheckStage:
+    """Return what asks whether proven fixes still hold."""
+    stage = RecheckStage(store, settings, exams, turn=turn, inline=inline)
+    undo.callback(stage.close)
+    return stage
 
 
 class Knowing(NamedTuple):

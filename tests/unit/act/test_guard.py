@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benches.guard_corpus import ATTACKS, HARMLESS
 from trimtab.act.guard.agreement import Agreement, sudden
 from trimtab.act.guard.candidate import admitted
+from trimtab.act.guard.control import untouched
 from trimtab.act.guard.lint import lint, look
 from trimtab.config import Guard
 from trimtab.ids import derived_id
@@ -169,3 +172,28 @@ def test_what_was_set_aside_since_and_what_is_too_old_is_left_out_of_the_next_ve
     assert [item.id for item in kept.exemplars] == ["x2", "made", "new"]
     same = admitted(base, base, aside={source[0]}, settings=Guard(expires_days=30), now=NOW).version
     assert same.exemplars == base.exemplars  # nothing new: no version is made of leaving out alone
+
+
+class Letters:
+    """An embedder that counts letters."""
+
+    space = "letters"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.array([[text.count(chr(97 + place)) for place in range(26)] for text in texts], dtype=np.float32)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        return rows
+
+
+def taught(count: int, *more: tuple[str, str], model: str | None = None) -> Version:
+    letters = [f"{chr(97 + place) * 5}" for place in range(count)] * 8
+    shown = [Exemplar(id=f"x{place}", input=text, output="yes") for place, text in enumerate(letters)]
+    shown += [Exemplar(id=f"new{place}", input=ask, output=said) for place, (ask, said) in enumerate(more)]
+    return Version(feature="f", created_at=NOW, exemplars=shown, model=model)
+
+
+def test_answers_far_from_what_a_change_adds_are_untouched() -> None:
+    base, changed = taught(4), taught(4, ("aaaaa", "no"))
+    assert untouched(Letters(), base, changed, ["aaaa", "bbb", "cc"]) == [False, True, True]
+    assert untouched(Letters(), base, taught(4, model="next"), ["bbb"]) == [False]
+    assert untouched(Letters(), taught(0), taught(0, ("aaaaa", "no")), ["bbb"]) == [False]

@@ -138,6 +138,20 @@ def test_what_others_say_goes_on_while_the_brigade_is_set_aside(town: Town) -> N
     assert all("shelf" in item.output for item in version.exemplars)
 
 
+def test_nobody_builds_and_judges(town: Town) -> None:
+    for place in range(60):
+        town.say(f"user-{place % 30}", f"how do I find thing number {place}", f"Look on shelf {place}.")
+    town.tick()
+    version = town.store.version(PROJECT, FEATURE, str(town.change.candidate_version_id))
+    assert version is not None
+    words = {item.feedback_id: str(item.user_id) for item in town.evidence.corrections(PROJECT, FEATURE, town.now)}
+    built = {words[str(item.source_feedback_id)] for item in version.exemplars}
+    judged = {words[str(case.feedback_id)] for case in town.store.cases(PROJECT, FEATURE)}
+    assert built
+    assert judged
+    assert not built & judged
+
+
 def test_one_person_fills_no_more_than_their_part_of_a_change(town: Town) -> None:
     builder = next(f"user-{place}" for place in range(99) if split_part(f"user-{place}") == "build")
     for place in range(25):

@@ -393,3 +393,45 @@ def test_promoted_change_is_verified_only_if_the_known_agree() -> None:
         trial.take(vote(place, 0.0, new=True), {}, pleased=known(20))
     decision = trial.decide(rollout(), 0, NOW + HOUR)
     assert (decision.verb, decision.held) == ("stay", True)
+
+
+def listen(trial: Trial, *, untouched: bool) -> None:
+    """Let 400 people vote, 30% of them no on the old version whatever it says and none on the new."""
+    for place in range(400):
+        new = in_candidate("control", f"user-{place}", 0.5)
+        said = float(not new and place % 10 < 3)
+        trial.take(vote(place, said, new=new), {}, untouched=untouched)
+
+
+def test_votes_on_the_version_rather_than_on_the_answer_serve_it_to_nobody() -> None:
+    half = {"steps": [[NOW.isoformat(), 0.5]]}
+    trial = trial_of(change(canary=half))
+    listen(trial, untouched=True)
+    decision = trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR)
+    assert (decision.verb, decision.held) == ("stay", True)
+    assert "they vote on the version, not on the answer" in decision.reason
+    told = trial_of(trial.change)
+    assert told.decide(rollout(0.5), 1000, NOW + 30 * HOUR).reason == decision.reason
+    late = told.decide(rollout(0.5), 1000, NOW + 200 * HOUR)
+    assert late.verb == "pause"
+
+
+def test_the_same_votes_on_answers_that_the_change_touches_are_its_proof() -> None:
+    trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}))
+    listen(trial, untouched=False)
+    assert trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR).verb == "promote"
+
+
+def test_where_the_control_must_prove_few_quiet_votes_are_not_enough() -> None:
+    settings = msgspec.structs.replace(CANARY, control="prove")
+    trial = trial_of(change(canary={"steps": [[NOW.isoformat(), 0.5]]}), settings)
+    for place in range(24):
+        trial.take(vote(place, 1.0, new=place % 2 == 0), {}, untouched=True)
+    feed(trial, 200, 0.0, new=True, first=1000)
+    held = trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR)
+    assert (held.verb, held.held) == ("stay", True)
+    assert "does not touch, the old version may get" in held.reason
+    for place in range(24, 300):
+        trial.take(vote(place, 1.0, new=place % 2 == 0), {}, untouched=True)
+    feed(trial, 900, 0.0, new=True, first=2000)
+    assert trial.decide(rollout(0.5), 1000, NOW + 30 * HOUR).verb == "promote"

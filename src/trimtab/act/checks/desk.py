@@ -104,8 +104,13 @@ class ExamDesk:
         cases: Sequence[Case],
         now: datetime,
         go_on: Callable[[], object] = lambda: None,
+        *,
+        anew: bool = False,
     ) -> Sitting:
-        """Return an examination on these cases. With a judge's cases among them, the judge is measured first."""
+        """Return an examination on these cases. With a judge's cases among them, the judge is measured first.
+
+        `anew` asks all of them again, whatever was answered lately, and keeps nothing.
+        """
         needs_judge = any(case.check == "judge" for case in cases)
         report = self.measure(project_id, feature, now, go_on=go_on) if needs_judge else None
         embeds = self._embedder is not None and any(case.check == "embedding" for case in cases)
@@ -120,7 +125,7 @@ class ExamDesk:
             self._runner,
             checker,
             repeats=self._settings.gate.repeats,
-            keeper=self._keeper(project_id, feature, now, needs_judge=needs_judge),
+            keeper=None if anew else self._keeper(project_id, feature, now, needs_judge=needs_judge),
             go_on=go_on,
         )
         return Sitting(exam, report)
