@@ -46,7 +46,10 @@ from trimtab.records import (
     Outcome,
     Project,
     RedactionSettings,
+    ReviewBatch,
     ReviewItem,
+    ReviewLink,
+    ReviewTheme,
     Rollout,
     Run,
     RunStep,
@@ -81,6 +84,9 @@ __all__ = [
     "PROJECTS",
     "REDACTIONS",
     "REVIEWS",
+    "REVIEW_BATCHES",
+    "REVIEW_LINKS",
+    "REVIEW_THEMES",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -230,6 +236,9 @@ REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
 REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+REVIEW_BATCHES = Noun("review_batches", ReviewBatch, key=("project_id", "id"))
+REVIEW_THEMES = Noun("review_themes", ReviewTheme, key=("project_id", "id"))
+REVIEW_LINKS = Noun("review_links", ReviewLink, key=("project_id", "id"))
 JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
@@ -263,6 +272,9 @@ NOUNS: tuple[Noun[Any], ...] = (
     ERASURES,
     DELIVERIES,
     REVIEWS,
+    REVIEW_BATCHES,
+    REVIEW_THEMES,
+    REVIEW_LINKS,
     JOBS,
 )
 
@@ -296,6 +308,8 @@ Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
 Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
+Index("reviews_card", REVIEWS.table.c.project_id, REVIEWS.table.c.card_id)
+Index("review_links_sha256", REVIEW_LINKS.table.c.sha256)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 
