@@ -18,6 +18,7 @@ from trimtab.act.deliver import DeliverStage
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.queue.desk import QueueDesk
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -50,6 +51,7 @@ from trimtab.runtime.parts import (
     open_lake_lazily,
     open_meaning,
     open_playbook,
+    open_queue,
     open_redactors,
     open_runner,
     open_store,
@@ -79,6 +81,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         reviews: Reviews,
+        queue: QueueDesk,
         runner: Runner,
         playbook: IncidentPlaybook,
         runs: Runs,
@@ -98,6 +101,7 @@ class Engine:
         self.intake = intake
         self.decisions = decisions
         self.reviews = reviews
+        self.queue = queue
         self.runner = runner
         self.playbook = playbook
         self.runs = runs
@@ -161,6 +165,7 @@ def assemble(
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
+        reviews, queue = open_queue(settings, store, redactor, spaces)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
@@ -176,7 +181,8 @@ def assemble(
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
             decisions=_decisions(settings, store, redactor, turn),
-            reviews=Reviews(store, redactor, settings.review),
+            reviews=reviews,
+            queue=queue,
             runner=answering,
             playbook=playbook,
             runs=runs,
@@ -188,6 +194,7 @@ def assemble(
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
+                queue,
                 *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),

@@ -27,6 +27,8 @@ from trimtab.act.memory import FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.queue.desk import QueueDesk
+from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
 from trimtab.act.training.desk import JobDesk
@@ -39,6 +41,8 @@ from trimtab.config import Settings
 from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.topics.names import Namer
 from trimtab.detect.topics.stage import TopicStage
+from trimtab.embed.lexical import LexicalEmbedder
+from trimtab.embed.port import Embedder
 from trimtab.enrich.space import SpaceStage, clear_spaces
 from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
@@ -80,6 +84,7 @@ __all__ = [
     "open_lake_lazily",
     "open_meaning",
     "open_playbook",
+    "open_queue",
     "open_redactors",
     "open_runner",
     "open_store",
@@ -405,6 +410,18 @@ def open_playbook(
         effects=effects,
         turn=turn,
     )
+
+
+def open_queue(
+    settings: Settings, store: HotStore, redactor: Redactors, spaces: SpaceStage | None
+) -> tuple[Reviews, QueueDesk]:
+    """Return who has which review item, and what chooses them."""
+    reviews = Reviews(store, redactor, settings.review)
+    lexical = LexicalEmbedder()
+    # The project's fitted space knows meaning; other embedders cost money or minutes for thousands of texts a week.
+    fitted = spaces if settings.embedding.kind == "lsa" else None
+    embedder: Callable[[str], Embedder] = fitted.current if fitted else lambda _: lexical
+    return reviews, QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
 
 
 def open_jobs(

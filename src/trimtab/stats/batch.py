@@ -32,7 +32,7 @@ class Theme(NamedTuple):
 class Batch(NamedTuple):
     """What to ask about: `themes`, the weightiest first, and `audit`, drawn at random.
 
-    Every row of the pool had the probability `inclusion` of being drawn, whatever it looks like.
+    Every row of the frame had the probability `inclusion` of being drawn, whatever it looks like.
     """
 
     themes: list[Theme]
@@ -54,6 +54,7 @@ def choose(
     audit: float = 0.1,
     top: int = 200,
     judged: Sequence[bool] = (),
+    frame: int | None = None,
 ) -> Batch:
     """Return at most `budget` rows to ask about, all different.
 
@@ -62,19 +63,21 @@ def choose(
     exact). Then the `top` most suspect of the others are put into as many themes as the budget has left, and each
     theme's row nearest its centre is taken.
     `judged` rows, of which the truth is known already, can be drawn, else the audit would not speak for them, but are
-    no theme; drawn ones cost nothing of the budget.
+    no theme; drawn ones cost nothing of the budget. With `frame` only the first so many rows can be drawn: those that
+    stand for all, where others were put beside them because they look wrong.
     Assumption: none for the audit; themes are a heuristic. Raises ValueError for shapes that do not belong together.
     """
     suspect, space = np.asarray(p_wrong, dtype=np.float64), np.asarray(vectors)
     n = len(suspect)
+    framed = n if frame is None else min(expect.count("frame", frame), n)
     if suspect.shape != (n,) or space.ndim != 2 or len(space) != n or (len(judged) and len(judged) != n):
         raise ValueError(f"expected one vector for each P(wrong), got {space.shape!r} for {suspect.shape!r}")
     expect.count("budget", budget)
     expect.fraction("audit", audit)
     random = np.random.default_rng(seed)
-    wanted = min(audit * budget, float(n))
-    count = min(n, math.floor(wanted + random.random()))
-    drawn = np.sort(random.choice(n, count, replace=False))
+    wanted = min(audit * budget, float(framed))
+    count = min(framed, math.floor(wanted + random.random()))
+    drawn = np.sort(random.choice(framed, count, replace=False))
     known = np.asarray(judged, dtype=bool) if len(judged) else np.zeros(n, dtype=bool)
     left = budget - int((~known[drawn]).sum())
     free = known.copy()
@@ -83,7 +86,7 @@ def choose(
     first = others[np.argsort(-suspect[others], kind="stable")[: max(top, left)]]
     found = themes(suspect[first], space[first], max(left, 0), seed=int(random.integers(2**31)))
     named = [Theme(int(first[each.pick]), tuple(int(first[i]) for i in each.members), each.weight) for each in found]
-    return Batch(named, tuple(map(int, drawn)), wanted / n if n else 0.0)
+    return Batch(named, tuple(map(int, drawn)), wanted / framed if framed else 0.0)
 
 
 def themes(p_wrong: npt.ArrayLike, vectors: npt.ArrayLike, count: int, *, seed: int) -> list[Theme]:
