@@ -186,9 +186,9 @@ async def _guest(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     """Return who came with the token of a review link. Asks the store each time: a revoked one ends at once."""
     secret = _bearer(connection.headers.get("authorization", ""))
     engine = connection.app.state.engine
-    found: Stored[ReviewLink] | None = None
-    if secret.startswith(GUEST):
-        found = await asyncio.to_thread(engine.store.review_link, _digest(secret))
+    if not secret.startswith(GUEST):
+        raise ForbiddenKey("expected the token of a review link, got something else; keys judge at /v1/review")
+    found: Stored[ReviewLink] | None = await asyncio.to_thread(engine.store.review_link, _digest(secret))
     now = engine.clock.now()
     if found is None or found.record.revoked_at is not None or found.record.expires_at <= now:
         raise AuthError("expected the token of a review link, got one that is unknown, expired or revoked")

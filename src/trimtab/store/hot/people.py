@@ -71,7 +71,8 @@ class People(Port):
             columns.state == "reserved", columns.reserved_until > to_micros(now), columns.reserved_by == reviewer
         )
         theirs = and_(other.state != "open", other.reserved_by == reviewer)
-        earlier = and_(_free(other, reviewer, now), other.seat < columns.seat)
+        not_own = or_(columns.reserved_by.is_(None), columns.reserved_by != reviewer)
+        earlier = and_(_free(other, reviewer, now), other.seat < columns.seat, not_own)
         same_card = and_(
             other.project_id == columns.project_id, other.card_id == columns.card_id, other.id != columns.id
         )
