@@ -105,11 +105,12 @@ class QueueDesk:
     def _left(self, project_id: str, feature: str, now: datetime) -> int:
         """Return how many answers of the feature may still be asked about this week; incidents have their own limit."""
         asked: set[str] = set()
-        query: Query | None = Query(feature=feature, since=now - _WEEK, limit=_PAGE)
+        since = now - _WEEK + timedelta(microseconds=1)  # a batch a week ago to the moment was last week's
+        query: Query | None = Query(feature=feature, since=since, limit=_PAGE)
         while query is not None:
             page = self._store.reviews(project_id, query)
             asked |= {row.record.inference_id for row in page.rows if row.record.batch_id is not None}
-            query = Query(feature=feature, since=now - _WEEK, limit=_PAGE, after=page.next) if page.next else None
+            query = Query(feature=feature, since=since, limit=_PAGE, after=page.next) if page.next else None
         return max(0, self._weekly(feature) - len(asked))
 
     def _made(

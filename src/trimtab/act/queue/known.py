@@ -95,7 +95,9 @@ def reviewed(store: HotStore, project_id: str, feature: str) -> tuple[NDArray[np
                 held.setdefault(row.record.inference_id, []).append(row.record)
         query = Query(feature=feature, limit=_PAGE, after=page.next) if page.next is not None else None
     cards = list(held.values())
-    rows = np.array([[_value(seats[0].known, name) for name in COLUMNS] for seats in cards]).reshape(len(cards), -1)
+    rows = np.empty((len(cards), len(COLUMNS)))
+    for place, seats in enumerate(cards):
+        rows[place] = [_value(seats[0].known, name) for name in COLUMNS]
     wrong = [sum(seat.verdict == "bad" for seat in seats) / len(seats) for seats in cards]
     return rows, wrong, [seats[0].source == "random" for seats in cards]
 

@@ -106,7 +106,8 @@ def list_themes(request: Call) -> Listing[ThemeCard]:
 def summarise_reviews(request: Call) -> ReviewSummary:
     """Sum up what waits, how long verdicts took, what they found and how far reviewers agree; of the last 28 days."""
     told, engine = asked(request), engine_of(request)
-    since, until = span_of(told, engine.clock.now(), _MONTH)
+    now = engine.clock.now() + timedelta(microseconds=1)  # what was opened this moment counts
+    since, until = span_of(told, now, _MONTH)
     return review_summary(engine.store, request.auth.project_id, told.feature, since, until)
 
 
