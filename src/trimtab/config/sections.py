@@ -280,7 +280,7 @@ class Reviewing(Section, frozen=True):
     pool_answers: Annotated[int, Meta(ge=50, le=20_000)] = 2000
     confidence_tag: str = "confidence"
     reviewers: Annotated[int, Meta(ge=1, le=9)] = 1
-    referee: Annotated[str, Meta(max_length=256)] = ""
+    referee: str = ""
     incident_items: Some = 20
     alike: Some = 3
     reserve_minutes: Positive = 30.0

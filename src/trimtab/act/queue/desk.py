@@ -57,6 +57,10 @@ class QueueDesk:
         self._due: deque[tuple[str, str, datetime]] = deque()
         self._looked_at: datetime | None = None
 
+    def embed_with(self, embedder: Callable[[str], Embedder]) -> None:
+        """Compare questions in another space from now on; `embedder` is asked by project."""
+        self._embedder = embedder
+
     def tick(self, now: datetime) -> int:
         """Look at each feature once an hour; handle at most one per tick and return how many were."""
         if not self._due:
