@@ -82,7 +82,7 @@ def test_a_batch_has_one_card_for_each_theme_of_what_looks_wrong_and_a_random_au
     assert made["weights"].keys() == {"base", "signals", "margin", "nearest", "around", "answer"}
     cards = client.get("/v1/review/themes", params={"batch": made["id"]}).json()["items"]
     assert len(cards) == 16
-    weights = [card["theme"]["weight"] for card in reversed(cards)]
+    weights = [card["theme"]["weight"] for card in cards]
     assert weights == sorted(weights, reverse=True)
     texts = {each["id"]: each for each in client.get("/v1/inferences", params={"limit": 1000}).json()["items"]}
     kinds: Counter[str] = Counter()

@@ -19,7 +19,6 @@ from trimtab.act.forget import ForgetExemplars
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.queue.desk import QueueDesk
-from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
@@ -80,7 +79,6 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
-        reviews: Reviews,
         queue: QueueDesk,
         runner: Runner,
         playbook: IncidentPlaybook,
@@ -100,7 +98,7 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
-        self.reviews = reviews
+        self.reviews = queue.reviews
         self.queue = queue
         self.runner = runner
         self.playbook = playbook
@@ -165,7 +163,7 @@ def assemble(
         runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
         undo.callback(runs.close)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
-        reviews, queue = open_queue(settings, store, redactor, spaces)
+        queue = open_queue(settings, store, redactor, spaces)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
@@ -181,7 +179,6 @@ def assemble(
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
             decisions=_decisions(settings, store, redactor, turn),
-            reviews=reviews,
             queue=queue,
             runner=answering,
             playbook=playbook,

@@ -412,16 +412,14 @@ def open_playbook(
     )
 
 
-def open_queue(
-    settings: Settings, store: HotStore, redactor: Redactors, spaces: SpaceStage | None
-) -> tuple[Reviews, QueueDesk]:
-    """Return who has which review item, and what chooses them."""
+def open_queue(settings: Settings, store: HotStore, redactor: Redactors, spaces: SpaceStage | None) -> QueueDesk:
+    """Return what chooses review items, with who has which."""
     reviews = Reviews(store, redactor, settings.review)
     lexical = LexicalEmbedder()
     # The project's fitted space knows meaning; other embedders cost money or minutes for thousands of texts a week.
     fitted = spaces if settings.embedding.kind == "lsa" else None
     embedder: Callable[[str], Embedder] = fitted.current if fitted else lambda _: lexical
-    return reviews, QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
+    return QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
 
 
 def open_jobs(

@@ -50,7 +50,7 @@ class QueueDesk:
         embedder: Callable[[str], Embedder],
     ) -> None:
         self._store = store
-        self._reviews = reviews
+        self.reviews = reviews
         self._settings = settings
         self._notices = notices
         self._embedder = embedder
@@ -161,7 +161,7 @@ class QueueDesk:
         writes = self._writes(told, batch, pool, p_wrong)
         self._notices.add(project_id, writes, now)
         stale = self._untouched(project_id, feature) if by == "schedule" else []
-        self._reviews.open(project_id, writes, stale, now)
+        self.reviews.open(project_id, writes, stale, now)
         return told
 
     def _pool(self, project_id: str, feature: str, since: datetime, now: datetime, seed: int) -> tuple[Pool, int]:
@@ -229,7 +229,7 @@ class QueueDesk:
             writes.reviews += self._items(
                 told, pool, theme.pick, "queue", worth[-1], reason, float(p_wrong[theme.pick])
             )
-            writes.review_themes.append(_theme(told, theme, named, pool))
+            writes.review_themes.insert(0, _theme(told, theme, named, pool))  # lists begin with what came last
         # Strewn among the themes, so that who stops half way has done half of the audit.
         places = np.random.default_rng(int(told.id.replace("-", ""), 16)).permutation(len(worth))
         for number, row in enumerate(batch.audit):

@@ -40,6 +40,7 @@ def upgrade() -> None:
     )
     _deliveries()
     _reviews()
+    _batches()
     _jobs()
 
 
@@ -95,6 +96,10 @@ def _reviews() -> None:
     op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
     op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
     op.create_index("reviews_card", "reviews", ["project_id", "card_id"])
+
+
+def _batches() -> None:
+    """Make the tables of how it was chosen, and of who may judge without a key."""
     record(
         "review_batches",
         uuid("id"),
