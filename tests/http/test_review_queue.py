@@ -161,6 +161,26 @@ def test_a_feature_has_a_budget_of_its_own_and_none_means_never(tmp_path: Path) 
         assert client.post("/v1/review/batches", json={"feature": FEATURE}).status_code == 409
 
 
+def test_of_very_many_answers_a_sample_is_looked_at_and_beside_it_what_looks_worst(tmp_path: Path) -> None:
+    review = Reviewing(weekly_items=20, audit_share=0.5, pool_answers=50)
+    with opened(tmp_path, Settings(review=review)) as server, server.client() as client:
+        filled(client)
+        made = batch(client)
+        assert made["answers"] == 300
+        assert made["pool"] > 50
+        assert made["inclusion"] == pytest.approx(10 / 300)
+        themes = client.get("/v1/review/themes", params={"batch": made["id"]}).json()["items"]
+        members = {each for card in themes for each in card["theme"]["members"]}
+        voted = {
+            each["inference_id"]
+            for each in client.get("/v1/outcomes", params={"limit": 1000}).json()["items"]
+            if each["p_bad"] > 0.5
+        }
+        drawn = {each["inference_id"] for each in client.get("/v1/audits").json()["items"]}
+        assert voted
+        assert voted <= members | drawn
+
+
 def test_p_wrong_learns_from_the_teams_own_verdicts(server: Live, client: httpx.Client) -> None:
     assert "reviews" not in batch(client, items=70)
     for asked in taken(client, "ada", 100):

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from trimtab.errors import ConfigError
 
@@ -51,7 +51,7 @@ def _batch(found: dict[str, Any]) -> str:
 def _themes(found: list[dict[str, Any]]) -> RenderableType:
     if not found:
         return "No batch was chosen yet."
-    table = Table("answers", "expected wrong", "theme", "asked", "item")
+    table = Table("answers", "wrong", "theme", "asked", Column("item", no_wrap=True))  # an id in two is none
     for card in found:
         theme, items = card["theme"], card["items"]
         said = ", ".join(item.get("verdict") or item["state"] for item in items)
