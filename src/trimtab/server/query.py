@@ -42,6 +42,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "group_by": (Name, "one line for each `version`, or for each value of one of the feature's groupings"),
     "open": (Literal["true", "false"], "true: only what is still to be judged, false: only what is judged"),
     "order": (Literal["newest", "oldest"], "newest first unless told"),
+    "now": (Literal["true", "false"], "true: for everyone at once, without gate and canary"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
 _MOST = 1000
@@ -71,6 +72,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     step: SeriesStep = "hour"
     group_by: str | None = None
     batch: str | None = None
+    now: bool = False
 
 
 def asked(request: Call) -> Asked:
@@ -107,6 +109,7 @@ def asked(request: Call) -> Asked:
         step=_one_of(found, "step") or "hour",
         group_by=_read(found, "group_by"),
         batch=_read(found, "batch"),
+        now=_one_of(found, "now") == "true",
     )
 
 
