@@ -202,9 +202,7 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                queue,
-                knowing.stage,
+                *_acting(settings, store, playbook, runs, turn, undo, [queue, knowing.stage], inline=inline_runs),
                 *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
@@ -237,12 +235,16 @@ def _acting(
     runs: Runs,
     turn: threading.RLock,
     undo: contextlib.ExitStack,
+    beside: Sequence[Stage],
     *,
     inline: bool,
 ) -> list[Stage]:
-    """Return the stage that acts, the one that tells people of it, and the one that learns from what they said."""
+    """Return the stage that acts, the one that tells people of it, the one that learns from what they said, and others.
+
+    `beside` stand after these: what else is done about answers.
+    """
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
     act = ActStage(store, settings, playbook, runs, turn=turn)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), *beside]
