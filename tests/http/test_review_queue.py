@@ -161,6 +161,32 @@ def test_a_feature_has_a_budget_of_its_own_and_none_means_never(tmp_path: Path) 
         assert client.post("/v1/review/batches", json={"feature": FEATURE}).status_code == 409
 
 
+def test_an_answer_that_was_judged_already_can_be_drawn_and_is_not_asked_about_again(
+    server: Live, client: httpx.Client
+) -> None:
+    answers = [each for each in events(NOW) if each["type"] == "inference"]
+    verdicts = [
+        {
+            "type": "feedback",
+            "id": new_id(NOW),
+            "kind": "thumb",
+            "value": 1,
+            "inference_id": each["id"],
+            "source": "reviewer",
+            "user_id": "ada",
+            "created_at": NOW.isoformat(),
+        }
+        for each in answers[5:]
+    ]
+    client.post("/v1/events", json=verdicts).raise_for_status()
+    settled(client)
+    made = batch(client)
+    items = client.get("/v1/review", params={"limit": 100}).json()["items"]
+    assert made["audits"] == 4
+    assert {item["inference_id"] for item in items} <= {each["id"] for each in answers[:5]}
+    assert len(client.get("/v1/audits", params={"open": "false"}).json()["items"]) > 0
+
+
 def test_of_very_many_answers_a_sample_is_looked_at_and_beside_it_what_looks_worst(tmp_path: Path) -> None:
     review = Reviewing(weekly_items=20, audit_share=0.5, pool_answers=50)
     with opened(tmp_path, Settings(review=review)) as server, server.client() as client:

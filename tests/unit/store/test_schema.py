@@ -31,7 +31,7 @@ SAMPLES: list[Any] = [
     Project(id="p", created_at=a.NOW),
     a.user(),
     a.calibration(),
-    a.audit_item(SERVED),
+    a.audit_item(SERVED, inclusion=0.25),
     a.redaction(1),
     a.patch(chunks=[Chunk(id="c-1")], retrieved=[Chunk(id="c-2", score=0.5)], source_id="doc-1"),
     a.topic(feature="answer", name="Late parcels"),

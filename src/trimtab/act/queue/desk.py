@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.act.notices import Notices
 from trimtab.act.queue.known import NEIGHBOURS, Pool, known_of, question_of, reviewed
@@ -129,6 +130,7 @@ class QueueDesk:
         rows, wrong, drawn = reviewed(self._store, project_id, feature)
         model = suspicion(pool.rows, rows, wrong, drawn=drawn, base_rate=self._base_rate(feature))
         p_wrong = model.p_wrong(pool.rows)
+        judged = self._asked_before(project_id, pool.answers)
         batch = choose(
             p_wrong,
             pool.vectors,
@@ -136,7 +138,7 @@ class QueueDesk:
             budget=budget,
             audit=self._settings.review.audit_share,
             top=max(_LEAST_TOP, round(budget * _TOP_PER_THEME)),
-            judged=self._asked_before(project_id, pool.answers),
+            judged=judged,
             frame=pool.frame,
         )
         if not batch.picks:
@@ -158,7 +160,7 @@ class QueueDesk:
             drawn=model.drawn,
             weights=_weights(model),
         )
-        writes = self._writes(told, batch, pool, p_wrong)
+        writes = self._writes(told, batch, pool, p_wrong, judged)
         self._notices.add(project_id, writes, now)
         stale = self._untouched(project_id, feature) if by == "schedule" else []
         self.reviews.open(project_id, writes, stale, now)
@@ -217,7 +219,9 @@ class QueueDesk:
         page = self._store.reviews(project_id, Query(feature=feature, limit=_PAGE), ("open",))
         return [row.record for row in page.rows if row.record.source == "queue" and not row.record.referee]
 
-    def _writes(self, told: ReviewBatch, batch: Batch, pool: Pool, p_wrong: np.ndarray) -> Writes:
+    def _writes(
+        self, told: ReviewBatch, batch: Batch, pool: Pool, p_wrong: NDArray[np.float64], judged: Sequence[bool]
+    ) -> Writes:
         writes = Writes(review_batches=[told])
         words = telling_terms(
             [[question_of(pool.answers[row]) for row in theme.members] for theme in batch.themes], terms=_WORDS
@@ -234,9 +238,10 @@ class QueueDesk:
         places = np.random.default_rng(int(told.id.replace("-", ""), 16)).permutation(len(worth))
         for number, row in enumerate(batch.audit):
             priority = worth[places[number % len(worth)]] if worth else 0.5
-            items = self._items(told, pool, row, "random", priority, "drawn at random", float(p_wrong[row]))
-            writes.reviews += items
-            writes.audits.append(_audit(pool.answers[row], told.created_at))
+            if not judged[row]:
+                items = self._items(told, pool, row, "random", priority, "drawn at random", float(p_wrong[row]))
+                writes.reviews += items
+            writes.audits.append(_audit(pool.answers[row], told))
         return writes
 
     def _items(
@@ -277,13 +282,14 @@ def _theme(told: ReviewBatch, theme: Theme, words: list[str], pool: Pool) -> Rev
     )
 
 
-def _audit(answer: Inference, now: datetime) -> AuditItem:
+def _audit(answer: Inference, told: ReviewBatch) -> AuditItem:
     return AuditItem(
         inference_id=answer.id,
         feature=answer.feature,
         version_id=answer.version_id,
         created_at=answer.created_at,
-        drawn_at=now,
+        drawn_at=told.created_at,
+        inclusion=told.inclusion,
     )
 
 

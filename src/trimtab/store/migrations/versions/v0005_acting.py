@@ -38,6 +38,7 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    op.add_column("audits", real("inclusion", optional=True))
     _deliveries()
     _reviews()
     _batches()
