@@ -27,7 +27,10 @@ from trimtab.records import (
     Redacted,
     RedactionPattern,
     RedactionSettings,
+    ReviewBatch,
     ReviewItem,
+    ReviewLink,
+    ReviewTheme,
     Rollout,
     Run,
     Topic,
@@ -90,6 +93,25 @@ def delivery(**fields: Any) -> Delivery:
 def review_item(**fields: Any) -> ReviewItem:
     told = {"feature": "answer", "source": "incident", "state": "open", "reason": "why", "priority": 1.0}
     return ReviewItem(**{"id": new_id(NOW), "inference_id": new_id(NOW), **told, "opened_at": NOW, **fields})
+
+
+def review_batch(**fields: Any) -> ReviewBatch:
+    told = {"feature": "answer", "by": "schedule", "since": NOW, "until": NOW, "weights": {"base": -1.5}}
+    counts = {"budget": 40, "answers": 900, "pool": 900, "themes": 36, "audits": 4, "inclusion": 4 / 900}
+    return ReviewBatch(**{"id": new_id(NOW), "created_at": NOW, **told, **counts, **fields})
+
+
+def review_theme(**fields: Any) -> ReviewTheme:
+    pick = fields.get("inference_id", new_id(NOW))
+    told = {"feature": "answer", "batch_id": new_id(NOW), "inference_id": pick, "words": ["parcel", "late"]}
+    return ReviewTheme(
+        **{"id": new_id(NOW), "created_at": NOW, "size": 1, "weight": 0.5, "members": [pick], **told, **fields}
+    )
+
+
+def review_link(**fields: Any) -> ReviewLink:
+    told = {"item_id": new_id(NOW), "inference_id": new_id(NOW), "reviewer": "expert", "sha256": new_id(NOW)}
+    return ReviewLink(**{"id": new_id(NOW), "created_at": NOW, "expires_at": NOW + SECOND, **told, **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:

@@ -10,6 +10,7 @@ from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import SECOND, SESSION, P
 from trimtab.errors import WallBreach
 from trimtab.records import Feedback, Inference, Outcome
+from trimtab.store.hot import events
 from trimtab.store.ports import Backfill, HotStore, Query, Session, Target, Turn, VersionScores, VersionSummary, Writes
 
 
@@ -125,6 +126,28 @@ def test_the_newest_calibration_of_a_feature_counts(store: HotStore) -> None:
     store.commit({P: Writes(calibrations=[new, old, a.calibration(feature="other", created_at=a.NOW + 2 * SECOND)])})
     assert store.calibration(P, "answer") == new
     assert store.calibration("q", "answer") is None
+
+
+def test_a_draw_from_very_many_is_uniform_too(store: HotStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_LISTED", 100)  # from here on places are guessed
+    rows = [
+        a.inference(feature="other" if place % 2 else "answer", created_at=a.NOW + SECOND * place)
+        for place in range(2400)
+    ]
+    stored(store, *rows)
+    span = (a.NOW, a.NOW + 2000 * SECOND)
+    quarters = [0] * 4
+    for seed in range(200):
+        drawn = store.sample(P, "answer", *span, 5, seed)
+        assert len({each.id for each in drawn}) == 5
+        for each in drawn:
+            assert each.feature == "answer"
+            quarters[int((each.created_at - a.NOW) / (500 * SECOND))] += 1
+    assert sum((count - 250) ** 2 / 250 for count in quarters) < 16.3  # chi squared, 3 degrees: P < 0.001
+    drawn = store.sample(P, "answer", *span, 5, 7)
+    store.commit({P: Writes(audits=[a.audit_item(each) for each in drawn])})
+    assert not {each.id for each in drawn} & {each.id for each in store.sample(P, "answer", *span, 5, 7)}
+    assert len(store.sample(P, "answer", *span, 2000, 7)) == 995
 
 
 def test_a_draw_is_uniform_and_never_draws_twice(store: HotStore) -> None:

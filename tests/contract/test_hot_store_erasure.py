@@ -293,3 +293,44 @@ def test_no_row_slips_in_while_the_tombstone_is_written(store: HotStore, reopen:
         for writer in writers:
             writer.join()
     assert [row.record.user_id for row in store.inferences_after(0, 10_000)] == []
+
+
+def test_the_review_queue_forgets_a_person_who_asked_and_one_who_judged(store: HotStore, said: Said) -> None:
+    other = new_id(NOW)
+    judged = a.review_item(inference_id=said.theirs.id, state="done", verdict="bad", reserved_by="gone")
+    named = a.review_item(inference_id=other, asked_of="gone")
+    shared = a.review_theme(inference_id=other, members=[other, said.mine.id], size=2, words=["mine", "other"])
+    apart, own = a.review_theme(inference_id=other), a.review_theme(inference_id=said.mine.id)
+    links = [a.review_link(inference_id=said.mine.id), a.review_link(reviewer="gone"), a.review_link()]
+    mine = a.review_item(inference_id=said.mine.id)
+    writes = Writes(
+        reviews=[judged, named, mine],
+        review_themes=[shared, apart, own],
+        review_links=[a.sealed(link) for link in links],
+    )
+    store.commit({P: writes})
+    receipt = erased(store)
+    for _ in range(2):  # what is written again afterwards comes back no more than it was
+        items = {row.record.id: row.record for row in store.reviews(P, Query()).rows}
+        assert items.keys() == {judged.id, named.id}
+        assert (items[judged.id].reserved_by, items[judged.id].verdict) == (None, "bad")
+        assert items[named.id].asked_of is None
+        themes = {row.record.id: row.record for row in store.review_themes(P, Query()).rows}
+        assert themes == {apart.id: apart, shared.id: themes[shared.id]}
+        assert (themes[shared.id].words, themes[shared.id].members, themes[shared.id].size) == ([], [other], 1)
+        assert [link.id for link in links if store.review_link(link.sha256)] == [links[2].id]
+        again = a.review_theme(id=shared.id, inference_id=other, members=[other, said.mine.id], size=2)
+        held = a.sealed(msgspec.structs.replace(mine, state="reserved", reserved_by="stays"))
+        late = Writes(
+            reviews=writes.reviews, reviewed=[held], review_themes=[again, own], review_links=writes.review_links
+        )
+        store.commit({P: late})
+    assert (receipt.removed["hot"]["themes"], receipt.removed["hot"]["reviewers"]) == (2, 3)
+
+
+def test_a_theme_that_comes_late_has_no_words_of_theirs(store: HotStore, said: Said) -> None:
+    erased(store)
+    theme = a.review_theme(members=[new_id(NOW), said.mine.id], size=2, words=["mine"])
+    store.commit({P: Writes(review_themes=[theme])})
+    [row] = store.review_themes(P, Query()).rows
+    assert (row.record.words, row.record.size, row.record.members) == ([], 1, theme.members[:1])

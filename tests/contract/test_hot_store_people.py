@@ -10,8 +10,9 @@ import pytest
 from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import P, ids
 from trimtab.errors import WallBreach
+from trimtab.ids import new_id
 from trimtab.records import ReviewItem
-from trimtab.store.ports import HotStore, Query, Writes
+from trimtab.store.ports import HotStore, Query, ReviewLoad, Writes
 
 HOUR = timedelta(hours=1)
 
@@ -82,3 +83,82 @@ def test_a_reviewer_who_did_not_pass_the_redactor_is_refused(store: HotStore) ->
     item: object = held(a.review_item(), "jane.doe@example.com")
     with pytest.raises(WallBreach):
         store.commit({P: Writes(reviewed=[item])})  # type: ignore[list-item]
+
+
+def card_of(count: int, **fields: object) -> list[ReviewItem]:
+    key = new_id(a.NOW)
+    return [a.review_item(card_id=key, seat=seat + 1, inference_id=key, **fields) for seat in range(count)]
+
+
+def test_of_one_card_a_reviewer_is_given_one_item_and_never_a_second(store: HotStore) -> None:
+    card, alone = card_of(3, priority=2.0), a.review_item(priority=1.0)
+    store.commit({P: Writes(reviews=[*card, alone])})
+    assert [item.id for item in store.reviewable(P, None, "r-1", a.NOW, 10)] == [card[0].id, alone.id]
+    store.commit({P: Writes(reviewed=[a.sealed(held(card[0], "r-1"))])})
+    assert [item.id for item in store.reviewable(P, None, "r-1", a.NOW, 10)] == [card[0].id, alone.id]
+    assert [item.id for item in store.reviewable(P, None, "r-2", a.NOW, 10)] == [card[1].id, alone.id]
+    done = msgspec.structs.replace(held(card[0], "r-1"), state="done", verdict="good", reserved_until=None)
+    store.commit({P: Writes(reviewed=[a.sealed(done)])})
+    assert [item.id for item in store.reviewable(P, None, "r-1", a.NOW, 10)] == [alone.id]
+    assert [item.id for item in store.reviewable(P, None, "r-2", a.NOW, 10)] == [card[1].id, alone.id]
+
+
+def test_a_reviewer_whose_time_ran_out_is_given_the_same_seat_again(store: HotStore) -> None:
+    card = card_of(2)
+    store.commit({P: Writes(reviews=[card[0]], reviewed=[a.sealed(held(card[1], "r-1"))])})
+    assert [item.id for item in store.reviewable(P, None, "r-1", a.NOW + HOUR, 10)] == [card[1].id]
+    assert [item.id for item in store.reviewable(P, None, "r-2", a.NOW + HOUR, 10)] == [card[0].id]
+
+
+def test_what_is_asked_of_one_person_nobody_else_is_given(store: HotStore) -> None:
+    item = a.review_item(asked_of="ada")
+    store.commit({P: Writes(reviews=[item])})
+    assert store.reviewable(P, None, "r-1", a.NOW, 10) == []
+    assert store.reviewable(P, None, "ada", a.NOW, 10) == [item]
+
+
+def test_items_are_found_by_answer_and_by_card(store: HotStore) -> None:
+    card, alone = card_of(2), a.review_item()
+    store.commit({P: Writes(reviews=[*reversed(card), alone])})
+    assert store.reviews_on(P, [card[0].inference_id, new_id(a.NOW), "x"]) == {card[0].inference_id: card}
+    assert store.reviews_on("q", [alone.inference_id]) == {}
+    assert store.review_card(P, str(card[0].card_id)) == card
+    assert store.review_card(P, "x") == store.review_card("q", str(card[0].card_id)) == []
+
+
+def test_batches_and_themes_are_written_once_and_listed(store: HotStore) -> None:
+    first, second = a.review_batch(), a.review_batch(feature="search", created_at=a.NOW + HOUR)
+    mine, other = a.review_theme(batch_id=first.id), a.review_theme(batch_id=second.id, feature="search")
+    changed = msgspec.structs.replace(mine, words=["other"])
+    for themes in ([mine, other], [changed]):
+        store.commit({P: Writes(review_batches=[first, second], review_themes=themes)})
+    assert ids(store.review_batches(P, Query())) == [second.id, first.id]
+    assert ids(store.review_batches(P, Query(feature="answer"))) == [first.id]
+    assert ids(store.review_batches(P, Query(since=a.NOW + HOUR))) == [second.id]
+    assert [row.record for row in store.review_themes(P, Query(), first.id).rows] == [mine]
+    assert ids(store.review_themes(P, Query(feature="search"))) == [other.id]
+    assert ids(store.review_themes(P, Query(), "x")) == ids(store.review_themes("q", Query())) == []
+
+
+def test_a_link_is_found_by_its_hash_in_any_project_and_can_be_revoked(store: HotStore) -> None:
+    link, other = a.review_link(), a.review_link()
+    store.commit({P: Writes(review_links=[a.sealed(link), a.sealed(other)])})
+    found = store.review_link(link.sha256)
+    assert found is not None
+    assert (found.project_id, found.record) == (P, link)
+    assert store.review_link("") is None
+    revoked = msgspec.structs.replace(link, revoked_at=a.NOW)
+    store.commit({P: Writes(review_links=[a.sealed(revoked)])})
+    assert store.review_links(P, link.item_id) == [revoked]
+    assert store.review_links(P, "x") == store.review_links("q", link.item_id) == []
+
+
+def test_load_counts_what_is_not_closed_and_tells_the_oldest(store: HotStore) -> None:
+    old = a.review_item(opened_at=a.NOW - HOUR)
+    rest = [a.review_item(), held(a.review_item(), "r-1"), a.review_item(state="done"), a.review_item(feature="search")]
+    store.commit({P: Writes(reviews=[old, *rest[:1], *rest[2:]], reviewed=[a.sealed(rest[1])])})
+    assert store.review_load() == [
+        ReviewLoad(P, "answer", "open", 2, a.NOW - HOUR),
+        ReviewLoad(P, "answer", "reserved", 1, a.NOW),
+        ReviewLoad(P, "search", "open", 1, a.NOW),
+    ]

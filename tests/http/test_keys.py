@@ -10,7 +10,8 @@ import pytest
 from tests.live import KINDS, Live
 from trimtab.server.app import ROUTES
 
-# The decision for every route, apart from the code: who may call it. "" needs no key.
+# The decision for every route, apart from the code: who may call it. "" needs no key; "guest" is no kind of key,
+# but the token of a review link.
 DECIDED = {
     "POST /v1/events": "public ingest admin",
     "POST /v1/inferences": "ingest admin",
@@ -86,6 +87,15 @@ DECIDED = {
     "POST /v1/answers/{answer_id}/ruling": "admin",
     "GET /v1/features/{feature}/judge": "read admin",
     "POST /v1/features/{feature}/judge": "admin",
+    "POST /v1/review/batches": "admin",
+    "GET /v1/review/batches": "read admin",
+    "GET /v1/review/themes": "read admin",
+    "GET /v1/review/summary": "read admin",
+    "POST /v1/review/{item_id}/links": "admin",
+    "GET /v1/review/{item_id}/links": "admin",
+    "DELETE /v1/review/{item_id}/links/{link_id}": "admin",
+    "GET /v1/guest/review": "guest",
+    "POST /v1/guest/review": "guest",
     "GET /v1/runs": "read admin",
     "GET /v1/runs/{run_id}": "read admin",
     "POST /v1/runs/{run_id}/cancel": "admin",

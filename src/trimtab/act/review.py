@@ -22,7 +22,7 @@ from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority"]
+__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats"]
 
 _ALIKE = 0.9
 
@@ -106,6 +106,7 @@ class Reviews:
         self._cleaners = cleaners
         self._settings = settings
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
+        self._last: dict[tuple[str, str], datetime] = {}  # by project and reviewer, when they closed an item
 
     def next(
         self, project_id: str, reviewer: str, count: int, now: datetime, feature: str | None = None
@@ -121,10 +122,11 @@ class Reviews:
                 self._store.commit({project_id: Writes(reviewed=sealed)})
         return [each.record for each in sealed]
 
-    def claim(self, project_id: str, item: str, reviewer: str, now: datetime) -> ReviewItem:
-        """Reserve this item for the reviewer who is about to judge it.
+    def claim(self, project_id: str, item: str, reviewer: str, now: datetime, *, shown: bool = False) -> ReviewItem:
+        """Reserve this item for the reviewer who is about to judge it, or to whom it is `shown` now.
 
-        Raises NotFound for an unknown one, Conflict for one that is closed, or that another reviewer has.
+        Raises NotFound for an unknown one, Conflict for one that is closed, that another reviewer has or is asked, or
+        whose answer the same reviewer judged before.
         """
         cleaner = self._cleaners.of(project_id)
         known_as = cleaner.identifier(reviewer)
@@ -135,32 +137,147 @@ class Reviews:
             if found.state in ("done", "skipped"):
                 raise Conflict(f"review item {item!r} is {found.state} already")
             until = found.reserved_until
-            if found.state == "reserved" and found.reserved_by != known_as and until is not None and until > now:
+            held = found.state == "reserved" and until is not None and until > now
+            if held and until is not None and found.reserved_by != known_as:
                 raise Conflict(f"another reviewer has review item {item!r} until {until.isoformat()}")
-            sealed = seal(cleaner, self._held(found, known_as, now))
+            if found.asked_of is not None and found.asked_of != known_as:
+                raise Conflict(f"review item {item!r} is asked of somebody else")
+            others = [] if found.card_id is None else self._store.review_card(project_id, found.card_id)
+            if any(each.id != item and each.state != "open" and each.reserved_by == known_as for each in others):
+                raise Conflict(f"the answer of review item {item!r} was judged by this reviewer, or is about to be")
+            if not (held and found.reserved_by == known_as):
+                found = msgspec.structs.replace(found, taken_at=None)  # never shown, so no time can be measured
+            sealed = seal(cleaner, self._held(found, known_as, now, shown=shown))
             self._store.commit({project_id: Writes(reviewed=[sealed])})
         return sealed.record
 
     def close(
         self, project_id: str, item: ReviewItem, verdict: Verdict, now: datetime, seconds: float | None
     ) -> ReviewItem:
-        """Close an item that was claimed."""
+        """Close an item that was claimed. Where its reviewers are now of two minds, one more person is asked."""
         closed = msgspec.structs.replace(
             item,
             state="skipped" if verdict == "skip" else "done",
             verdict=verdict,
             closed_at=now,
             reserved_until=None,
-            minutes=None if seconds is None else seconds / 60,
+            minutes=self._minutes(project_id, item, now, seconds),
         )
         with self._turn:
-            sealed = seal(self._cleaners.of(project_id), closed)
-            self._store.commit({project_id: Writes(reviewed=[sealed])})
-        return sealed.record
+            sealed = seal_all(self._cleaners.of(project_id), [closed, *self._referee(project_id, closed, now)])
+            self._store.commit({project_id: Writes(reviewed=sealed)})
+            self._last[project_id, closed.reserved_by or ""] = now
+        return sealed[0].record
 
-    def _held(self, item: ReviewItem, reviewer: str, now: datetime) -> ReviewItem:
+    def open(self, project_id: str, writes: Writes, stale: Sequence[ReviewItem], now: datetime) -> None:
+        """Commit new items, and close those of `stale` that still nobody has, with their cards."""
+        with self._turn:
+            cards = {each.id: [each] for each in stale if each.card_id is None}
+            cards |= {key: self._store.review_card(project_id, key) for key in {each.card_id for each in stale} if key}
+            left: list[ReviewItem] = []
+            for items in cards.values():
+                fresh = [self._store.review(project_id, each.id) for each in items]
+                if all(each is not None and each.state == "open" for each in fresh):
+                    left += [each for each in fresh if each is not None]
+            closed = [msgspec.structs.replace(each, state="skipped", closed_at=now) for each in left]
+            writes.reviewed += seal_all(self._cleaners.of(project_id), closed)
+            self._store.commit({project_id: writes})
+
+    def asked_of(self, project_id: str, item: str, reviewer: str, now: datetime) -> ReviewItem:
+        """Return an item about the same answer that only this person is asked, made where there is none yet.
+
+        Raises NotFound for an unknown item, Conflict where the person judged the answer already.
+        """
+        cleaner = self._cleaners.of(project_id)
+        known_as = cleaner.identifier(reviewer)
+        with self._turn:
+            found = self._store.review(project_id, item)
+            if found is None:
+                raise NotFound(f"no review item {item!r}", param="item_id")
+            card = found.card_id or found.id
+            others = self._store.review_card(project_id, card) or [found]
+            for each in others:
+                if each.asked_of == known_as and each.state in ("open", "reserved"):
+                    return each
+                if each.reserved_by == known_as and each.state != "open":
+                    raise Conflict(f"{known_as!r} judged the answer of review item {item!r} already, or is about to")
+            extra = _seat(found, card, max(each.seat for each in others) + 1, now)
+            extra = msgspec.structs.replace(extra, asked_of=known_as)
+            # A card of one becomes a card of two: the first item has to say so, too.
+            first = [] if found.card_id else [msgspec.structs.replace(found, card_id=card)]
+            sealed = seal_all(cleaner, [extra, *first])
+            self._store.commit({project_id: Writes(reviewed=sealed)})
+        return sealed[0].record
+
+    def _held(self, item: ReviewItem, reviewer: str, now: datetime, *, shown: bool = True) -> ReviewItem:
         until = now + timedelta(minutes=self._settings.reserve_minutes)
-        return msgspec.structs.replace(item, state="reserved", reserved_by=reviewer, reserved_until=until)
+        again = item.reserved_by == reviewer and item.taken_at is not None
+        taken = item.taken_at if again or not shown else now
+        return msgspec.structs.replace(
+            item, state="reserved", reserved_by=reviewer, reserved_until=until, taken_at=taken
+        )
+
+    def _minutes(self, project_id: str, item: ReviewItem, now: datetime, seconds: float | None) -> float | None:
+        """Return how long the reviewer took: by their own clock, else from when they had this item and no other.
+
+        Whoever leaves the desk is not at work: more than `idle_minutes` are not counted. None where it was not seen.
+        """
+        if seconds is None:
+            if item.taken_at is None:
+                return None
+            begun = max(item.taken_at, self._last.get((project_id, item.reserved_by or ""), item.taken_at))
+            seconds = max(0.0, (now - begun).total_seconds())
+        return min(seconds / 60, self._settings.idle_minutes)
+
+    def _referee(self, project_id: str, closed: ReviewItem, now: datetime) -> list[ReviewItem]:
+        """Return the item of one more person where as many found the answer good as bad, and nobody is asked still."""
+        if closed.card_id is None:
+            return []
+        card = [each for each in self._store.review_card(project_id, closed.card_id) if each.id != closed.id]
+        said = [each.verdict for each in (*card, closed) if each.state == "done"]
+        waits = any(each.state in ("open", "reserved") for each in card)
+        if waits or any(each.referee for each in card) or not said or said.count("good") != said.count("bad"):
+            return []
+        named = self._cleaners.of(project_id).identifier(self._settings.referee) if self._settings.referee else None
+        busy = {each.reserved_by for each in (*card, closed)}
+        extra = _seat(closed, closed.card_id, max(each.seat for each in (*card, closed)) + 1, now)
+        return [
+            msgspec.structs.replace(
+                extra,
+                referee=True,
+                reason="reviewers are of two minds",
+                priority=closed.priority + 1.0,
+                asked_of=None if named in busy else named,
+            )
+        ]
+
+
+def seats(item: ReviewItem, count: int) -> list[ReviewItem]:
+    """Return the item for each of `count` reviewers; alone it is no card."""
+    if count == 1:
+        return [item]
+    first = msgspec.structs.replace(item, card_id=item.id)
+    return [first, *(_seat(first, item.id, seat, item.opened_at) for seat in range(2, count + 1))]
+
+
+def _seat(item: ReviewItem, card_id: str, seat: int, now: datetime) -> ReviewItem:
+    """Return a fresh item about the same answer."""
+    return msgspec.structs.replace(
+        item,
+        id=derived_id("review", item.inference_id, str(seat)),
+        card_id=card_id,
+        seat=seat,
+        state="open",
+        opened_at=now,
+        asked_of=None,
+        referee=False,
+        reserved_by=None,
+        reserved_until=None,
+        taken_at=None,
+        closed_at=None,
+        verdict=None,
+        minutes=None,
+    )
 
 
 def added(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import json as json_
 import os
@@ -20,6 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from trimtab.cli.failure import told_plainly
+from trimtab.cli.review_table import ask, rendered
 from trimtab.errors import AuthError, ConfigError, InputError, NotFound, TrimtabError, Unavailable
 from trimtab.records import text_of
 
@@ -51,7 +53,18 @@ def review(
     ] = None,
     feature: Annotated[str | None, typer.Option(help="Only of this feature.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only show what waits.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="With --list: as JSON.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Choose now what to ask about --feature: the week's batch, before its time.")
+    ] = False,
+    themes: Annotated[bool, typer.Option("--themes", help="Show the failure themes of the last batches.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Show what was found, the minutes measured, and who agrees.")
+    ] = False,
+    link: Annotated[
+        str | None,
+        typer.Option("--link", help="Make a link to this item for --reviewer, who needs no key.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what is shown as JSON.")] = False,
 ) -> None:
     """Judge the answers that wait for a person. What you are shown nobody else gets until you are done with it."""
     with (
@@ -60,6 +73,14 @@ def review(
     ):
         if not key:
             raise ConfigError("expected an admin key in TRIMTAB_KEY, got none; `trimtab key create admin` makes one")
+        if batch or themes or summary or link is not None:
+            call = functools.partial(_call, api)
+            told = ask(call, feature, reviewer, batch=batch, themes=themes, link=link)
+            if json:
+                typer.echo(json_.dumps(told, indent=2))
+            else:
+                Console().print(rendered(told))
+            return
         if list_:
             _list(api, feature, as_json=json)
             return

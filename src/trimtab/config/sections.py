@@ -278,11 +278,20 @@ class NotifyTarget(Section, frozen=True):
 
 
 class Reviewing(Section, frozen=True):
-    """How many answers of an incident people are asked about, and for how long one is theirs (docs: review)."""
+    """Which answers people are asked about, how many of them, and for how long one is theirs (docs: review)."""
 
+    weekly_items: Count = 40
+    audit_share: Share = 0.1
+    every_days: Positive = 7.0
+    pool_answers: Annotated[int, Meta(ge=50, le=20_000)] = 2000
+    confidence_tag: str = "confidence"
+    reviewers: Annotated[int, Meta(ge=1, le=9)] = 1
+    referee: str = ""
     incident_items: Some = 20
     alike: Some = 3
     reserve_minutes: Positive = 30.0
+    idle_minutes: Positive = 10.0
+    link_hours: Positive = 72.0
 
 
 class Gate(Section, frozen=True):
@@ -482,6 +491,7 @@ class FeatureOverride(Section, frozen=True):
     exemplar_scope: Literal["global", "tenant", "user"] | None = None
     reference_rate: Rate | None = None
     bad_rate: Rate | None = None
+    review_items: Count | None = None
     seen_objection: Seen | None = None
     seen_regenerate: Seen | None = None
     seen_edit: Seen | None = None

@@ -10,7 +10,7 @@ from trimtab.enrich.outcome import reviewed
 from trimtab.records import AuditItem, Opinion, Outcome, Signal
 from trimtab.store.ports import Page, Query
 
-__all__ = ["AuditStore", "Audited", "audit_of", "hints_of", "labels"]
+__all__ = ["AuditStore", "Audited", "audit_of", "hints_of", "labels", "weights_of"]
 
 _PAGE_ROWS = 1000
 _MOST_PAGES = 20
@@ -64,6 +64,16 @@ def audit_of(
             vote, estimate = (outcome.vote, outcome.estimate) if outcome else (None, None)
             found.append(Audited(item, bad, hints, vote, estimate))
     return found
+
+
+def weights_of(drawn: Sequence[Audited]) -> list[float]:
+    """Return for how many answers each drawn one stands: the inverse of its inclusion, or the mean where it is unknown.
+
+    As many are drawn from a busy week as from a quiet one, so that one of the busy week stands for more.
+    """
+    known = [1.0 / each.item.inclusion for each in drawn if each.item.inclusion]
+    mean = sum(known) / len(known) if known else 1.0
+    return [1.0 / each.item.inclusion if each.item.inclusion else mean for each in drawn]
 
 
 def labels(store: AuditStore, project_id: str, inference_ids: Sequence[str]) -> dict[str, float]:

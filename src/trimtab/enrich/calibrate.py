@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from trimtab.config import FeatureOverride, Outcomes
-from trimtab.enrich.audit import Audited, AuditStore, audit_of, hints_of
+from trimtab.enrich.audit import Audited, AuditStore, audit_of, hints_of, weights_of
 from trimtab.enrich.weights import HINTS, table, weigh
 from trimtab.ids import derived_id
 from trimtab.records import Calibration, Signal
@@ -29,10 +29,14 @@ _MOST_PAGES = 200
 
 
 class Labelled(NamedTuple):
-    """An answer of which it was said how `bad` it is (0 to 1), and the kinds of hints seen on it."""
+    """An answer of which it was said how `bad` it is (0 to 1), and the kinds of hints seen on it.
+
+    `weight`: for how many answers a drawn one stands.
+    """
 
     hints: frozenset[Signal]
     bad: float
+    weight: float = 1.0
 
 
 class CalibrateStore(AuditStore, JudgementStore, LoopStore, CatalogStore, Protocol):
@@ -62,7 +66,8 @@ def calibrate(
     fitted = msgspec.structs.replace(first, weights=dict(weights))
     offsets = [weigh(fitted, answer.hints) for answer in audited]
     truth = [answer.bad for answer in audited]
-    base = fit_intercept(offsets, truth) if len(audited) >= LEAST_AUDITED else first.base
+    stands = [answer.weight for answer in audited]
+    base = fit_intercept(offsets, truth, weights=stands) if len(audited) >= LEAST_AUDITED else first.base
     scores = [sigmoid(base + offset) for offset in offsets]
     error = ece(scores, truth)
     calibrated = len(audited) >= settings.min_audit and error.value is not None and error.value <= settings.max_error
@@ -175,7 +180,8 @@ class CalibrateStage:
 
 
 def _unvoted(drawn: Sequence[Audited]) -> list[Labelled]:
-    return [Labelled(each.hints, each.bad) for each in drawn if each.vote is None]
+    told = zip(drawn, weights_of(drawn), strict=True)
+    return [Labelled(each.hints, each.bad, weight) for each, weight in told if each.vote is None]
 
 
 def _id(project_id: str, calibration: Calibration) -> str:

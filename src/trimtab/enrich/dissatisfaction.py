@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from trimtab.enrich.audit import Audited, AuditStore, audit_of
+from trimtab.enrich.audit import Audited, AuditStore, audit_of, weights_of
 from trimtab.enrich.calibrate import LEAST_AUDITED
 from trimtab.records import Calibration
 from trimtab.stats.interval import wilson
@@ -118,7 +118,8 @@ def _share(
     total = sum(row.estimates for row in rows) + unsignalled * base
     squares = sum(row.squares for row in rows) + unsignalled * base * base
     pairs = [(base if each.estimate is None else each.estimate, each.bad) for each in drawn]
-    found = prediction_powered(n, total, squares, pairs) if LEAST_AUDITED <= len(pairs) <= n else None
+    enough = LEAST_AUDITED <= len(pairs) <= n
+    found = prediction_powered(n, total, squares, pairs, weights=weights_of(drawn)) if enough else None
     return Share(
         version_id=version_id,
         n=n,

@@ -74,7 +74,17 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
-from trimtab.records.people import Delivery, DeliveryKind, DeliveryState, ReviewItem, ReviewState, Verdict
+from trimtab.records.people import (
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    ReviewBatch,
+    ReviewItem,
+    ReviewLink,
+    ReviewState,
+    ReviewTheme,
+    Verdict,
+)
 from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
@@ -137,8 +147,11 @@ __all__ = [
     "RedactionPattern",
     "RedactionSettings",
     "Release",
+    "ReviewBatch",
     "ReviewItem",
+    "ReviewLink",
     "ReviewState",
+    "ReviewTheme",
     "Rollout",
     "Rule",
     "Run",

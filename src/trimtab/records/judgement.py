@@ -124,13 +124,17 @@ class Calibration(Record, frozen=True):
 
 
 class AuditItem(Record, frozen=True):
-    """An answer drawn at random for a person to judge: what calibrates outcomes. Its label is a reviewer's feedback."""
+    """An answer drawn at random for a person to judge: what calibrates outcomes. Its label is a reviewer's feedback.
+
+    `inclusion` is the probability with which it was drawn; null where nobody wrote it down.
+    """
 
     inference_id: Uuid
     feature: Name
     created_at: Time
     drawn_at: Time
     version_id: Name | None = None
+    inclusion: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class Correction(Record, frozen=True):

@@ -1,4 +1,4 @@
-"""What people are told, and what they are asked: deliveries on their way out, answers that wait for a reviewer."""
+"""What people are told, and what they are asked: deliveries on their way out, answers that wait for reviewers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from msgspec import Meta
 
 from trimtab.records.field import Identifier, Line, Name, Record, State, Time, Uuid
 
-__all__ = ["Delivery", "DeliveryKind", "DeliveryState", "ReviewItem", "ReviewState", "Verdict"]
+__all__ = [
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
+    "ReviewBatch",
+    "ReviewItem",
+    "ReviewLink",
+    "ReviewState",
+    "ReviewTheme",
+    "Verdict",
+]
 
 DeliveryKind = Literal[
     "incident.opened",
@@ -50,7 +60,15 @@ class ReviewItem(Record, frozen=True):
     """One answer that waits for a person's verdict, and how that ended.
 
     `priority` orders the queue, larger first. While it is reserved nobody but `reserved_by` is given it, until
-    `reserved_until`. `minutes` is how long the reviewer took, where that was measured.
+    `reserved_until`; `taken_at` is when that reviewer was first given it. `minutes` is how long the reviewer took,
+    where that was measured; what was assumed is never written here.
+
+    Where several people judge the same answer each has an item of its own, a `seat` of the same `card_id`; nobody is
+    given two. A `referee` is asked when those before were of two minds. With `asked_of` only that person is given it.
+
+    `source`: `queue` items stand for a theme of a batch, `random` ones are its audit. `p_wrong` and `known` are what
+    was thought and known of the answer when it was chosen, never what came later: P(wrong) learns from them.
+    `inclusion` is the probability with which a `random` one was drawn.
     """
 
     id: Uuid
@@ -62,8 +80,74 @@ class ReviewItem(Record, frozen=True):
     priority: float
     opened_at: Time
     incident_id: Uuid | None = None
+    batch_id: Uuid | None = None
+    card_id: Uuid | None = None
+    seat: int = 1
+    referee: bool = False
+    asked_of: Identifier | None = None
+    p_wrong: Annotated[float, Meta(ge=0, le=1)] | None = None
+    known: State = {}
+    inclusion: Annotated[float, Meta(ge=0, le=1)] | None = None
     reserved_by: Identifier | None = None
     reserved_until: Time | None = None
+    taken_at: Time | None = None
     closed_at: Time | None = None
     verdict: Verdict | None = None
     minutes: Annotated[float, Meta(ge=0)] | None = None
+
+
+class ReviewBatch(Record, frozen=True):
+    """One choice of what to ask about a feature, from answers created in [since, until).
+
+    `pool` answers were looked at, of `answers` in that time; `themes` and `audits` of them are asked about, each of the
+    answers having been drawn for the audit with the probability `inclusion`. P(wrong) was learned from `reviews`
+    verdicts (0: the shipped weights), its level set by `drawn` of them; `weights` are those of a change by one standard
+    deviation (of log-odds for `signals`), with the level as `base`.
+    """
+
+    id: Uuid
+    feature: Name
+    created_at: Time
+    by: Literal["schedule", "person"]
+    since: Time
+    until: Time
+    budget: int
+    answers: int
+    pool: int
+    themes: int
+    audits: int
+    inclusion: float
+    reviews: int = 0
+    drawn: int = 0
+    weights: State = {}
+
+
+class ReviewTheme(Record, frozen=True):
+    """Answers of a batch that are suspect in the same way; one of them, `inference_id`, is asked about for all.
+
+    `words` tell its questions from those of the other themes, the most telling first. `members` holds all of its
+    answers, the nearest to its middle first; `weight` is how many of them are expected to be wrong.
+    """
+
+    id: Uuid
+    feature: Name
+    batch_id: Uuid
+    inference_id: Uuid
+    created_at: Time
+    size: int
+    weight: float
+    words: list[Line]
+    members: list[Uuid]
+
+
+class ReviewLink(Record, frozen=True):
+    """Leave for somebody without a key to judge one review item, until `expires_at`. Only the token's hash is kept."""
+
+    id: Uuid
+    item_id: Uuid
+    inference_id: Uuid
+    reviewer: Identifier
+    sha256: Line
+    created_at: Time
+    expires_at: Time
+    revoked_at: Time | None = None

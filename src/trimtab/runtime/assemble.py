@@ -23,7 +23,7 @@ from trimtab.act.knowledge.place import PatchPlace
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.quarantine import Quarantine
-from trimtab.act.review import Reviews
+from trimtab.act.queue.desk import QueueDesk
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
 from trimtab.act.stage import ActStage
@@ -56,6 +56,7 @@ from trimtab.runtime.parts import (
     open_lake_lazily,
     open_meaning,
     open_playbook,
+    open_queue,
     open_recheck,
     open_redactors,
     open_runner,
@@ -86,7 +87,7 @@ class Engine:
         intake: Intake,
         decisions: Decisions,
         by_hand: ByHand,
-        reviews: Reviews,
+        queue: QueueDesk,
         runner: Runner,
         playbook: IncidentPlaybook,
         patches: PatchDesk,
@@ -108,7 +109,8 @@ class Engine:
         self.decisions = decisions
         self.quarantine = Quarantine(store, Evidence(store, settings))
         self.by_hand = by_hand
-        self.reviews = reviews
+        self.reviews = queue.reviews
+        self.queue = queue
         self.runner = runner
         self.playbook = playbook
         self.exams = playbook.exams
@@ -172,6 +174,7 @@ def assemble(
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, spaces, undo)
         runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
+        queue = open_queue(settings, store, redactor, spaces)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
@@ -189,7 +192,7 @@ def assemble(
             intake=open_intake(settings, store, redactor, clock),
             decisions=(decisions := _decisions(settings, store, redactor, turn)),
             by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
-            reviews=Reviews(store, redactor, settings.review),
+            queue=queue,
             runner=answering,
             playbook=playbook,
             patches=knowing.patches,
@@ -201,8 +204,7 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                knowing.stage,
+                *_acting(settings, store, playbook, runs, turn, undo, [queue, knowing.stage], inline=inline_runs),
                 *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),
@@ -235,13 +237,17 @@ def _acting(
     runs: Runs,
     turn: threading.RLock,
     undo: contextlib.ExitStack,
+    beside: Sequence[Stage],
     *,
     inline: bool,
 ) -> list[Stage]:
-    """Return the stage that acts, those that tell people of it and learn from them, and the one that asks again."""
+    """Return the stage that acts, the one that tells people of it, the one that learns from what they said, and others.
+
+    `beside` stand after these: what else is done about answers.
+    """
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
     act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
     recheck = open_recheck(settings, store, playbook.exams, turn, undo, inline=inline)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), recheck]
+    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), recheck, *beside]

@@ -37,7 +37,9 @@ from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.queue.desk import QueueDesk
 from trimtab.act.recheck import RecheckStage
+from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.stage import CURSOR as ACT_CURSOR
 from trimtab.act.training.desk import JobDesk
@@ -50,6 +52,8 @@ from trimtab.config import Settings
 from trimtab.detect.stage import CURSOR as DETECT_CURSOR
 from trimtab.detect.topics.names import Namer
 from trimtab.detect.topics.stage import TopicStage
+from trimtab.embed.lexical import LexicalEmbedder
+from trimtab.embed.port import Embedder
 from trimtab.enrich.space import SpaceStage, clear_spaces
 from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
@@ -93,6 +97,7 @@ __all__ = [
     "open_lake_lazily",
     "open_meaning",
     "open_playbook",
+    "open_queue",
     "open_recheck",
     "open_redactors",
     "open_runner",
@@ -444,6 +449,16 @@ def open_playbook(
         turn=turn,
         exams=_exams(settings, store, redactor, runner, spaces, turn, undo),
     )
+
+
+def open_queue(settings: Settings, store: HotStore, redactor: Redactors, spaces: SpaceStage | None) -> QueueDesk:
+    """Return what chooses review items, with who has which."""
+    reviews = Reviews(store, redactor, settings.review)
+    lexical = LexicalEmbedder()
+    # The project's fitted space knows meaning; other embedders cost money or minutes for thousands of texts a week.
+    fitted = spaces if settings.embedding.kind == "lsa" else None
+    embedder: Callable[[str], Embedder] = fitted.current if fitted else lambda _: lexical
+    return QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
 
 
 def _searching(

@@ -18,15 +18,19 @@ from litestar.handlers.base import BaseRouteHandler
 from trimtab.errors import AuthError, ForbiddenKey, ForbiddenOrigin
 from trimtab.ids import new_id
 from trimtab.ingest.sender import Sender
-from trimtab.records import ApiKey, KeyKind, Project
+from trimtab.records import ApiKey, KeyKind, Project, ReviewLink
 from trimtab.server.address import Addresses
 from trimtab.server.caller import Caller
 from trimtab.server.contract import Contract
 from trimtab.server.limits import Meter
 from trimtab.server.origin import allows, checked_origins
 from trimtab.server.token import TOKEN, Claims, reference_of, verified
+from trimtab.store.ports import Stored
 
-__all__ = ["KeyBook", "Keyring", "Minted", "Roster", "guard", "mint"]
+__all__ = ["GUEST", "KeyBook", "Keyring", "Minted", "Roster", "guard", "mint"]
+
+GUEST = "tt_guest_"
+"""How the token of a review link begins."""
 
 _SECRET_BYTES = 32
 _MAX_SECRET = 4096
@@ -148,6 +152,9 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     told = handler.opt.get("contract")
     if not isinstance(told, Contract):
         raise ForbiddenKey("this route has no contract, so nobody may call it")
+    if told.guest:
+        connection.scope["auth"] = await _guest(connection)
+        return
     if not told.keys:
         return
     key, claims = await _shown(connection)
@@ -173,6 +180,19 @@ async def _shown(connection: ASGIConnection[Any, Any, Any, Any]) -> tuple[ApiKey
     if key is None:
         raise AuthError("expected a valid API key, got one that is unknown or revoked; `trimtab key create` makes one")
     return key, None
+
+
+async def _guest(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    """Return who came with the token of a review link. Asks the store each time: a revoked one ends at once."""
+    secret = _bearer(connection.headers.get("authorization", ""))
+    engine = connection.app.state.engine
+    if not secret.startswith(GUEST):
+        raise ForbiddenKey("expected the token of a review link, got something else; keys judge at /v1/review")
+    found: Stored[ReviewLink] | None = await asyncio.to_thread(engine.store.review_link, _digest(secret))
+    now = engine.clock.now()
+    if found is None or found.record.revoked_at is not None or found.record.expires_at <= now:
+        raise AuthError("expected the token of a review link, got one that is unknown, expired or revoked")
+    return Caller(found.record.id, found.project_id, "public", Sender(trusted=False), found.record)
 
 
 def _sender(

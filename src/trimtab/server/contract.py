@@ -49,7 +49,8 @@ class Listing(Struct, Generic[T], frozen=True):
 class Contract(Struct, frozen=True, kw_only=True):
     """The promise of one route. `query` names its query parameters (see `server/query.py`).
 
-    A `metered` route takes events: what its callers send counts against their limits.
+    A `metered` route takes events: what its callers send counts against their limits. A `guest` route takes the token
+    of a review link, and no key.
     """
 
     keys: frozenset[KeyKind]
@@ -61,6 +62,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     body_types: tuple[str, ...] = ("application/json",)
     body_required: bool = True
     metered: bool = False
+    guest: bool = False
 
 
 def contract(
@@ -73,6 +75,7 @@ def contract(
     body_types: tuple[str, ...] = ("application/json",),
     body_required: bool = True,
     metered: bool = False,
+    guest: bool = False,
 ) -> dict[str, Any]:
     """Return the `opt` of a route with its contract."""
     return {
@@ -86,6 +89,7 @@ def contract(
             body_types=body_types,
             body_required=body_required,
             metered=metered,
+            guest=guest,
         )
     }
 

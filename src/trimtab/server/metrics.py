@@ -131,6 +131,22 @@ class _EngineCounts(Collector):
         leaving = len(self._engine.store.working_erasures(_MOST_BACKFILLS))
         yield GaugeMetricFamily("trimtab_erasures_working", "People whose erasure is not done yet", leaving)
         yield from self._retention()
+        yield from self._reviews()
+
+    def _reviews(self) -> Iterator[Metric]:
+        """How many answers wait for a reviewer, and since when the oldest of them does."""
+        now = self._engine.clock.now()
+        labels = ["project", "feature", "state"]
+        items = GaugeMetricFamily("trimtab_review_items", "Review items that are not closed", labels=labels)
+        oldest = GaugeMetricFamily(
+            "trimtab_review_oldest_seconds", "Time since the oldest of them was put into the queue", labels=labels
+        )
+        for load in self._engine.store.review_load():
+            told = [load.project_id, load.feature, load.state]
+            items.add_metric(told, load.items)
+            oldest.add_metric(told, max(0.0, (now - load.oldest).total_seconds()))
+        yield items
+        yield oldest
 
     def _retention(self) -> Iterator[Metric]:
         """Count what has left the hot store by age, and say how old the oldest row is that it holds."""

@@ -59,11 +59,13 @@ def document(routes: Iterable[HTTPRouteHandler], version: str) -> dict[str, Any]
 def _operation(handler: HTTPRouteHandler, one: Contract, path: str, schema_of: dict[str, Any]) -> dict[str, Any]:
     summary, _, more = inspect.cleandoc(handler.fn.__doc__ or "").partition("\n\n")
     allowed = f"Keys: {', '.join(sorted(one.keys))}." if one.keys else "No key is needed."
+    if one.guest:
+        allowed = "The token of a review link takes the place of a key."
     operation: dict[str, Any] = {
         "operationId": handler.fn.__name__,
         "summary": " ".join(summary.split()),
         "description": f"{' '.join(more.split())} {allowed}".strip(),
-        "security": [{"key": []}] if one.keys else [],
+        "security": [{"key": []}] if one.keys or one.guest else [],
         "x-key-kinds": sorted(one.keys),
     }
     parameters = [_path_parameter(name) for name in _PARAMETER.findall(path)]

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from trimtab.errors import InvalidField
 from trimtab.measure.series import Metric, SeriesStep
-from trimtab.records import FeedbackKind, Name, Time
+from trimtab.records import FeedbackKind, Name, Time, Uuid
 from trimtab.server.contract import Call, Contract
 from trimtab.store.ports import Query
 
-__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of", "span_of"]
+__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of", "span_of", "states_of"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "negative": (Literal["true", "false"], "only about answers judged bad, or only about others"),
     "emerging": (Literal["true", "false"], "true: only what more people began to say, false: only the rest"),
     "state": (str, "only in one of these states, separated by commas"),
+    "batch": (Uuid, "only of this batch"),
     "after": (str, "the `next` of the page before"),
     "limit": (int, "how many to return, from 1 to 1000; 100 unless told"),
     "metric": (Metric, "what to tell"),
@@ -70,6 +71,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     metric: Metric | None = None
     step: SeriesStep = "hour"
     group_by: str | None = None
+    batch: str | None = None
     now: bool = False
 
 
@@ -106,6 +108,7 @@ def asked(request: Call) -> Asked:
         metric=_one_of(found, "metric"),
         step=_one_of(found, "step") or "hour",
         group_by=_read(found, "group_by"),
+        batch=_read(found, "batch"),
         now=_one_of(found, "now") == "true",
     )
 
@@ -133,6 +136,14 @@ def query_of(told: Asked) -> Query:
         limit=told.limit,
         newest=told.newest,
     )
+
+
+def states_of(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the states that were asked for. Raises InvalidField for one that there is not."""
+    for state in told:
+        if state not in known:
+            raise InvalidField(f"state: expected one of {', '.join(known)}, got {state[:_GOT]!r}", param="state")
+    return told
 
 
 def _read(found: dict[str, str], name: str) -> Any:

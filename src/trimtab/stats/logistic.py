@@ -85,11 +85,12 @@ def fit_slopes(
     return _fit(at, step)
 
 
-def fit_intercept(offsets: Sequence[float], bad: Sequence[float]) -> float:
+def fit_intercept(offsets: Sequence[float], bad: Sequence[float], *, weights: Sequence[float] = ()) -> float:
     """Return the b for which the mean of sigmoid(b + offset) is the mean of `bad`: its maximum likelihood.
 
     The score equation sum_i sigmoid(b + offset_i) = sum_i bad_i rises in b and is solved by bisection. Where all is
-    good or all is bad there is no finite solution: half a count is then taken to be the other.
+    good or all is bad there is no finite solution: half a count is then taken to be the other. `weights` say for how
+    many answers each row stands; only their proportions matter.
     Assumption: the offsets are right up to this one number, and the rows were drawn at random. Source: McCullagh and
     Nelder, "Generalized linear models", 4.3 (logistic regression with an offset).
     Raises ValueError when there is no row, or for values that are not finite or out of range.
@@ -97,7 +98,11 @@ def fit_intercept(offsets: Sequence[float], bad: Sequence[float]) -> float:
     n = len(bad)
     expect.count("the number of rows", n, least=1)
     shifts = expect.numbers("offsets", offsets, size=n)
-    total = sum(expect.fraction("bad", value) for value in bad)
+    told = expect.numbers("weights", weights, size=n) if weights else [1.0] * n
+    if min(told) <= 0.0:
+        raise ValueError(f"expected weights above 0, got {min(told)!r} among them")
+    heavy = [weight * n / math.fsum(told) for weight in told]
+    total = math.fsum(weight * expect.fraction("bad", value) for weight, value in zip(heavy, bad, strict=True))
     wanted = min(max(total, 0.5), n - 0.5) if n > 1 else 0.25 + 0.5 * total
     level = logit(wanted / n)
     low, high = level - max(shifts), level - min(shifts)
@@ -105,7 +110,7 @@ def fit_intercept(offsets: Sequence[float], bad: Sequence[float]) -> float:
         middle = (low + high) / 2.0
         if middle in (low, high) or high - low < 1e-12:
             return middle
-        if math.fsum(sigmoid(middle + shift) for shift in shifts) < wanted:
+        if math.fsum(w * sigmoid(middle + shift) for w, shift in zip(heavy, shifts, strict=True)) < wanted:
             low = middle
         else:
             high = middle

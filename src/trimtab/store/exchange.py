@@ -34,7 +34,11 @@ from trimtab.records import (
     Redacted,
     RedactionSettings,
     Release,
+    ReviewBatch,
     ReviewItem,
+    ReviewLink,
+    ReviewState,
+    ReviewTheme,
     Rollout,
     Run,
     RunStep,
@@ -66,6 +70,7 @@ __all__ = [
     "Query",
     "Rescan",
     "RescanKind",
+    "ReviewLoad",
     "Session",
     "Stale",
     "Step",
@@ -320,6 +325,16 @@ class PurgeMark(NamedTuple):
     noted_at: datetime | None = None
 
 
+class ReviewLoad(NamedTuple):
+    """How many items of one feature wait in one state, and since when the oldest of them does."""
+
+    project_id: str
+    feature: str
+    state: ReviewState
+    items: int
+    oldest: datetime
+
+
 class HotSpan(NamedTuple):
     """What the hot store holds of one kind: how many rows, and when the oldest of them arrived."""
 
@@ -392,17 +407,17 @@ class Writes(Struct, kw_only=True):
     """Everything one tick, request or step changes, committed as a whole or not at all.
 
     Records are upserted by their id, so that committing the same Writes twice leaves what one commit left. Exceptions,
-    each for a reason: `versions`, `cases`, `features`, `projects`, `steps` (by run and name), `deliveries`, `reviews`
-    are written once, and a second write of the same id changes nothing (`delivered` and `reviewed` move them on); so
-    are `keys`, but for `revoked_at`, which may be set once; `switches` compare revisions; an `outcome` moves to the end
-    of its order of arrival with every write, so that readers of `outcomes_after` see the change; an `opinion` gives way
-    to one of the same inference, kind, source and user that was spoken later (`created_at`, then `feedback_id`), never
-    to an earlier one; of inferences that share a target the latest (`created_at`, then id) keeps it. A feedback named
-    in `joined`, now or ever, is no orphan. A
-    session's `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users
-    and backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its
-    words way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One
-    in `redactions` must be the next revision, or `Conflict` is raised and nothing written. What is of a person who was
+    each for a reason: `versions`, `cases`, `features`, `projects`, `steps` (by run and name), `deliveries`, `reviews`,
+    `review_batches` and `review_themes` are written once, and a second write of the same id changes nothing
+    (`delivered` and `reviewed` move them on); so are `keys`, but for `revoked_at`, which may be set once; `switches`
+    compare revisions; an `outcome` moves to the end of its order of arrival with every write, so that readers of
+    `outcomes_after` see the change; an `opinion` gives way to one of the same inference, kind, source and user that was
+    spoken later (`created_at`, then `feedback_id`), never to an earlier one; of inferences that share a target the
+    latest (`created_at`, then id) keeps it. A feedback named in `joined`, now or ever, is no orphan. A session's
+    `last_at` only ever rises and opens it again; one in `closed` is closed unless it moved on since. Of users and
+    backfills that are written again the latest (`updated_at`, `asked_at`) stays. A row in `rewritten` gives its words
+    way to cleaner ones: it keeps its place, its id and all that is said of it, and takes the new `rules`. One in
+    `redactions` must be the next revision, or `Conflict` is raised and nothing written. What is of a person who was
     erased, or about what was erased with one, is left out; for such a user ErasedPerson is raised, for a version with
     an exemplar from their words Conflict. Raises ValueError for a key or project that belongs to another project than
     the one it is written under.
@@ -446,6 +461,9 @@ class Writes(Struct, kw_only=True):
     delivered: list[Delivery] = []
     reviews: list[ReviewItem] = []  # nobody has them yet
     reviewed: list[Redacted[ReviewItem]] = []
+    review_batches: list[ReviewBatch] = []
+    review_themes: list[ReviewTheme] = []
+    review_links: list[Redacted[ReviewLink]] = []
     jobs: list[Job] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since

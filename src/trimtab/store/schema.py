@@ -49,7 +49,10 @@ from trimtab.records import (
     Project,
     RedactionSettings,
     Release,
+    ReviewBatch,
     ReviewItem,
+    ReviewLink,
+    ReviewTheme,
     Rollout,
     Run,
     RunStep,
@@ -87,6 +90,9 @@ __all__ = [
     "REDACTIONS",
     "RELEASES",
     "REVIEWS",
+    "REVIEW_BATCHES",
+    "REVIEW_LINKS",
+    "REVIEW_THEMES",
     "ROLLOUTS",
     "RUNS",
     "RUN_STEPS",
@@ -239,6 +245,9 @@ DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 PATCHES = Noun("knowledge_patches", KnowledgePatch, key=("project_id", "id"))
 DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
 REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+REVIEW_BATCHES = Noun("review_batches", ReviewBatch, key=("project_id", "id"))
+REVIEW_THEMES = Noun("review_themes", ReviewTheme, key=("project_id", "id"))
+REVIEW_LINKS = Noun("review_links", ReviewLink, key=("project_id", "id"))
 JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
@@ -275,6 +284,9 @@ NOUNS: tuple[Noun[Any], ...] = (
     PATCHES,
     DELIVERIES,
     REVIEWS,
+    REVIEW_BATCHES,
+    REVIEW_THEMES,
+    REVIEW_LINKS,
     JOBS,
 )
 
@@ -311,6 +323,8 @@ Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
 Index("case_answers_version", *(CASE_ANSWERS.table.c[name] for name in ("project_id", "feature", "version_id")))
 Index("case_answers_case", CASE_ANSWERS.table.c.project_id, CASE_ANSWERS.table.c.case_id)
+Index("reviews_card", REVIEWS.table.c.project_id, REVIEWS.table.c.card_id)
+Index("review_links_sha256", REVIEW_LINKS.table.c.sha256)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

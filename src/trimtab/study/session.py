@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trimtab.act.memory import ExemplarMemory
 from trimtab.clock import SetClock
-from trimtab.config import Canary, Embedding, Lake, Monitoring, Playbook, Settings, Storage, Topics
+from trimtab.config import Canary, Embedding, Lake, Monitoring, Playbook, Reviewing, Settings, Storage, Topics
 from trimtab.embed.port import Embedder
 from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
@@ -64,6 +64,7 @@ def study_settings(folder: Path, dials: Dials, *, closed: bool) -> Settings:
         embedding=Embedding(kind="none"),  # nobody searches a simulated world
         lake=Lake(enabled=False),  # nor asks for its history
         topics=Topics(every_hours=0),
+        review=Reviewing(weekly_items=0),  # an arm says who reviews what
         monitoring=Monitoring(
             baseline_votes=max(50, round(PILOT_WEEKS * votes_a_week)),
             horizon_votes=max(200, round(dials.weeks * votes_a_week * 1.3)),

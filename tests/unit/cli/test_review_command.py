@@ -17,6 +17,7 @@ import pytest
 from tests.contract import hot_store_sample as a
 from tests.intake import body, inference
 from tests.live import NOW, Live, live
+from tests.review_world import FEATURE, answered, events
 from trimtab.clock import SetClock
 from trimtab.records import ReviewItem
 from trimtab.store.ports import Query, Writes
@@ -155,3 +156,27 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert status == 2
     assert words in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+def test_a_batch_its_themes_and_what_was_found_are_shown(tmp_path: Path) -> None:
+    with live(tmp_path, clock=SetClock(NOW)) as running, running.client() as client:
+        client.post("/v1/events", content=answered(events(NOW, votes=0.0))).raise_for_status()
+        asked = ("--url", running.url, "--key", running.keys["admin"])
+        code, shown = told(*asked, "--batch")
+        assert (code, "expected --feature with --batch" in shown) == (2, True)
+        code, shown = told(*asked, "--batch", "--feature", FEATURE)
+        assert (code, "36 themes and 4 drawn at random, of 300 answers" in " ".join(shown.split())) == (0, True)
+        code, shown = told(*asked, "--themes", "--json")
+        cards = json.loads(shown)["themes"]
+        assert (code, len(cards)) == (0, 36)
+        shown = told(*asked, "--themes")[1]
+        assert all(card["items"][0]["id"] in shown for card in cards)
+        item = cards[0]["items"][0]["id"]
+        code, shown = told(*asked, "--link", item, "--reviewer", "Prof. Curie")
+        assert (code, "tt_guest_" in shown, "for Prof. Curie" in shown) == (0, True, True)
+        for asked_about in client.post("/v1/review/next", json={"reviewer": "ada", "count": 5}).json()["items"]:
+            verdict = {"reviewer": "ada", "verdict": "good", "seconds": 30}
+            client.post(f"/v1/review/{asked_about['item']['id']}", json=verdict).raise_for_status()
+        code, shown = told(*asked, "--summary")
+        words = " ".join(shown.split())
+        assert (code, "36 open, 0 reserved" in words, "2.5 over 5 measured verdicts" in words) == (0, True, True)

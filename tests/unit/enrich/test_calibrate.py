@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.contract import hot_store_sample as a
 from trimtab.config import FeatureOverride, Outcomes, Signals
+from trimtab.enrich.audit import Audited, weights_of
 from trimtab.enrich.calibrate import LEAST_AUDITED, CalibrateStage, Labelled, calibrate
 from trimtab.enrich.outcome import judge
 from trimtab.enrich.signals.event import done
@@ -61,6 +63,18 @@ def test_audit_sets_the_level_so_that_the_mean_score_is_what_it_found() -> None:
     scores = [sigmoid(found.base + weigh(found, answer.hints)) for answer in audited]
     assert sum(scores) == pytest.approx(40)
     assert found.weights == TABLE.weights
+
+
+def test_an_answer_of_a_busy_week_stands_for_more_than_one_of_a_quiet_week() -> None:
+    drawn = [Labelled(NOTHING, 1.0, 1.0)] * 40 + [Labelled(NOTHING, 0.0, 9.0)] * 40
+    assert sigmoid(calibrate("support", [], drawn, SETTINGS, NOW).base) == pytest.approx(0.1)
+
+
+def test_an_answer_whose_chance_is_unknown_has_the_mean_weight() -> None:
+    items = [a.audit_item(a.inference(), inclusion=chance) for chance in (0.5, 0.1, None)]
+    told = [Audited(item, 0.0, NOTHING, None, None) for item in items]
+    assert weights_of(told) == pytest.approx([2.0, 10.0, 6.0])
+    assert weights_of(told[2:]) == [1.0]
 
 
 def test_a_handful_of_audited_answers_does_not_move_the_level() -> None:

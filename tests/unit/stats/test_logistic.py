@@ -120,3 +120,12 @@ def test_rows_that_do_not_fit_are_refused(rows: list[list[float]], bad: list[flo
 def test_an_intercept_needs_a_row() -> None:
     with pytest.raises(ValueError, match="number of rows"):
         fit_intercept([], [])
+
+
+def test_a_row_of_weight_three_counts_as_three_rows() -> None:
+    offsets, bad = [0.5, -1.0, 2.0, 0.0], [1.0, 0.0, 0.5, 1.0]
+    often = fit_intercept([*offsets, 2.0, 2.0], [*bad, 0.5, 0.5])
+    assert fit_intercept(offsets, bad, weights=[1, 1, 3, 1]) == pytest.approx(often)
+    assert fit_intercept(offsets, bad, weights=[5.0] * 4) == pytest.approx(fit_intercept(offsets, bad))
+    with pytest.raises(ValueError, match="weights above 0"):
+        fit_intercept(offsets, bad, weights=[1, 1, 0, 1])

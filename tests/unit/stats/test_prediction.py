@@ -78,3 +78,32 @@ def test_interval_covers_the_truth_about_as_often_as_it_says(rate: float) -> Non
 def test_what_cannot_be_estimated_is_refused(n: int, audited: list[tuple[float, float]], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         prediction_powered(n, 1.0, 1.0, audited)
+
+
+def test_equal_weights_change_nothing() -> None:
+    audited = [(0.2, 1.0), (0.2, 0.0), (0.7, 1.0), (0.4, 0.0)]
+    plain = prediction_powered(100, 30.0, 12.0, audited)
+    weighed = prediction_powered(100, 30.0, 12.0, audited, weights=[7.0] * 4)
+    assert (weighed.value, weighed.se) == pytest.approx((plain.value, plain.se))
+    assert (weighed.low, weighed.high) == pytest.approx((plain.low, plain.high))
+
+
+def test_as_many_drawn_from_a_busy_week_as_from_a_quiet_one_are_weighed() -> None:
+    random = np.random.default_rng(3)
+    weeks, each = ((1000, 0.1), (9000, 0.3)), 100
+    truth = (1000 * 0.1 + 9000 * 0.3) / 10_000
+    values, held = [], 0
+    for _ in range(400):
+        audited = [(0.15, float(random.random() < bad)) for _, bad in weeks for _ in range(each)]
+        weights = [size / each for size, _ in weeks for _ in range(each)]
+        found = prediction_powered(10_000, 1500.0, 225.0, audited, weights=weights)
+        values.append(found.value)
+        held += found.low <= truth <= found.high
+    assert np.mean(values) == pytest.approx(truth, abs=0.01)
+    assert 0.92 <= held / 400 <= 0.985
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, float("nan")]])
+def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        prediction_powered(10, 2.0, 1.0, [(0.1, 0.0), (0.2, 1.0)], weights=weights)

@@ -32,13 +32,17 @@ SAMPLES: list[Any] = [
     Project(id="p", created_at=a.NOW),
     a.user(),
     a.calibration(),
-    a.audit_item(SERVED),
+    a.audit_item(SERVED, inclusion=0.25),
     a.redaction(1),
     a.patch(chunks=[Chunk(id="c-1")], retrieved=[Chunk(id="c-2", score=0.5)], source_id="doc-1"),
     a.topic(feature="answer", name="Late parcels"),
     a.topic_run(surveys=[TopicSurvey(space="s", said=9, texts=9, topics=1, outliers=3, outlier_share=1 / 3)]),
     a.delivery(feature="answer", sent_at=a.NOW),
     a.review_item(reserved_by="r", reserved_until=a.NOW, verdict="good", minutes=0.5),
+    a.review_item(seat=2, referee=True, asked_of="r", p_wrong=0.5, known={"margin": 0.25}, inclusion=0.1),
+    a.review_batch(),
+    a.review_theme(),
+    a.review_link(revoked_at=a.NOW),
 ]
 NOT_STORED = {
     "CaseResult",

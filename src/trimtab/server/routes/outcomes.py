@@ -65,6 +65,7 @@ class Drawn(Struct, frozen=True, kw_only=True):
     version_id: str | None
     created_at: datetime
     drawn_at: datetime
+    inclusion: float | None
     input: Payload | None
     output: Payload | None
     bad: float | None
@@ -181,6 +182,8 @@ def draw(request: Call, body: RawBody) -> Listing[AuditItem]:
     since, until = _span(told.since, told.until, engine)
     seed = secrets.randbits(62)
     now = engine.clock.now()
+    drawn = engine.store.sample(project_id, told.feature, since, until, told.count, seed)
+    served = sum(each.inferences for each in engine.store.exposures(project_id, told.feature, since, until))
     items = [
         AuditItem(
             inference_id=answer.id,
@@ -188,8 +191,9 @@ def draw(request: Call, body: RawBody) -> Listing[AuditItem]:
             version_id=answer.version_id,
             created_at=answer.created_at,
             drawn_at=now,
+            inclusion=len(drawn) / max(served, len(drawn)),
         )
-        for answer in engine.store.sample(project_id, told.feature, since, until, told.count, seed)
+        for answer in drawn
     ]
     if items:
         engine.store.commit({project_id: Writes(audits=items)})

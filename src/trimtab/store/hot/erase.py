@@ -18,6 +18,7 @@ from trimtab.records import Erasure, Feedback, Inference
 from trimtab.store.codec import id_bytes, id_text
 from trimtab.store.erasing import ERASED, Gone, names_of
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
+from trimtab.store.hot.erase_reviews import ReviewRemoval
 from trimtab.store.hot.page import Port, by_id, chunks, paged
 from trimtab.store.hot.tombstones import ERASING, Tombstones, without_users
 from trimtab.store.ports import Page, Query, Stored
@@ -31,7 +32,6 @@ from trimtab.store.schema import (
     MONITORS,
     OPINIONS,
     OUTCOMES,
-    REVIEWS,
     USERS,
     Noun,
     aims,
@@ -146,7 +146,7 @@ class Erasures(Port):
             answers = list(self._records(INFERENCES, project_id, lot))
             work = partial(removal.answers, project_id=project_id, ids=lot, held=answers)
             erasure = self._receipted(project_id, erasure, work)
-        work = partial(self._swept, project_id=project_id, erasure=erasure, users=gone.users, judge=bool(judge))
+        work = partial(self._swept, project_id=project_id, erasure=erasure, gone=gone, judge=bool(judge))
         return self._receipted(project_id, erasure, work, last=True)
 
     def judged(self, project_id: str, erasure_id: str) -> bool:
@@ -282,10 +282,10 @@ class Erasures(Port):
             write.many(self._upsert, [ERASURES.row(project_id, told)])
         return told
 
-    def _swept(
-        self, write: Transaction, project_id: str, erasure: Erasure, users: Sequence[str], *, judge: bool
-    ) -> _Counts:
-        counts = self._removal.sweep(write, project_id, users)
+    def _swept(self, write: Transaction, project_id: str, erasure: Erasure, gone: Gone, *, judge: bool) -> _Counts:
+        counts = self._removal.sweep(write, project_id, gone.users)
+        if themes := self._removal.reviews.themes(write, project_id, gone.inferences):
+            counts["themes"] = themes
         if judge:
             write.many(self._again, [(project_id, "erasure", erasure.id, to_micros(erasure.asked_at), _NO_ID)])
         self._graves.rise(write, ERASED)
@@ -297,6 +297,7 @@ class _Removal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.reviews = ReviewRemoval(database)
         self._by = {
             (table, *names): self._gone(table, *names)
             for table, *names in (
@@ -308,7 +309,6 @@ class _Removal:
                 (OUTCOMES.table, "inference_id"),
                 (OUTCOMES.table, "user_id"),
                 (AUDITS.table, "inference_id"),
-                (REVIEWS.table, "inference_id"),
                 (CASES.table, "feedback_id"),
                 (USERS.table, "id"),
                 (joins, "feedback_id"),
@@ -379,7 +379,7 @@ class _Removal:
             outcomes=write.many(self._by[OUTCOMES.table, "inference_id"], keys),
             opinions=write.many(self._by[OPINIONS.table, "inference_id"], keys),
             audits=write.many(self._by[AUDITS.table, "inference_id"], keys),
-            reviews=write.many(self._by[REVIEWS.table, "inference_id"], keys),
+            reviews=self.reviews.answers(write, project_id, ids),
             joins=write.many(self._by[joins, "inference_id"], keys),
             targets=write.many(self._by[targets, "kind", "key", "inference_id"], named) if named else 0,
             turns=write.many(self._by[turns, "session_id", "inference_id"], taken) if taken else 0,
@@ -395,6 +395,7 @@ class _Removal:
         counts = _some(
             users=write.many(self._by[USERS.table, "id"], keys),
             votes=write.many(self._by[votes, "user_id"], keys),
+            reviewers=self.reviews.people(write, project_id, users),
             opinions=write.many(self._by[OPINIONS.table, "user_id"], keys),
             outcomes=write.many(self._by[OUTCOMES.table, "user_id"], keys) + write.many(self._voted, keys),
         )

@@ -13,9 +13,10 @@ import msgspec
 from sqlalchemy import bindparam, literal_column, select
 
 from trimtab.errors import Conflict, ErasedPerson
-from trimtab.records import Feedback, Inference, Monitor, Version
+from trimtab.records import Feedback, Inference, Monitor, ReviewItem, Version
 from trimtab.store.erasing import Grave, names_of, person
 from trimtab.store.hot.database import Database, Prepared, Transaction, holes, prepare
+from trimtab.store.hot.erase_reviews import without_members
 from trimtab.store.ports import Packed, Writes
 from trimtab.store.schema import FEEDBACK, INFERENCES, cursors, tombstones
 
@@ -169,6 +170,14 @@ def _versions(writes: Writes) -> list[Version]:
     return [one.record for one in sealed if isinstance(one.record, Version)]
 
 
+def _reviews(writes: Writes) -> list[ReviewItem]:
+    return [*writes.reviews, *(one.record for one in writes.reviewed)]
+
+
+def _is_of(item: ReviewItem, dead: Dead) -> bool:
+    return item.inference_id in dead.inference or bool({item.reserved_by, item.asked_of} & dead.user)
+
+
 def _watched(monitor: Monitor) -> set[str]:
     return {user for mark in monitor.onsets.values() for user in mark["users"]}
 
@@ -191,6 +200,12 @@ def _asked(writes: Writes) -> Iterator[str]:
     yield from (f"session\x00{key}" for key, _ in writes.sessions)
     yield from (vote.user_id for vote in writes.votes)
     yield from (item.inference_id for item in writes.audits)
+    for item in _reviews(writes):
+        yield from (item.inference_id, item.reserved_by or "", item.asked_of or "")
+    for theme in writes.review_themes:
+        yield from (theme.inference_id, *theme.members)
+    for link in writes.review_links:
+        yield from (link.record.inference_id, link.record.reviewer)
     yield from (case.record.feedback_id or "" for case in writes.cases)
     yield from (item.key for item in writes.backfills if item.scope == "user")
     for monitor in writes.monitors:
@@ -228,6 +243,18 @@ def _without(writes: Writes, dead: Dead) -> Writes:
         sessions=[each for each in writes.sessions if f"session\x00{each[0]}" not in dead.name],
         votes=[each for each in writes.votes if each.user_id not in dead.user],
         audits=[each for each in writes.audits if each.inference_id not in dead.inference],
+        reviews=[each for each in writes.reviews if not _is_of(each, dead)],
+        reviewed=[each for each in writes.reviewed if not _is_of(each.record, dead)],
+        review_themes=[
+            each if dead.inference.isdisjoint(each.members) else without_members(each, dead.inference)
+            for each in writes.review_themes
+            if each.inference_id not in dead.inference
+        ],
+        review_links=[
+            each
+            for each in writes.review_links
+            if each.record.inference_id not in dead.inference and each.record.reviewer not in dead.user
+        ],
         cases=[each for each in writes.cases if each.record.feedback_id not in dead.feedback],
         backfills=[each for each in writes.backfills if each.scope != "user" or each.key not in dead.user],
         monitors=[without_users(each, dead.user) for each in writes.monitors],

@@ -52,6 +52,9 @@ from trimtab.store.schema import (
     PATCHES,
     PROJECTS,
     RELEASES,
+    REVIEW_BATCHES,
+    REVIEW_LINKS,
+    REVIEW_THEMES,
     REVIEWS,
     ROLLOUTS,
     RUN_STEPS,
@@ -82,10 +85,10 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
-        anew += (DELIVERIES, REVIEWS, JOBS, PATCHES)
+        anew += (DELIVERIES, REVIEWS, REVIEW_LINKS, JOBS, PATCHES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once: tuple[Noun[Any], ...] = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
-        once += (DELIVERIES, REVIEWS, RELEASES)
+        once += (DELIVERIES, REVIEWS, REVIEW_BATCHES, REVIEW_THEMES, RELEASES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
@@ -178,6 +181,9 @@ class Committer:
             (self._upsert[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.delivered)),
             (self._once[REVIEWS], (REVIEWS.row(project_id, item) for item in writes.reviews)),
             (self._upsert[REVIEWS], _sealed(REVIEWS, project_id, writes.reviewed)),
+            (self._once[REVIEW_BATCHES], (REVIEW_BATCHES.row(project_id, batch) for batch in writes.review_batches)),
+            (self._once[REVIEW_THEMES], (REVIEW_THEMES.row(project_id, theme) for theme in writes.review_themes)),
+            (self._upsert[REVIEW_LINKS], _sealed(REVIEW_LINKS, project_id, writes.review_links)),
             (self._once[RUN_STEPS], (RUN_STEPS.row(project_id, step, id_bytes(run)) for run, step in writes.steps)),
         ]
         found += self._enriching.jobs(project_id, writes, _sealed(USERS, project_id, writes.users))

@@ -38,7 +38,10 @@ def upgrade() -> None:
         text("reason"),
         key=("project_id", "id"),
     )
+    op.add_column("audits", real("inclusion", optional=True))
     _deliveries()
+    _reviews()
+    _batches()
     _jobs()
     _case_answers()
     _guards()
@@ -57,7 +60,7 @@ def _guards() -> None:
 
 
 def _deliveries() -> None:
-    """Make the tables of what people are told, and asked."""
+    """Make the table of what people are told."""
     record(
         "deliveries",
         uuid("id"),
@@ -74,6 +77,10 @@ def _deliveries() -> None:
         key=("project_id", "id"),
     )
     op.create_index("deliveries_due", "deliveries", ["state", "next_at"])
+
+
+def _reviews() -> None:
+    """Make the tables of what people are asked."""
     record(
         "reviews",
         uuid("id"),
@@ -85,8 +92,17 @@ def _deliveries() -> None:
         real("priority"),
         number("opened_at"),
         uuid("incident_id", optional=True),
+        uuid("batch_id", optional=True),
+        uuid("card_id", optional=True),
+        number("seat"),
+        flag("referee"),
+        text("asked_of", optional=True),
+        real("p_wrong", optional=True),
+        text("known"),
+        real("inclusion", optional=True),
         text("reserved_by", optional=True),
         number("reserved_until", optional=True),
+        number("taken_at", optional=True),
         number("closed_at", optional=True),
         text("verdict", optional=True),
         real("minutes", optional=True),
@@ -94,6 +110,52 @@ def _deliveries() -> None:
     )
     op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
     op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
+    op.create_index("reviews_card", "reviews", ["project_id", "card_id"])
+
+
+def _batches() -> None:
+    """Make the tables of how it was chosen, and of who may judge without a key."""
+    record(
+        "review_batches",
+        uuid("id"),
+        text("feature"),
+        number("created_at"),
+        text("by"),
+        number("since"),
+        number("until"),
+        *(number(name) for name in ("budget", "answers", "pool", "themes", "audits")),
+        real("inclusion"),
+        number("reviews"),
+        number("drawn"),
+        text("weights"),
+        key=("project_id", "id"),
+    )
+    record(
+        "review_themes",
+        uuid("id"),
+        text("feature"),
+        uuid("batch_id"),
+        uuid("inference_id"),
+        number("created_at"),
+        number("size"),
+        real("weight"),
+        text("words"),
+        text("members"),
+        key=("project_id", "id"),
+    )
+    record(
+        "review_links",
+        uuid("id"),
+        uuid("item_id"),
+        uuid("inference_id"),
+        text("reviewer"),
+        text("sha256"),
+        number("created_at"),
+        number("expires_at"),
+        number("revoked_at", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("review_links_sha256", "review_links", ["sha256"])
 
 
 def _holdback() -> None:
