@@ -33,6 +33,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 from trimtab.store.ports import Arrival, Page, Target
 
@@ -88,6 +89,10 @@ def delivery(**fields: Any) -> Delivery:
 def review_item(**fields: Any) -> ReviewItem:
     told = {"feature": "answer", "source": "incident", "state": "open", "reason": "why", "priority": 1.0}
     return ReviewItem(**{"id": new_id(NOW), "inference_id": new_id(NOW), **told, "opened_at": NOW, **fields})
+
+
+def work(**fields: Any) -> WorkLog:
+    return WorkLog(**{"id": new_id(NOW), "at": NOW, "kind": "triage", "minutes": 5.0, "source": "measured", **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:

@@ -70,7 +70,17 @@ from trimtab.records.loop import (
     RunStep,
     Silence,
 )
-from trimtab.records.people import Delivery, DeliveryKind, DeliveryState, ReviewItem, ReviewState, Verdict
+from trimtab.records.people import (
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    ReviewItem,
+    ReviewState,
+    Verdict,
+    WorkKind,
+    WorkLog,
+    WorkSource,
+)
 from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
 __all__ = [
@@ -153,5 +163,8 @@ __all__ = [
     "Uuid",
     "Verdict",
     "Version",
+    "WorkKind",
+    "WorkLog",
+    "WorkSource",
     "text_of",
 ]

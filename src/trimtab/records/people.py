@@ -1,4 +1,4 @@
-"""What people are told, and what they are asked: deliveries on their way out, answers that wait for a reviewer."""
+"""What people are told and asked, and what it costs: deliveries, answers that wait for a reviewer, minutes of work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from msgspec import Meta
 
 from trimtab.records.field import Identifier, Line, Name, Record, State, Time, Uuid
 
-__all__ = ["Delivery", "DeliveryKind", "DeliveryState", "ReviewItem", "ReviewState", "Verdict"]
+__all__ = [
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryState",
+    "ReviewItem",
+    "ReviewState",
+    "Verdict",
+    "WorkKind",
+    "WorkLog",
+    "WorkSource",
+]
 
 DeliveryKind = Literal[
     "incident.opened",
@@ -24,6 +34,8 @@ DeliveryKind = Literal[
 DeliveryState = Literal["waiting", "sent", "failed"]
 ReviewState = Literal["open", "reserved", "done", "skipped"]
 Verdict = Literal["good", "bad", "skip"]
+WorkKind = Literal["triage", "investigate", "hotfix", "review", "approve"]
+WorkSource = Literal["measured", "assumed"]
 
 
 class Delivery(Record, frozen=True):
@@ -67,3 +79,18 @@ class ReviewItem(Record, frozen=True):
     closed_at: Time | None = None
     verdict: Verdict | None = None
     minutes: Annotated[float, Meta(ge=0)] | None = None
+
+
+class WorkLog(Record, frozen=True):
+    """Minutes of work that a person spent on a feature, and whether they were measured or are an assumption.
+
+    The two are never added up. triage, investigate and hotfix are reactive: work that a problem forced on somebody.
+    """
+
+    id: Uuid
+    at: Time
+    kind: WorkKind
+    minutes: Annotated[float, Meta(ge=0)]
+    source: WorkSource
+    feature: Name | None = None
+    incident_id: Uuid | None = None

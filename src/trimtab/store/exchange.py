@@ -40,6 +40,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 
 __all__ = [
@@ -440,6 +441,7 @@ class Writes(Struct, kw_only=True):
     reviews: list[ReviewItem] = []  # nobody has them yet
     reviewed: list[Redacted[ReviewItem]] = []
     jobs: list[Job] = []
+    work: list[WorkLog] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

@@ -73,6 +73,7 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
+from trimtab.store.measures import Ballot, CorrectionTime, Judged, MeasureStore, WorkSum
 from trimtab.store.people import PeopleStore
 from trimtab.store.upkeep import (
     AsideStore,
@@ -91,7 +92,9 @@ __all__ = [
     "AsideKind",
     "AsideStore",
     "Backfill",
+    "Ballot",
     "CatalogStore",
+    "CorrectionTime",
     "Count",
     "DatasetStore",
     "Due",
@@ -100,9 +103,11 @@ __all__ = [
     "Exposure",
     "HotSpan",
     "HotStore",
+    "Judged",
     "JudgementStore",
     "Keep",
     "LoopStore",
+    "MeasureStore",
     "Packed",
     "Page",
     "PeopleStore",
@@ -129,6 +134,7 @@ __all__ = [
     "VersionScores",
     "VersionSummary",
     "Vote",
+    "WorkSum",
     "Writes",
 ]
 
@@ -481,6 +487,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    MeasureStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

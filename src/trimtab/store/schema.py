@@ -55,6 +55,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 from trimtab.store.codec import Codec, Kind
 from trimtab.store.ports import Stored
@@ -90,6 +91,7 @@ __all__ = [
     "TOPIC_RUNS",
     "USERS",
     "VERSIONS",
+    "WORK_LOG",
     "Noun",
     "aims",
     "backfills",
@@ -230,6 +232,7 @@ REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
 DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
 REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
+WORK_LOG = Noun("work_log", WorkLog, key=("project_id", "id"))
 JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
@@ -264,6 +267,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     DELIVERIES,
     REVIEWS,
     JOBS,
+    WORK_LOG,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -296,6 +300,7 @@ Index("topic_runs_state", TOPIC_RUNS.table.c.state)
 Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
 Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))
+Index("work_log_time", WORK_LOG.table.c.project_id, WORK_LOG.table.c.at)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

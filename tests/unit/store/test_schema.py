@@ -37,6 +37,7 @@ SAMPLES: list[Any] = [
     a.topic_run(surveys=[TopicSurvey(space="s", said=9, texts=9, topics=1, outliers=3, outlier_share=1 / 3)]),
     a.delivery(feature="answer", sent_at=a.NOW),
     a.review_item(reserved_by="r", reserved_until=a.NOW, verdict="good", minutes=0.5),
+    a.work(feature="answer"),
 ]
 NOT_STORED = {
     "CaseResult",

@@ -56,6 +56,7 @@ from trimtab.store.schema import (
     TOPICS,
     USERS,
     VERSIONS,
+    WORK_LOG,
     Noun,
     cursors,
     joins,
@@ -78,7 +79,7 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
-        anew += (DELIVERIES, REVIEWS, JOBS)
+        anew += (DELIVERIES, REVIEWS, JOBS, WORK_LOG)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES, DELIVERIES, REVIEWS)
         self._once = {noun: self._insert_of(noun) for noun in once}
@@ -164,6 +165,7 @@ class Committer:
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
+            (self._upsert[WORK_LOG], (WORK_LOG.row(project_id, each) for each in writes.work)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
             (self._once[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.deliveries)),

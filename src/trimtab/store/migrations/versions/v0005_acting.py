@@ -40,6 +40,7 @@ def upgrade() -> None:
     )
     _deliveries()
     _jobs()
+    _work()
 
 
 def _deliveries() -> None:
@@ -106,3 +107,19 @@ def _jobs() -> None:
         text("progress"),
         key=("project_id", "id"),
     )
+
+
+def _work() -> None:
+    """Make the table of what people worked, measured or assumed."""
+    record(
+        "work_log",
+        uuid("id"),
+        number("at"),
+        text("kind"),
+        real("minutes"),
+        text("source"),
+        text("feature", optional=True),
+        uuid("incident_id", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("work_log_time", "work_log", ["project_id", "at"])
