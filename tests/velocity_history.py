@@ -64,11 +64,12 @@ def incidents(draw: st.DrawFn) -> Facts:
         "plan": draw(st.sampled_from(PLANS)),
         "kind": draw(st.sampled_from(["rate", "rate", "rate", "threshold", "no_data", "propensity"])),
         "metric": draw(st.sampled_from(["vote", "vote", "latency"])),
-        "first": draw(hours),
+        "first": draw(st.integers(0, 1000)),
         "detect": draw(st.integers(0, 60)),
         "resolution": draw(st.sampled_from([None, "verified", "manual", "superseded"])),
         "resolve": draw(soon),
         "changes": draw(st.lists(changes(), max_size=3)),
+        "again": draw(st.none() | st.integers(0, 800)),
     }
 
 
@@ -130,6 +131,11 @@ def timed(history: Facts) -> list[Facts]:
             )
         resolved = None if told["resolution"] is None else detected + told["resolve"]
         found.append({**told, "id": place, "detected": detected, "resolved": resolved, "changes": made})
+        verdicts = [change["verified"] for change in made if change["verified"] is not None]
+        if verdicts and told["again"] is not None:
+            back = min(verdicts) + told["again"]
+            anew = {"resolution": None, "resolved": None, "changes": []}
+            found.append({**told, "id": -1 - place, "first": back, "detected": back, **anew})
     return found
 
 

@@ -10,6 +10,7 @@ from trimtab.records import DeliveryKind
 
 __all__ = [
     "Canary",
+    "Digest",
     "Embedding",
     "Engine",
     "FeatureOverride",
@@ -271,6 +272,18 @@ class NotifyTarget(Section, frozen=True):
     enabled: bool = True
 
 
+class Digest(Section, frozen=True):
+    """When people are told what changed in the seven days before, by UTC, and how sure that must be (docs: velocity).
+
+    It goes to the targets of `[notify.NAME]` that have "digest" in `on`.
+    """
+
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    hour: Annotated[int, Meta(ge=0, le=23)] = 7
+    reference_weeks: Annotated[int, Meta(ge=1, le=12)] = 4
+    false_discovery_rate: Rate = 0.05
+
+
 class Reviewing(Section, frozen=True):
     """How many answers of an incident people are asked about, and for how long one is theirs (docs: review)."""
 
@@ -472,6 +485,7 @@ class Settings(Section, frozen=True):
     lake: Lake = Lake()
     retention: Retention = Retention()
     review: Reviewing = Reviewing()
+    digest: Digest = Digest()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
     monitors: dict[str, WatchRule] = {}

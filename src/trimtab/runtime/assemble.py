@@ -43,6 +43,7 @@ from trimtab.runtime.parts import (
     made_folder,
     nothing_embeds,
     open_datasets,
+    open_digest,
     open_erasing,
     open_intake,
     open_jobs,
@@ -228,4 +229,4 @@ def _acting(
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
     act = ActStage(store, settings, playbook, runs, turn=turn)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features)]
+    return [act, open_digest(settings, store), deliver, CalibrateStage(store, settings.outcome, settings.features)]
