@@ -91,10 +91,13 @@ def plain_times(known: list[Facts]) -> Facts:
         "dismissed": len(told) - len(counted),
         "open": sum(each["resolution"] is None for each in counted),
         "verified": sum(done for _, done in fix),
-        "recovered": sum(
-            each["resolution"] == "verified" and all(made["verified"] is None for made in each["changes"])
-            for each in counted
-        ),
+        **{
+            name: sum(
+                each["resolution"] == how and all(made["verified"] is None for made in each["changes"])
+                for each in counted
+            )
+            for name, how in (("recovered", "verified"), ("superseded", "superseded"))
+        },
         "medians": [km_median(spans) for spans in (detect, change, verify, fix)],
         "of": [len(spans) for spans in (detect, change, verify, fix)],
         "recurrence": plain_recurrence(known, counted),
@@ -221,7 +224,7 @@ def check_loop(found: Velocity, known: list[Facts]) -> None:
     medians = [found.time_to_detect, found.time_to_change, found.time_to_verify, found.time_to_verified_fix]
     assert [item.seconds for item in medians] == times["medians"]
     assert [item.n for item in medians] == times["of"]
-    names = ("incidents", "dismissed", "open", "verified", "recovered")
+    names = ("incidents", "dismissed", "open", "verified", "recovered", "superseded")
     assert {name: getattr(found, name) for name in names} == {name: times[name] for name in names}
     assert (found.recurrence.count, found.recurrence_young) == times["recurrence"]
     assert found.recurrence.n == times["verified"]

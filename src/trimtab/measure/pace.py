@@ -20,7 +20,7 @@ from trimtab.stats.interval import wilson
 from trimtab.stats.survival import median_time
 from trimtab.store.ports import LoopStore, Query
 
-__all__ = ["History", "IncidentTimes", "Median", "Pace", "median_of", "pace_of", "part_of", "read_history"]
+__all__ = ["History", "IncidentTimes", "Median", "Pace", "fix_spans", "median_of", "pace_of", "part_of", "read_history"]
 
 _FAILURE_WINDOW = timedelta(days=14)
 _RECURRENCE_WINDOW = timedelta(days=30)
@@ -64,7 +64,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     """The pace over the incidents detected and the changes exposed in [since, until), as of `until`.
 
     Incidents closed by hand ("not a problem", or mended elsewhere) are left out of the medians and counted as
-    `dismissed`; `recovered` ones were over without a change and count as censored then. Incidents about silence or
+    `dismissed`; `recovered` ones were over without a change, `superseded` ones when another version was
+    served: both count as censored then. Incidents about silence or
     about voting itself are none of these. `verified` counts these incidents; `fixes_verified` counts verdicts that fell
     into the span, whenever their incidents began, and `verified_per_week` is that by week.
 
@@ -84,6 +85,7 @@ class Pace(Struct, frozen=True, kw_only=True):
     verified: int
     open: int
     recovered: int
+    superseded: int
     dismissed: int
     time_to_detect: Median
     time_to_change: Median
@@ -123,9 +125,8 @@ def read_history(store: LoopStore, project_id: str, until: datetime, feature: st
 
 def pace_of(history: History, since: datetime, until: datetime, feature: str | None) -> Pace:
     """Return the pace over [since, until)."""
-    told = [each for each in history.incidents if each.detected_at >= since and each.kind not in _NOT_ANSWERS]
     mine = _by_incident(history.changes)
-    each = [_times(incident, mine.get(incident.id, ()), until) for incident in told]
+    each = _detected(history, mine, since, until)
     counted = [times for times in each if times.resolution != "manual"]
     exposed = [change for change in history.changes if change.exposed_at is not None and change.exposed_at >= since]
     opened = _opened(history.incidents)
@@ -143,6 +144,7 @@ def pace_of(history: History, since: datetime, until: datetime, feature: str | N
         verified=verified,
         open=sum(times.state != "resolved" for times in counted),
         recovered=sum(times.resolution == "verified" and times.to_verified_fix is None for times in counted),
+        superseded=sum(times.resolution == "superseded" and times.to_verified_fix is None for times in counted),
         dismissed=len(each) - len(counted),
         **_medians(counted),
         fixes_verified=fixes,
@@ -162,6 +164,15 @@ def pace_of(history: History, since: datetime, until: datetime, feature: str | N
     )
 
 
+def fix_spans(history: History, since: datetime, until: datetime) -> list[tuple[float, bool]]:
+    """Return of each counted incident the seconds to its verified fix, or those it has gone without one (False)."""
+    return [
+        (times.age, False) if times.to_verified_fix is None else (times.to_verified_fix, True)
+        for times in _detected(history, _by_incident(history.changes), since, until)
+        if times.resolution != "manual"
+    ]
+
+
 def part_of(count: int, n: int) -> Part:
     """Return `count` of `n` with the share and its 95% Wilson interval."""
     rate = wilson(count, n)
@@ -176,6 +187,16 @@ def median_of(pairs: Iterable[tuple[float | None, float]]) -> Median:
         [duration is not None for duration, _ in told],
     )
     return Median(seconds=found.value, low=found.low, high=found.high, n=found.n, done=found.done)
+
+
+def _detected(
+    history: History, mine: Mapping[str, Sequence[Change]], since: datetime, until: datetime
+) -> list[IncidentTimes]:
+    return [
+        _times(incident, mine.get(incident.id, ()), until)
+        for incident in history.incidents
+        if incident.detected_at >= since and incident.kind not in _NOT_ANSWERS
+    ]
 
 
 def _medians(counted: Sequence[IncidentTimes]) -> dict[str, Median]:
