@@ -17,12 +17,12 @@ from trimtab.config import Reviewing
 from trimtab.embed.lexical import LexicalEmbedder
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Outcome, ReviewItem, Verdict
+from trimtab.records import Outcome, ReviewItem, Verdict, WorkLog
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority"]
+__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "worked"]
 
 _ALIKE = 0.9
 
@@ -155,12 +155,21 @@ class Reviews:
         )
         with self._turn:
             sealed = seal(self._cleaners.of(project_id), closed)
-            self._store.commit({project_id: Writes(reviewed=[sealed])})
+            self._store.commit({project_id: Writes(reviewed=[sealed], work=worked(closed))})
         return sealed.record
 
     def _held(self, item: ReviewItem, reviewer: str, now: datetime) -> ReviewItem:
         until = now + timedelta(minutes=self._settings.reserve_minutes)
         return msgspec.structs.replace(item, state="reserved", reserved_by=reviewer, reserved_until=until)
+
+
+def worked(item: ReviewItem) -> list[WorkLog]:
+    """Return what goes into the log of work when an item is closed: nothing where its minutes were not measured."""
+    if item.minutes is None or item.closed_at is None:
+        return []
+    told = {"feature": item.feature, "incident_id": item.incident_id}
+    made = derived_id("work", item.id)
+    return [WorkLog(id=made, at=item.closed_at, kind="review", minutes=item.minutes, source="measured", **told)]
 
 
 def added(
