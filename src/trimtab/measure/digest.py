@@ -200,35 +200,60 @@ def _tally(
     people: dict[str, list[Ballot]] = {}
     for each in ballots:  # newest first
         people.setdefault(each.voter_id, []).append(each)
-    voted: Counter[_Group] = Counter()
-    down: Counter[_Group] = Counter()
+    groups = _Groups(feature)
+    voted: Counter[int] = Counter()
+    down: Counter[int] = Counter()
+    blamed: Counter[tuple[int, str]] = Counter()
     for own in people.values():
-        seen: set[_Group] = set()
-        blamed: set[_Group] = set()
+        seen: set[int] = set()
+        blames: set[tuple[int, str]] = set()
         for each in own:
-            of = topics.get(each.inference_id, ()) if topics is not None and each.vote > 0.5 else ()
-            for group in _groups(feature, each):
-                if group not in seen:
-                    seen.add(group)
-                    down[group] += topics is None and each.vote > 0.5
-                blamed.update(group._replace(topic_id=topic_id) for topic_id in of)
+            among = groups.of(each)
+            bad = each.vote > 0.5
+            if topics is None and bad:
+                down.update(among if not seen else [group for group in among if group not in seen])
+            elif topics is not None and bad:
+                blames.update((group, topic) for topic in topics.get(each.inference_id, ()) for group in among)
+            seen.update(among)
         voted.update(seen)
-        down.update(blamed)
+        blamed.update(blames)
     if topics is None:
-        return {group: (down[group], n) for group, n in voted.items()}
+        return {groups.names[group]: (down[group], n) for group, n in voted.items()}
     return {
-        group._replace(topic_id=topic_id): (down[group._replace(topic_id=topic_id)], n)
-        for topic_id in {each for found in topics.values() for each in found}
+        groups.names[group]._replace(topic_id=topic): (blamed[group, topic], n)
+        for topic in {each for found in topics.values() for each in found}
         for group, n in voted.items()
         if n >= _LEAST_PEOPLE
     }
 
 
-def _groups(feature: str, ballot: Ballot) -> Iterator[_Group]:
-    for version_id in {None, ballot.version_id}:
-        yield _Group(feature, version_id)
-        for segment in ballot.segments.items():
-            yield _Group(feature, version_id, segment=segment)
+class _Groups:
+    """The groups that answers of a feature are in, as small numbers; answers alike in them share one list."""
+
+    def __init__(self, feature: str) -> None:
+        self.names: list[_Group] = []
+        self._feature = feature
+        self._numbers: dict[_Group, int] = {}
+        self._known: dict[tuple[str | None, tuple[tuple[str, str], ...]], list[int]] = {}
+
+    def of(self, ballot: Ballot) -> list[int]:
+        """Return the groups without a topic: all, the version's, those of each segment, and of both together."""
+        key = (ballot.version_id, tuple(ballot.segments.items()))
+        found = self._known.get(key)
+        if found is None:
+            found = [
+                self._number(_Group(self._feature, version_id, segment=segment))
+                for version_id in {None, ballot.version_id}
+                for segment in (None, *key[1])
+            ]
+            self._known[key] = found
+        return found
+
+    def _number(self, group: _Group) -> int:
+        if group not in self._numbers:
+            self._numbers[group] = len(self.names)
+            self.names.append(group)
+        return self._numbers[group]
 
 
 def _compared(now: _Tally, before: _Tally, *, topics: bool = False) -> Iterator[tuple[_Group, tuple[Comparison, bool]]]:

@@ -7,6 +7,7 @@ metrics of software teams (lead time, change failure rate, recovery time) and pr
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -267,7 +268,7 @@ def _opened(incidents: Iterable[Incident]) -> Mapping[tuple[str, str], list[date
     for incident in incidents:
         if incident.resolution != "manual" and incident.kind not in _NOT_ANSWERS:
             found.setdefault((incident.feature, incident.version_id), []).append(incident.detected_at)
-    return found
+    return {key: sorted(times) for key, times in found.items()}
 
 
 def _failed(change: Change, opened: Mapping[tuple[str, str], Sequence[datetime]]) -> bool:
@@ -277,7 +278,7 @@ def _failed(change: Change, opened: Mapping[tuple[str, str], Sequence[datetime]]
     if change.rolled_back_at is not None and change.rolled_back_at <= end:
         return True
     on_it = opened.get((change.feature, change.candidate_version_id or ""), ())
-    return any(change.exposed_at <= at <= end for at in on_it)
+    return bisect.bisect_left(on_it, change.exposed_at) < bisect.bisect_right(on_it, end)
 
 
 def _recurred(
@@ -292,14 +293,16 @@ def _recurred(
     for incident in incidents:
         of_incident[incident.id] = _group(incident)
         if incident.resolution != "manual":
-            groups.setdefault(_group(incident), []).append(incident.detected_at)
+            groups.setdefault(of_incident[incident.id], []).append(incident.detected_at)
+    for times in groups.values():
+        times.sort()
     again = young = 0
-    for times in counted:
-        change = _verifying(mine.get(times.incident_id, ()))
+    for each in counted:
+        change = _verifying(mine.get(each.incident_id, ()))
         if change is None or change.verified_at is None:
             continue
-        end = change.verified_at + _RECURRENCE_WINDOW
-        if any(change.verified_at < at <= end for at in groups[of_incident[times.incident_id]]):
+        end, seen = change.verified_at + _RECURRENCE_WINDOW, groups[of_incident[each.incident_id]]
+        if bisect.bisect_right(seen, change.verified_at) < bisect.bisect_right(seen, end):
             again += 1
         elif until <= end:
             young += 1
