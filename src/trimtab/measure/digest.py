@@ -66,8 +66,8 @@ class Digest(Struct, frozen=True, kw_only=True):
     """What changed in [since, until), against [before_since, since), the largest sure change first.
 
     `groups` were compared; at most `false_discovery_rate` of the findings are expected to be false. `votes` and
-    `votes_before` were read, each person counting once in each group. `complete` is false where there were more, of
-    which the newest were read.
+    `votes_before` were read, each person counting once in each group. `complete` is false where there were more than
+    are read: of this span the newest, of the time before as many whole weeks as fit.
     """
 
     since: datetime
@@ -134,8 +134,8 @@ def digest(
     complete = True
     for name in names:
         now = store.ballots(project_id, name, since, until, budget)
-        before = store.ballots(project_id, name, before_since, since, budget)
-        complete = complete and len(now) < budget and len(before) < budget
+        before, whole = _before(store, project_id, name, since, weeks, budget)
+        complete = complete and whole and len(now) < budget
         sizes[0] += len(now)
         sizes[1] += len(before)
         told.update(_compared(_tally(name, now), _tally(name, before)))
@@ -160,6 +160,20 @@ def digest(
         findings=[_finding(groups[each.place], each, told, topics, since, until) for each in picked[:_SHOWN]],
         happened=_happened(store, project_id, since, until, set(names)),
     )
+
+
+def _before(
+    store: DigestStore, project_id: str, feature: str, since: datetime, weeks: int, budget: int
+) -> tuple[list[Ballot], bool]:
+    """Return the votes of the weeks before, newest first, and whether these are all: else of as many whole weeks."""
+    found: list[Ballot] = []
+    for back in range(weeks):
+        left = budget - len(found)
+        rows = store.ballots(project_id, feature, since - (back + 1) * _WEEK, since - back * _WEEK, left)
+        if len(rows) == left:
+            return (found or rows), False
+        found += rows
+    return found, True
 
 
 class _Seen(NamedTuple):

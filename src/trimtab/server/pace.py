@@ -18,6 +18,7 @@ __all__ = ["PaceGauges"]
 
 _SPAN = timedelta(days=90)
 _FRESH_S = 60.0
+_SHARE = 50.0  # so that a long history takes no more than a fiftieth of a core
 _MOST_FEATURES = 200
 _LABELS = ("project", "feature")
 _MEDIANS = ("time_to_detect", "time_to_change", "time_to_verify", "time_to_verified_fix")
@@ -37,7 +38,7 @@ class PaceGauges(Collector):
         self._engine = engine
         self._lock = threading.Lock()
         self._held: list[tuple[str, Pace]] = []
-        self._read_at: float | None = None
+        self._due = 0.0
 
     def describe(self) -> list[Metric]:
         """Say nothing beforehand: the registry would otherwise read everything once to learn the names."""
@@ -66,9 +67,11 @@ class PaceGauges(Collector):
 
     def _paces(self) -> list[tuple[str, Pace]]:
         with self._lock:
-            if self._read_at is None or time.monotonic() - self._read_at >= _FRESH_S:
+            began = time.monotonic()
+            if began >= self._due:
                 self._held = self._read()
-                self._read_at = time.monotonic()
+                took = time.monotonic() - began
+                self._due = began + max(_FRESH_S, _SHARE * took)
             return self._held
 
     def _read(self) -> list[tuple[str, Pace]]:

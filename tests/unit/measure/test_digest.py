@@ -145,3 +145,16 @@ def test_chance_is_told_in_few_weeks(store: HotStore, tmp_path: Path) -> None:
         told += bool(digest(world, P, since=SINCE, until=UNTIL).findings)
         world.close()
     assert told <= 2
+
+
+def test_of_too_many_votes_whole_weeks_are_read_and_it_is_said(
+    store: HotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.measure.digest._MOST_BALLOTS", 1200)  # 600 for each of two features
+    votes = Votes(store)
+    votes.add(1000, 0.1, now=False)  # some 250 a week
+    votes.add(100, 0.1, now=True)
+    found = digest(store, P, since=SINCE, until=UNTIL)
+    assert not found.complete
+    fits = [len(store.ballots(P, "answer", SINCE - weeks * WEEK, SINCE, 5000)) for weeks in (1, 2, 3)]
+    assert found.votes_before == max(size for size in fits if size < 600)

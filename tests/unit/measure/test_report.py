@@ -143,7 +143,7 @@ def test_charts_are_well_formed_whatever_is_in_them() -> None:
     for line in (steps, Line(name="l", points=points), Line(name="b", points=[(0.0, 2.0)], shape="bars")):
         for kind in ("share", "count"):
             for axis in ("time", "days"):
-                chart = Chart(title='<"&', lines=[line], x=axis, y=kind, marks=[Mark(1.0, "<&", "bad")])  # type: ignore[arg-type]
+                chart = Chart(title='<"&', lines=[line], x=axis, y=kind, marks=[Mark(1.0, "<&", "bad")])
                 root = ET.fromstring(svg(chart))  # noqa: S314  our own
                 assert root.tag.endswith("svg")
                 assert "nan" not in svg(chart)
