@@ -134,7 +134,7 @@ def timed(history: Facts) -> list[Facts]:
         verdicts = [change["verified"] for change in made if change["verified"] is not None]
         if verdicts and told["again"] is not None:
             back = min(verdicts) + told["again"]
-            anew = {"resolution": None, "resolved": None, "changes": []}
+            anew: Facts = {"resolution": None, "resolved": None, "changes": []}
             found.append({**told, "id": -1 - place, "first": back, "detected": back, **anew})
     return found
 
