@@ -29,7 +29,7 @@ __all__ = ["Facts", "at", "change_id", "histories", "timed", "write"]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-FEATURES, VERSIONS, PLANS = ("a", "b"), ("v0", "v1", "v2", "v3"), (None, "pro", "free")
+FEATURES, VERSIONS, PLANS = ("a", "b"), ("v0", "v1"), (None, "pro", "free")
 
 Facts = dict[str, Any]
 
@@ -37,8 +37,9 @@ Facts = dict[str, Any]
 hours = st.integers(0, 1500)
 soon = st.integers(0, 400)
 maybe_soon = st.none() | soon
-feature = st.sampled_from(FEATURES)
+feature = st.sampled_from(["a", "a", "b"])
 version = st.sampled_from(VERSIONS)
+results = st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.booleans())  # case, stable, candidate, target
 
 
 @st.composite
@@ -52,7 +53,7 @@ def changes(draw: st.DrawFn) -> Facts:
         "base": draw(version),
         "blocked": draw(st.booleans()),
         "gated": draw(maybe_soon),
-        "results": draw(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=3)),
+        "results": draw(st.lists(results, max_size=3)),
     }
 
 
@@ -66,10 +67,11 @@ def incidents(draw: st.DrawFn) -> Facts:
         "metric": draw(st.sampled_from(["vote", "vote", "latency"])),
         "first": draw(st.integers(0, 1000)),
         "detect": draw(st.integers(0, 60)),
-        "resolution": draw(st.sampled_from([None, "verified", "manual", "superseded"])),
+        "resolution": draw(st.sampled_from([None, None, "verified", "manual", "manual", "superseded"])),
         "resolve": draw(soon),
         "changes": draw(st.lists(changes(), max_size=3)),
         "again": draw(st.none() | st.integers(0, 800)),
+        "reopened": draw(st.none() | st.integers(0, 800)),
     }
 
 
@@ -84,7 +86,6 @@ def answers(draw: st.DrawFn) -> Facts:
         "p_bad": draw(st.sampled_from([0.1, 0.5, 0.8, 1.0])),
         "reviewed": draw(maybe_soon),
         "case": draw(maybe_soon),
-        "case_of": draw(st.none() | st.integers(0, 5)),
         "corrected": draw(maybe_soon),
         "held_by": draw(st.lists(version, max_size=2)),
     }
@@ -100,7 +101,7 @@ work = st.tuples(
 )
 histories = st.fixed_dictionaries(
     {
-        "incidents": st.lists(incidents(), max_size=8),
+        "incidents": st.lists(incidents(), max_size=10),
         "answers": st.lists(answers(), max_size=8),
         "rollouts": st.lists(rollouts, max_size=6),
         "work": st.lists(work, max_size=5),
@@ -132,9 +133,12 @@ def timed(history: Facts) -> list[Facts]:
         resolved = None if told["resolution"] is None else detected + told["resolve"]
         found.append({**told, "id": place, "detected": detected, "resolved": resolved, "changes": made})
         verdicts = [change["verified"] for change in made if change["verified"] is not None]
+        found[-1]["reopened"] = None
+        if verdicts and told["reopened"] is not None and resolved is None:
+            found[-1]["reopened"] = min(verdicts) + told["reopened"]
         if verdicts and told["again"] is not None:
             back = min(verdicts) + told["again"]
-            anew: Facts = {"resolution": None, "resolved": None, "changes": []}
+            anew: Facts = {"resolution": None, "resolved": None, "reopened": None, "changes": []}
             found.append({**told, "id": -1 - place, "first": back, "detected": back, **anew})
     return found
 
@@ -181,6 +185,7 @@ def incident_of(told: Facts) -> Incident:
         first_signal_at=at(told["first"]), detected_at=at(told["detected"]), reference=0.1, observed=0.3, events=10,
         negatives=5, users=5, log_evidence=10.0, log_threshold=9.0, kind=told["kind"], metric=told["metric"],
         segment={} if told["plan"] is None else {"plan": told["plan"]},
+        detail={} if told["reopened"] is None else {"reopened_at": at(told["reopened"]).isoformat()},
     )  # fmt: skip
 
 
@@ -188,8 +193,8 @@ def change_of(incident: Facts, told: Facts) -> Change:
     gate = None
     if told["gated"] is not None:
         results = [
-            CaseResult(case_id=case_id(number), target=False, stable_passed=stable, candidate_passed=candidate)
-            for number, stable, candidate in told["results"]
+            CaseResult(case_id=case_id(number), target=target, stable_passed=stable, candidate_passed=candidate)
+            for number, stable, candidate, target in told["results"]
         ]
         gate = GateReport(
             verdict="pass", reason="", cases=3, broken=0, fixed=0, targets=0, targets_fixed=0, must_pass_broken=0,
@@ -233,7 +238,6 @@ def write_answer(writes: Writes, place: int, told: Facts, held: dict[tuple[str, 
         case = Case(
             id=case_id(place), feature=told["feature"], created_at=at(told["at"] + told["case"]), input="x",
             expected="y", feedback_id=said.id,
-            incident_id=None if told["case_of"] is None else derived_id("incident", str(told["case_of"])),
         )  # fmt: skip
         writes.cases.append(a.sealed(case))
     if told["corrected"] is not None:

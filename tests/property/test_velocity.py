@@ -63,7 +63,11 @@ def known_incidents(history: Facts, wanted: str | None) -> list[Facts]:
             if change["created"] < UNTIL
         ]
         ended = told["resolution"] if over is not None else None
-        found.append({**told, "resolved": over, "resolution": ended, "changes": made})
+        verdicts = [change["verified"] for change in made if change["verified"] is not None]
+        back = told["reopened"]
+        if back is not None and back >= UNTIL and verdicts:  # it was not open again by then
+            over, ended = max(verdicts), "verified"
+        found.append({**told, "resolved": over, "resolution": ended, "changes": made, "reopened": by_then(back)})
     return found
 
 
@@ -75,7 +79,8 @@ def plain_times(known: list[Facts]) -> Facts:
     for each in counted:
         last = UNTIL if each["resolved"] is None else each["resolved"]
         shown = [made["exposed"] for made in each["changes"] if made["exposed"] is not None]
-        proven = [made for made in each["changes"] if made["verified"] is not None]
+        back = -1 if each["reopened"] is None else each["reopened"]
+        proven = [made for made in each["changes"] if made["verified"] is not None and made["verified"] > back]
         best = min(proven, key=lambda made: (made["verified"], change_id(made["id"]))) if proven else None
         detect.append((each["detected"] - each["first"], True))
         change.append((min(shown) - each["detected"], True) if shown else (max(0, last - each["detected"]), False))
@@ -104,23 +109,23 @@ def plain_times(known: list[Facts]) -> Facts:
     }
 
 
-def plain_recurrence(known: list[Facts], counted: list[Facts]) -> tuple[int, int]:
-    again = young = 0
+def plain_recurrence(known: list[Facts], counted: list[Facts]) -> tuple[int, int, int]:
+    came = again = young = 0
     for each in counted:
         verdicts = [made["verified"] for made in each["changes"] if made["verified"] is not None]
         if not verdicts:
             continue
-        first = min(verdicts)
+        came, first = came + 1, min(verdicts)
         group = ("feature", "plan", "kind", "metric")
         back = any(
             all(other[part] == each[part] for part in group)
             and other["resolution"] != "manual"
             and first < other["detected"] <= first + 30 * DAY
             for other in known
-        )
+        ) or (each["reopened"] is not None and first < each["reopened"] <= first + 30 * DAY)
         again += back
         young += not back and first + 30 * DAY >= UNTIL
-    return again, young
+    return came, again, young
 
 
 def plain_changes(known: list[Facts]) -> Facts:
@@ -193,10 +198,17 @@ def plain_adoption(history: Facts, wanted: str | None) -> tuple[float | None, in
 
 
 def plain_forgetting(history: Facts, known: list[Facts], wanted: str | None) -> tuple[int, int, int]:
-    mended = {each["id"] for each in known if any(made["verified"] is not None for made in each["changes"])}
+    mended = {
+        number
+        for each in known
+        for made in each["changes"]
+        if made["verified"] is not None and made["gated"] is not None
+        for number, _, passed, target in made["results"]
+        if target and passed
+    }
     failing = tested = cases = 0
     for place, told in enumerate(history["answers"]):
-        if told["case"] is None or told["case_of"] not in mended or wanted not in (None, told["feature"]):
+        if told["case"] is None or place not in mended or wanted not in (None, told["feature"]):
             continue
         if told["at"] + told["case"] >= UNTIL:
             continue
@@ -208,7 +220,7 @@ def plain_forgetting(history: Facts, known: list[Facts], wanted: str | None) -> 
             for made in each["changes"]:
                 if each["feature"] != told["feature"] or by_then(made["gated"]) is None:
                     continue
-                for nth, (number, stable, candidate) in enumerate(made["results"]):
+                for nth, (number, stable, candidate, _) in enumerate(made["results"]):
                     if number == place and made["base"] == served:
                         said.append((made["gated"], made["order"], 2 * nth, stable))
                     if number == place and made["candidate"] == served:
@@ -226,8 +238,7 @@ def check_loop(found: Velocity, known: list[Facts]) -> None:
     assert [item.n for item in medians] == times["of"]
     names = ("incidents", "dismissed", "open", "verified", "recovered", "superseded")
     assert {name: getattr(found, name) for name in names} == {name: times[name] for name in names}
-    assert (found.recurrence.count, found.recurrence_young) == times["recurrence"]
-    assert found.recurrence.n == times["verified"]
+    assert (found.recurrence.n, found.recurrence.count, found.recurrence_young) == times["recurrence"]
     told = (found.changes_exposed, found.changes_failed, found.changes_young, found.changes_blocked)
     assert told == (made["exposed"], made["failed"], made["young"], made["blocked"])
     assert (found.change_failure_rate.count, found.change_failure_rate.n) == (made["failed"], made["exposed"])

@@ -19,8 +19,9 @@ _MOST = 20_000
 
 
 class Forgetting(Struct, frozen=True, kw_only=True):
-    """Golden cases of incidents with a verified fix that the version served now fails, of those it was tested on.
+    """Golden cases that a verified fix had mended and the version served now fails, of those it was tested on.
 
+    Mended are the cases of its incident that the fix passed at the gate.
     `cases` is how many such cases there are; `untested` of them no gate has put to this version.
     """
 
@@ -56,14 +57,16 @@ def forgetting(
     store: AdoptionStore, project_id: str, history: History, until: datetime, features: Sequence[str]
 ) -> Forgetting:
     """Return what the versions served at `until` have forgotten, by what the newest gate on each said."""
-    mended = {change.incident_id for change in history.changes if change.verified_at is not None} - {None}
+    mended = {
+        result.case_id
+        for change in history.changes
+        if change.verified_at is not None and change.gate is not None
+        for result in change.gate.results
+        if result.target and result.candidate_passed
+    }
     failing = tested = cases = 0
     for feature in features:
-        past = [
-            case.id
-            for case in store.cases(project_id, feature)
-            if case.incident_id in mended and case.created_at < until
-        ]
+        past = [case.id for case in store.cases(project_id, feature) if case.id in mended and case.created_at < until]
         if not past:
             continue
         passed = _passed(history.changes, feature, _stable(store, project_id, feature, until), until)

@@ -72,10 +72,11 @@ class Pace(Struct, frozen=True, kw_only=True):
 
     A change failed when it was rolled back, or an incident that nobody dismissed opened on its version, within 14 days
     of its exposure; `changes_young` have not failed and are younger. One that the gate blocked never reached anyone: it
-    counts in `gate_block_rate`, of the changes made in the span that the gate judged. Recurrence is of the verified
-    incidents: another of the same group, of whatever version, was detected within 30 days of the verdict;
-    `recurrence_young` have not and are younger. `complete` is false where there were more incidents or changes than
-    are read, the newest 20,000 of each; `each` shows the newest 500 incidents.
+    counts in `gate_block_rate`, of the changes made in the span that the gate judged. Recurrence is of the incidents
+    with a verdict: another of the same group, of whatever version, was detected within 30 days of it, or the same one
+    was opened again; `recurrence_young` have not and are younger. What was opened again counts as not mended until it
+    is. `complete` is false where there were more incidents or changes than are read, the newest 20,000 of each; `each`
+    shows the newest 500 incidents.
     """
 
     since: datetime
@@ -116,11 +117,13 @@ class History(NamedTuple):
 def read_history(store: LoopStore, project_id: str, until: datetime, feature: str | None) -> History:
     """Return what had happened by `until`: the newest 20,000 incidents and as many changes."""
     span = Query(feature=feature, until=until, limit=_MOST)
-    incidents, changes = store.incidents(project_id, span), store.changes(project_id, span)
+    incidents, told = store.incidents(project_id, span), store.changes(project_id, span)
+    changes = [_change_as_of(row.record, until) for row in reversed(told.rows)]
+    mine = _by_incident(changes)
     return History(
-        [_incident_as_of(row.record, until) for row in reversed(incidents.rows)],
-        [_change_as_of(row.record, until) for row in reversed(changes.rows)],
-        incidents.next is None and changes.next is None,
+        [_incident_as_of(row.record, mine.get(row.record.id, ()), until) for row in reversed(incidents.rows)],
+        changes,
+        incidents.next is None and told.next is None,
     )
 
 
@@ -133,7 +136,7 @@ def pace_of(history: History, since: datetime, until: datetime, feature: str | N
     opened = _opened(history.incidents)
     failed = [_failed(change, opened) for change in exposed]
     judged = [change for change in history.changes if change.gate is not None and change.created_at >= since]
-    again, young = _recurred(history.incidents, counted, mine, until)
+    came, again, young = _recurred(history.incidents, counted, mine, until)
     verified = sum(times.to_verified_fix is not None for times in counted)
     fixes = sum(change.verified_at is not None and change.verified_at >= since for change in history.changes)
     return Pace(
@@ -159,7 +162,7 @@ def pace_of(history: History, since: datetime, until: datetime, feature: str | N
         change_failure_rate=part_of(sum(failed), len(exposed)),
         changes_blocked=sum(change.state == "blocked" and change.created_at >= since for change in history.changes),
         gate_block_rate=part_of(sum(change.state == "blocked" for change in judged), len(judged)),
-        recurrence=part_of(again, verified),
+        recurrence=part_of(again, came),
         recurrence_young=young,
         each=each[-_SHOWN:],
     )
@@ -223,7 +226,7 @@ def _by_incident(changes: Iterable[Change]) -> dict[str, list[Change]]:
 
 def _times(incident: Incident, mine: Sequence[Change], until: datetime) -> IncidentTimes:
     exposed = min((change.exposed_at for change in mine if change.exposed_at), default=None)
-    verifying = _verifying(mine)
+    verifying = _verifying(mine, _reopened_before(incident, until))
     verified = verifying.verified_at if verifying else None
     tried = verifying.exposed_at if verifying else exposed
     return IncidentTimes(
@@ -242,17 +245,37 @@ def _times(incident: Incident, mine: Sequence[Change], until: datetime) -> Incid
     )
 
 
-def _verifying(mine: Iterable[Change]) -> Change | None:
-    """Return the change that was first verified."""
-    proven = [(change.verified_at, change.id, change) for change in mine if change.verified_at is not None]
+def _verifying(mine: Iterable[Change], after: datetime | None = None) -> Change | None:
+    """Return the change that was first verified; where the incident was opened again, the first one since."""
+    proven = [
+        (change.verified_at, change.id, change)
+        for change in mine
+        if change.verified_at is not None and (after is None or change.verified_at > after)
+    ]
     return min(proven)[2] if proven else None
 
 
-def _incident_as_of(incident: Incident, until: datetime) -> Incident:
+def _reopened_before(incident: Incident, until: datetime) -> datetime | None:
+    again = _reopened_at(incident)
+    return again if again is not None and again < until else None
+
+
+def _incident_as_of(incident: Incident, mine: Iterable[Change], until: datetime) -> Incident:
     """Return the incident without what had not happened yet."""
-    if incident.resolved_at is None or incident.resolved_at < until:
+    if incident.resolved_at is not None and incident.resolved_at >= until:
+        return msgspec.structs.replace(incident, state="firing", resolution=None, resolved_at=None)
+    again = _reopened_at(incident)
+    verdicts = [change.verified_at for change in mine if change.verified_at is not None]
+    if again is None or again < until or not verdicts or incident.resolved_at is not None:
         return incident
-    return msgspec.structs.replace(incident, state="firing", resolution=None, resolved_at=None)
+    # It is open again now, and was not then.
+    return msgspec.structs.replace(incident, state="resolved", resolution="verified", resolved_at=max(verdicts))
+
+
+def _reopened_at(incident: Incident) -> datetime | None:
+    """Return when an incident whose fix did not last was opened again."""
+    told = incident.detail.get("reopened_at")
+    return datetime.fromisoformat(told) if isinstance(told, str) else None
 
 
 def _change_as_of(change: Change, until: datetime) -> Change:
@@ -282,31 +305,36 @@ def _failed(change: Change, opened: Mapping[tuple[str, str], Sequence[datetime]]
 
 
 def _recurred(
-    incidents: Iterable[Incident],
+    incidents: Sequence[Incident],
     counted: Iterable[IncidentTimes],
     mine: Mapping[str, Sequence[Change]],
     until: datetime,
-) -> tuple[int, int]:
-    """Return how many of the verified incidents came again, and how many have not but still may within their days."""
+) -> tuple[int, int, int]:
+    """Return how many incidents had a verdict, how many came again after it, and how many others still may in time."""
     groups: dict[tuple[object, ...], list[datetime]] = {}
     of_incident: dict[str, tuple[object, ...]] = {}
+    reopened = {each.id: at for each in incidents if (at := _reopened_before(each, until)) is not None}
     for incident in incidents:
         of_incident[incident.id] = _group(incident)
         if incident.resolution != "manual":
             groups.setdefault(of_incident[incident.id], []).append(incident.detected_at)
     for times in groups.values():
         times.sort()
-    again = young = 0
+    came = again = young = 0
     for each in counted:
         change = _verifying(mine.get(each.incident_id, ()))
         if change is None or change.verified_at is None:
             continue
+        came += 1
         end, seen = change.verified_at + _RECURRENCE_WINDOW, groups[of_incident[each.incident_id]]
-        if bisect.bisect_right(seen, change.verified_at) < bisect.bisect_right(seen, end):
+        back = reopened.get(each.incident_id)
+        if bisect.bisect_right(seen, change.verified_at) < bisect.bisect_right(seen, end) or (
+            back is not None and change.verified_at < back <= end
+        ):
             again += 1
         elif until <= end:
             young += 1
-    return again, young
+    return came, again, young
 
 
 def _group(incident: Incident) -> tuple[object, ...]:

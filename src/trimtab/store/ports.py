@@ -80,6 +80,7 @@ from trimtab.store.upkeep import (
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     RedactionStore,
     RetentionStore,
     TopicStore,
@@ -106,6 +107,7 @@ __all__ = [
     "Judged",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "MeasureStore",
     "Packed",
@@ -442,6 +444,10 @@ class LoopStore(Protocol):
         """Return the silences that last beyond `now`, oldest first."""
         ...
 
+    def released(self, project_id: str) -> set[str]:
+        """Return the ids of the corrections that were set aside and that a person released."""
+        ...
+
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
         """Return one incident."""
         ...
@@ -487,6 +493,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     MeasureStore,
     Protocol,
 ):

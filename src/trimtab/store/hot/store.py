@@ -16,6 +16,7 @@ from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
+from trimtab.store.hot.knowledge import Patches
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.measures import Measures
 from trimtab.store.hot.people import People
@@ -41,6 +42,7 @@ class SqlHotStore(
     Asides,
     Topics,
     Datasets,
+    Patches,
     Erasures,
     Jobs,
     Measures,
