@@ -103,25 +103,27 @@ def _looked_at(
     hours: dict[datetime, int] = {}
     for each in store.counts(project_id, since=since, until=until, step="hour", metrics=("judged",), feature=feature):
         hours[each.start] = hours.get(each.start, 0) + max(0, each.count)
-    found: dict[str, Judged] = {}
-    for start, end in _draws(hours, budget // _LOT):
-        lot = store.judgements(project_id, feature, max(start, since), min(end, until), _LOT)
-        found.update((row.inference_id, row) for row in lot)
-    return found.values()
+    found: list[Judged] = []
+    starts = _draws(hours, budget // _LOT)
+    for start, end in zip(starts, [*starts[1:], until], strict=True):
+        found += store.judgements(project_id, feature, max(start, since), min(end, until), _LOT)
+    return found
 
 
-def _draws(hours: Mapping[datetime, int], draws: int) -> Iterator[tuple[datetime, datetime]]:
-    """Yield where lots begin and where their hours end: systematic sampling, hours by how much they hold."""
+def _draws(hours: Mapping[datetime, int], draws: int) -> list[datetime]:
+    """Return where lots begin: by systematic sampling, so that as many answers lie between each two."""
     starts = sorted(hours)
     ends, total = [], 0
     for start in starts:
         total += hours[start]
         ends.append(total)
-    for draw in range(draws):
+    found = []
+    for draw in range(draws if total else 0):
         at = (draw + 0.5) * total / draws
         place = bisect.bisect_right(ends, at)
         inside = (at - (ends[place] - hours[starts[place]])) / hours[starts[place]]
-        yield starts[place] + inside * _HOUR, starts[place] + _HOUR
+        found.append(starts[place] + inside * _HOUR)
+    return found
 
 
 def _reasons(
