@@ -14,7 +14,8 @@ from rich.text import Text
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.looking import DATE_FORMATS, looking, span
 from trimtab.cli.place import ConfigOption, DataOption
-from trimtab.measure.digest import Digest, Finding, lines_of
+from trimtab.measure.digest import Digest, Finding
+from trimtab.measure.digest_lines import lines_of
 from trimtab.runtime.parts import digest_of
 
 __all__ = ["digest"]

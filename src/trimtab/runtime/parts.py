@@ -53,7 +53,8 @@ from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
-from trimtab.measure.digest import Digest, digest, lines_of
+from trimtab.measure.digest import Digest, digest
+from trimtab.measure.digest_lines import lines_of
 from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector

@@ -12,7 +12,8 @@ import pytest
 
 from tests.contract import hot_store_sample as a
 from trimtab.ids import derived_id
-from trimtab.measure.digest import digest, lines_of
+from trimtab.measure.digest import digest
+from trimtab.measure.digest_lines import lines_of
 from trimtab.records import Feature, Project, TopicSurvey
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, TopicPlace, Writes

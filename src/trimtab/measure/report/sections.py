@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from trimtab.measure.digest import digest, lines_of
+from trimtab.measure.digest import digest
+from trimtab.measure.digest_lines import lines_of
 from trimtab.measure.pace import fix_spans, read_history
 from trimtab.measure.report.parts import Asked, Band, Chart, Grid, Line, Mark, Section
 from trimtab.measure.report.words import interval_of, part_in_words, span_in_words
