@@ -38,6 +38,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 from trimtab.store.ports import Arrival, Page, Target
 
@@ -112,6 +113,10 @@ def review_theme(**fields: Any) -> ReviewTheme:
 def review_link(**fields: Any) -> ReviewLink:
     told = {"item_id": new_id(NOW), "inference_id": new_id(NOW), "reviewer": "expert", "sha256": new_id(NOW)}
     return ReviewLink(**{"id": new_id(NOW), "created_at": NOW, "expires_at": NOW + SECOND, **told, **fields})
+
+
+def work(**fields: Any) -> WorkLog:
+    return WorkLog(**{"id": new_id(NOW), "at": NOW, "kind": "triage", "minutes": 5.0, "source": "measured", **fields})
 
 
 def correction(about: Inference, **fields: Any) -> Feedback:

@@ -17,12 +17,12 @@ from trimtab.config import Reviewing
 from trimtab.embed.lexical import LexicalEmbedder
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Outcome, ReviewItem, Verdict
+from trimtab.records import Outcome, ReviewItem, Verdict, WorkLog
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats"]
+__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats", "worked"]
 
 _ALIKE = 0.9
 
@@ -165,7 +165,7 @@ class Reviews:
         )
         with self._turn:
             sealed = seal_all(self._cleaners.of(project_id), [closed, *self._referee(project_id, closed, now)])
-            self._store.commit({project_id: Writes(reviewed=sealed)})
+            self._store.commit({project_id: Writes(reviewed=sealed, work=worked(closed))})
             self._last[project_id, closed.reserved_by or ""] = now
         return sealed[0].record
 
@@ -278,6 +278,15 @@ def _seat(item: ReviewItem, card_id: str, seat: int, now: datetime) -> ReviewIte
         verdict=None,
         minutes=None,
     )
+
+
+def worked(item: ReviewItem) -> list[WorkLog]:
+    """Return what goes into the log of work when an item is closed: nothing where its minutes were not measured."""
+    if item.minutes is None or item.closed_at is None:
+        return []
+    told = {"feature": item.feature, "incident_id": item.incident_id}
+    made = derived_id("work", item.id)
+    return [WorkLog(id=made, at=item.closed_at, kind="review", minutes=item.minutes, source="measured", **told)]
 
 
 def added(

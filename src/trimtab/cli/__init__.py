@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trimtab.cli.demo import demo
+from trimtab.cli.digest import digest
 from trimtab.cli.doctor import doctor
 from trimtab.cli.erase import erase
 from trimtab.cli.export import export_
@@ -58,6 +59,7 @@ app.add_typer(key, name="key")
 app.command()(study)
 app.command()(demo)
 app.command()(report)
+app.command()(digest)
 app.command()(topics)
 app.command()(review)
 app.add_typer(lake, name="lake")

@@ -1,28 +1,36 @@
-"""`trimtab report`: how fast the loop learns, from first bad signal to verified fix."""
+"""`trimtab report`: how fast the loop learns, week by week, and what changed."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trimtab.cli.failure import told_plainly
-from trimtab.cli.place import ConfigOption, DataOption, loaded
-from trimtab.clock import Clock, SystemClock
-from trimtab.errors import InvalidField, NotFound
-from trimtab.measure.velocity import Median, Velocity, velocity
-from trimtab.runtime.kept_clock import KeptClock
-from trimtab.runtime.parts import DATABASE, open_store
+from trimtab.cli.looking import DATE_FORMATS, looking, span
+from trimtab.cli.place import ConfigOption, DataOption
+from trimtab.errors import InvalidField
+from trimtab.measure.report.parts import Asked, Section
+from trimtab.measure.report.sections import report as make_report
+from trimtab.measure.report.shown import as_html, as_json, as_markdown
 
-__all__ = ["report"]
+__all__ = ["Form", "report"]
 
-_DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+class Form(StrEnum):
+    """What the report is shown as."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 def report(
@@ -30,80 +38,55 @@ def report(
     feature: Annotated[str | None, typer.Option(help="Only of this feature.", show_default=False)] = None,
     project: Annotated[str, typer.Option(help="Of this project.")] = "default",
     since: Annotated[
-        datetime | None, typer.Option(formats=_DATE_FORMATS, help="From then on (UTC).", show_default="the beginning")
+        datetime | None, typer.Option(formats=DATE_FORMATS, help="From then on (UTC).", show_default="the beginning")
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=_DATE_FORMATS, help="Before then (UTC).", show_default="now")
+        datetime | None, typer.Option(formats=DATE_FORMATS, help="Before then (UTC).", show_default="now")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    form: Annotated[Form, typer.Option("--format", help="How to show it; HTML has the charts.")] = Form.TABLE,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write it to this file.", show_default="the terminal")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Show learning velocity: time to detect, to change, to verified fix. Also while the server runs."""
+    """Show learning velocity: time to detect, to change, to verified fix; week by week; what changed.
+
+    Also while the server runs.
+    """
     with told_plainly():
-        settings = loaded(config, data).settings
-        folder = Path(settings.storage.path)
-        if not settings.storage.url and not (folder / DATABASE).exists():
-            raise NotFound(f"no store in {str(folder)!r}; name one with --data, or start `trimtab serve`")
-        clock: Clock = KeptClock(folder) if settings.server.clock == "set" else SystemClock()
-        store = open_store(settings)
-        try:
-            made = next((item.created_at for item in store.projects() if item.id == project), None)
-            if made is None:
-                raise NotFound(f"no project {project!r} in {str(folder)!r}")
-            begin, end = _utc(since) or made, _utc(until) or clock.now()
-            if begin > end:
-                raise InvalidField(f"expected since before until, got {begin.isoformat()} and {end.isoformat()}")
-            found = velocity(store, project, since=begin, until=end, feature=feature)
-        finally:
-            store.close()
-    if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        _print(found, feature)
+        with looking(config, data, project) as look:
+            begin, end = span(since, until, begin=look.project.created_at, end=look.now)
+            asked = Asked(look.store, look.settings, project, begin, end, feature)
+            sections = make_report(asked)
+        chosen = Form.JSON if json else form
+        if chosen is Form.TABLE:
+            if out is not None:
+                raise InvalidField("--out: expected --format json, markdown or html with it, got table", param="out")
+            _print(sections)
+            return
+        text = _text(chosen, asked, sections)
+        if out is None:
+            typer.echo(text.rstrip("\n"))
+        else:
+            out.write_text(text, "utf-8")
+            typer.echo(f"wrote {out}")
 
 
-def _utc(when: datetime | None) -> datetime | None:
-    return when.replace(tzinfo=UTC) if when is not None else None
+def _text(form: Form, asked: Asked, sections: Sequence[Section]) -> str:
+    if form is Form.JSON:
+        return as_json(asked, sections).decode() + "\n"
+    return as_markdown(asked, sections) if form is Form.MARKDOWN else as_html(asked, sections)
 
 
-def _print(found: Velocity, feature: str | None) -> None:
+def _print(sections: Sequence[Section]) -> None:
     console = Console()
-    of = f" of {feature}" if feature else ""
-    table = Table("step", "median", "95% interval", "done of n", title=f"Learning velocity{of}")
-    for name, median in (
-        ("first bad signal to detection", found.time_to_detect),
-        ("detection to the first user served a change", found.time_to_change),
-        ("that to the verdict that it helped", found.time_to_verify),
-        ("first bad signal to verified fix", found.time_to_verified_fix),
-    ):
-        table.add_row(name, _span(median.seconds), _interval(median), f"{median.done} of {median.n}")
-    console.print(table)
-    console.print(
-        f"{found.since:%Y-%m-%d} to {found.until:%Y-%m-%d}: {found.incidents} incidents, {found.verified} verified, "
-        f"{found.open} open, {found.dismissed} closed by hand; {found.changes_exposed} changes shown to users, "
-        f"{found.changes_failed} of them failed, {found.changes_blocked} stopped by the gate; "
-        f"{found.verified_per_week:.2f} verified fixes a week."
-    )
-    if found.incidents:
-        console.print("Medians are Kaplan-Meier: what is still open counts with its age so far.", style="dim")
-
-
-def _interval(median: Median) -> str:
-    if median.n == 0:
-        return ""
-    return f"{_span(median.low)} to {_span(median.high)}"
-
-
-def _span(seconds: float | None) -> str:
-    """Return a length of time as people say it; a dash for one the data do not reach."""
-    if seconds is None:
-        return "-"
-    span = timedelta(seconds=round(seconds))
-    if span < timedelta(seconds=2 * _MINUTE):
-        return f"{seconds:.0f} s"
-    if span < timedelta(seconds=2 * _HOUR):
-        return f"{seconds / _MINUTE:.0f} min"
-    if span < timedelta(seconds=2 * _DAY):
-        return f"{seconds / _HOUR:.1f} h"
-    return f"{seconds / _DAY:.1f} days"
+    for section in sections:
+        console.print(Text(section.title, style="bold"))
+        for line in section.lead:
+            console.print(Text(line))
+        for grid in section.grids:
+            table = Table(*grid.columns)
+            for row in grid.rows:
+                table.add_row(*(Text(cell) for cell in row))
+            console.print(table)
+        console.print()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from trimtab.config.load import FILE_NAME, NAMED, Loaded, allowed_values, load, settings_paths, without_password
 from trimtab.config.sections import (
     Canary,
+    Digest,
     Embedding,
     Engine,
     FeatureOverride,
@@ -48,6 +49,7 @@ __all__ = [
     "FILE_NAME",
     "NAMED",
     "Canary",
+    "Digest",
     "Embedding",
     "Engine",
     "FeatureOverride",

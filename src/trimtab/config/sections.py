@@ -10,6 +10,7 @@ from trimtab.records import DeliveryKind
 
 __all__ = [
     "Canary",
+    "Digest",
     "Embedding",
     "Engine",
     "FeatureOverride",
@@ -275,6 +276,18 @@ class NotifyTarget(Section, frozen=True):
     allow_private: bool = False
     timeout_s: Positive = 10.0
     enabled: bool = True
+
+
+class Digest(Section, frozen=True):
+    """When people are told what changed in the seven days before, by UTC, and how sure that must be (docs: velocity).
+
+    It goes to the targets of `[notify.NAME]` that have "digest" in `on`.
+    """
+
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    hour: Annotated[int, Meta(ge=0, le=23)] = 7
+    reference_weeks: Annotated[int, Meta(ge=1, le=12)] = 4
+    false_discovery_rate: Rate = 0.05
 
 
 class Reviewing(Section, frozen=True):
@@ -580,6 +593,7 @@ class Settings(Section, frozen=True):
     lake: Lake = Lake()
     retention: Retention = Retention()
     review: Reviewing = Reviewing()
+    digest: Digest = Digest()
     logging: Logging = Logging()
     features: dict[str, FeatureOverride] = {}
     monitors: dict[str, WatchRule] = {}

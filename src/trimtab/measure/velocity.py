@@ -1,177 +1,106 @@
-"""Learning velocity: how long from the first bad signal to a fix that live votes have verified.
+"""Learning velocity: the pace of the loop, what it makes of what people say, and what it costs people.
 
-Medians are Kaplan-Meier, with incidents still open counted as censored at their age: a mean over closed ones would
-reward never closing the hard ones. There is no accepted definition of learning velocity; this one follows the delivery
-metrics of software teams (lead time, change failure rate, recovery time) and prints its n everywhere.
+No score sums it up. What each number means, and where it comes from: docs/velocity.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
-from trimtab.records import Change, Incident
-from trimtab.stats.survival import median_time
-from trimtab.store.ports import LoopStore, Query
+from trimtab.measure.adoption import AdoptionStore, Forgetting, adoption, forgetting
+from trimtab.measure.coverage import Coverage, CoverageStore, coverage
+from trimtab.measure.pace import Median, Pace, pace_of, read_history
+from trimtab.records import WorkKind, WorkSource
+from trimtab.store.ports import WorkSum
 
-__all__ = ["IncidentTimes", "Median", "Velocity", "velocity"]
+__all__ = ["Reactive", "Velocity", "VelocityStore", "Work", "velocity"]
 
-_FAILURE_WINDOW = timedelta(days=14)
-_ALL = 100_000
-
-
-class Median(Struct, frozen=True, kw_only=True):
-    """A median in seconds with its 95% interval; None where the data do not reach it. `done` of `n` have finished."""
-
-    seconds: float | None
-    low: float | None
-    high: float | None
-    n: int
-    done: int
+_REACTIVE = ("triage", "investigate", "hotfix")
 
 
-class IncidentTimes(Struct, frozen=True, kw_only=True):
-    """One incident's way, in seconds; None for what has not happened.
+class Work(Struct, frozen=True, kw_only=True):
+    """Hours of one kind of work, measured or assumed, and how many entries of the log they come of."""
 
-    to_detect: first bad signal to detection. to_change: detection to the first user served the change. to_verify: that
-    moment to the verdict that it helped. to_verified_fix: first bad signal to that verdict.
+    kind: WorkKind
+    source: WorkSource
+    entries: int
+    hours: float
+
+
+class Reactive(Struct, frozen=True, kw_only=True):
+    """Hours that problems forced on people (triage, investigate, hotfix), and the same by 10,000 answers.
+
+    Measured and assumed ones are never added up. Null by answers where there were none.
     """
 
-    incident_id: str
-    feature: str
-    version_id: str
-    state: str
-    resolution: str | None
-    first_signal_at: datetime
-    to_detect: float
-    to_change: float | None
-    to_verify: float | None
-    to_verified_fix: float | None
-    age: float
+    measured_hours: float
+    assumed_hours: float
+    measured_per_10k: float | None
+    assumed_per_10k: float | None
 
 
-class Velocity(Struct, frozen=True, kw_only=True):
-    """Velocity over the incidents detected in [since, until), as of `until`.
+class Velocity(Pace, frozen=True, kw_only=True):
+    """The pace, and what it is worth: yield, coverage, adoption, forgetting, work.
 
-    Incidents closed by hand are left out of the medians and counted as `dismissed`. A change failed when it was rolled
-    back, or an incident opened on its version, within 14 days of its exposure; one the gate blocked never reached
-    anyone and is counted apart.
+    A negative signal is an answer that what people said or did makes more likely bad than good, once however many said
+    so. `yield_per_1000`: verified fixes by 1,000 of them, null where there were none.
     """
 
-    since: datetime
-    until: datetime
-    incidents: int
-    verified: int
-    open: int
-    dismissed: int
-    time_to_detect: Median
-    time_to_change: Median
-    time_to_verify: Median
-    time_to_verified_fix: Median
-    verified_per_week: float
-    changes_exposed: int
-    changes_failed: int
-    changes_blocked: int
-    each: list[IncidentTimes]
+    answers: int
+    negative_signals: int
+    yield_per_1000: float | None
+    signal_coverage: Coverage
+    correction_adoption: Median
+    forgetting: Forgetting
+    reactive: Reactive
+    work: list[Work]
+
+
+class VelocityStore(AdoptionStore, CoverageStore, Protocol):
+    """What velocity reads."""
 
 
 def velocity(
-    store: LoopStore, project_id: str, *, since: datetime, until: datetime, feature: str | None = None
+    store: VelocityStore, project_id: str, *, since: datetime, until: datetime, feature: str | None = None
 ) -> Velocity:
-    """Compute the velocity of one project, or of one of its features, from incidents and changes."""
-    span = Query(feature=feature, since=since, until=until, limit=_ALL, newest=False)
-    incidents = [row.record for row in store.incidents(project_id, span).rows]
-    told = store.changes(project_id, Query(feature=feature, limit=_ALL, newest=False)).rows
-    incidents = [_incident_as_of(incident, until) for incident in incidents]
-    changes = [_change_as_of(row.record, until) for row in told if row.record.created_at < until]
-    each = [_times(incident, changes, until) for incident in incidents]
-    counted = [times for times in each if times.resolution != "manual"]
-    exposed = [change for change in changes if change.exposed_at and since <= change.exposed_at < until]
-    weeks = max((until - since) / timedelta(weeks=1), 1e-9)
-    verified = sum(times.to_verified_fix is not None for times in counted)
+    """Compute the velocity of one project, or of one of its features, over [since, until) as of `until`.
+
+    The cost is bounded: 20,000 incidents, changes, corrections and judged answers at most, the rest from counters.
+    """
+    history = read_history(store, project_id, until, feature)
+    pace = pace_of(history, since, until, feature)
+    features = [feature] if feature is not None else [each.name for each in store.features(project_id)]
+    counted = store.counts(
+        project_id, since=since, until=until, step="all", metrics=("inferences", "negative"), feature=feature
+    )
+    answers = sum(each.count for each in counted if each.metric == "inferences")
+    signals = sum(each.count for each in counted if each.metric == "negative")
+    work = store.work_minutes(project_id, feature, since, until)
     return Velocity(
-        since=since,
-        until=until,
-        incidents=len(each),
-        verified=verified,
-        open=sum(times.state != "resolved" for times in counted),
-        dismissed=len(each) - len(counted),
-        time_to_detect=_median((times.to_detect, times.to_detect) for times in counted),
-        time_to_change=_median((times.to_change, times.age - times.to_detect) for times in counted),
-        time_to_verify=_median(
-            (times.to_verify, times.age - times.to_detect - times.to_change)
-            for times in counted
-            if times.to_change is not None
-        ),
-        time_to_verified_fix=_median((times.to_verified_fix, times.age) for times in counted),
-        verified_per_week=verified / weeks,
-        changes_exposed=len(exposed),
-        changes_failed=sum(_failed(change, incidents) for change in exposed),
-        changes_blocked=sum(change.state == "blocked" and since <= change.created_at for change in changes),
-        each=each,
+        **{name: getattr(pace, name) for name in Pace.__struct_fields__},
+        answers=answers,
+        negative_signals=signals,
+        yield_per_1000=1000 * pace.fixes_verified / signals if signals > 0 else None,
+        signal_coverage=coverage(store, project_id, history, since, until, features),
+        correction_adoption=adoption(store, project_id, since, until, features),
+        forgetting=forgetting(store, project_id, history, until, features),
+        reactive=_reactive(work, answers),
+        work=[Work(kind=each.kind, source=each.source, entries=each.entries, hours=each.minutes / 60) for each in work],
     )
 
 
-def _times(incident: Incident, changes: Iterable[Change], until: datetime) -> IncidentTimes:
-    mine = [change for change in changes if change.incident_id == incident.id and change.exposed_at is not None]
-    exposed = min((change.exposed_at for change in mine if change.exposed_at), default=None)
-    verifying = next((change for change in mine if change.verified_at is not None), None)
-    verified = verifying.verified_at if verifying else None
-    tried = verifying.exposed_at if verifying else exposed
-    return IncidentTimes(
-        incident_id=incident.id,
-        feature=incident.feature,
-        version_id=incident.version_id,
-        state=incident.state,
-        resolution=incident.resolution,
-        first_signal_at=incident.first_signal_at,
-        to_detect=_seconds(incident.first_signal_at, incident.detected_at),
-        to_change=_seconds(incident.detected_at, tried) if tried else None,
-        to_verify=_seconds(tried, verified) if tried and verified else None,
-        to_verified_fix=_seconds(incident.first_signal_at, verified) if verified else None,
-        # What another version overtook was never proven: it stays open in the medians, up to that moment.
-        age=_seconds(incident.first_signal_at, incident.resolved_at or until),
+def _reactive(work: list[WorkSum], answers: int) -> Reactive:
+    hours = {"measured": 0.0, "assumed": 0.0}
+    for each in work:
+        if each.kind in _REACTIVE:
+            hours[each.source] += each.minutes / 60
+    by_answers = {source: 10_000 * told / answers if answers > 0 else None for source, told in hours.items()}
+    return Reactive(
+        measured_hours=hours["measured"],
+        assumed_hours=hours["assumed"],
+        measured_per_10k=by_answers["measured"],
+        assumed_per_10k=by_answers["assumed"],
     )
-
-
-def _incident_as_of(incident: Incident, until: datetime) -> Incident:
-    """Return the incident without what had not happened yet."""
-    if incident.resolved_at is None or incident.resolved_at < until:
-        return incident
-    return msgspec.structs.replace(incident, state="firing", resolution=None, resolved_at=None)
-
-
-def _change_as_of(change: Change, until: datetime) -> Change:
-    """Return the change with the times before `until` only."""
-    times = ("exposed_at", "promoted_at", "rolled_back_at", "verified_at")
-    later = {name: None for name in times if (at := getattr(change, name)) is not None and at >= until}
-    return msgspec.structs.replace(change, **later) if later else change
-
-
-def _failed(change: Change, incidents: Iterable[Incident]) -> bool:
-    if change.exposed_at is None:
-        return False
-    end = change.exposed_at + _FAILURE_WINDOW
-    if change.rolled_back_at is not None and change.rolled_back_at <= end:
-        return True
-    return any(
-        incident.version_id == change.candidate_version_id and change.exposed_at <= incident.detected_at <= end
-        for incident in incidents
-    )
-
-
-def _median(pairs: Iterable[tuple[float | None, float]]) -> Median:
-    """Return the Kaplan-Meier median of (duration, or None while open; age so far)."""
-    told = list(pairs)
-    found = median_time(
-        [max(age if duration is None else duration, 0.0) for duration, age in told],
-        [duration is not None for duration, _ in told],
-    )
-    return Median(seconds=found.value, low=found.low, high=found.high, n=found.n, done=found.done)
-
-
-def _seconds(start: datetime, end: datetime) -> float:
-    return max((end - start).total_seconds(), 0.0)

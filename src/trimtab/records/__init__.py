@@ -84,6 +84,9 @@ from trimtab.records.people import (
     ReviewState,
     ReviewTheme,
     Verdict,
+    WorkKind,
+    WorkLog,
+    WorkSource,
 )
 from trimtab.records.topic import Topic, TopicDay, TopicRun, TopicState, TopicSurvey
 
@@ -175,5 +178,8 @@ __all__ = [
     "Uuid",
     "Verdict",
     "Version",
+    "WorkKind",
+    "WorkLog",
+    "WorkSource",
     "text_of",
 ]

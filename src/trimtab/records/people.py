@@ -1,4 +1,4 @@
-"""What people are told, and what they are asked: deliveries on their way out, answers that wait for reviewers."""
+"""What people are told and asked, and what it costs: deliveries, answers that wait for reviewers, minutes of work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ __all__ = [
     "ReviewState",
     "ReviewTheme",
     "Verdict",
+    "WorkKind",
+    "WorkLog",
+    "WorkSource",
 ]
 
 DeliveryKind = Literal[
@@ -34,6 +37,8 @@ DeliveryKind = Literal[
 DeliveryState = Literal["waiting", "sent", "failed"]
 ReviewState = Literal["open", "reserved", "done", "skipped"]
 Verdict = Literal["good", "bad", "skip"]
+WorkKind = Literal["triage", "investigate", "hotfix", "review", "approve"]
+WorkSource = Literal["measured", "assumed"]
 
 
 class Delivery(Record, frozen=True):
@@ -151,3 +156,18 @@ class ReviewLink(Record, frozen=True):
     created_at: Time
     expires_at: Time
     revoked_at: Time | None = None
+
+
+class WorkLog(Record, frozen=True):
+    """Minutes of work that a person spent on a feature, and whether they were measured or are an assumption.
+
+    The two are never added up. triage, investigate and hotfix are reactive: work that a problem forced on somebody.
+    """
+
+    id: Uuid
+    at: Time
+    kind: WorkKind
+    minutes: Annotated[float, Meta(ge=0)]
+    source: WorkSource
+    feature: Name | None = None
+    incident_id: Uuid | None = None

@@ -48,6 +48,7 @@ from trimtab.runtime.parts import (
     made_folder,
     nothing_embeds,
     open_datasets,
+    open_digest,
     open_erasing,
     open_intake,
     open_jobs,
@@ -250,4 +251,5 @@ def _acting(
     undo.callback(deliver.close)
     act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
     recheck = open_recheck(settings, store, playbook.exams, turn, undo, inline=inline)
-    return [act, deliver, CalibrateStage(store, settings.outcome, settings.features), recheck, *beside]
+    calibrate = CalibrateStage(store, settings.outcome, settings.features)
+    return [act, open_digest(settings, store), deliver, calibrate, recheck, *beside]

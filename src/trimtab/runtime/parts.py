@@ -28,6 +28,7 @@ from trimtab.act.checks.desk import ExamDesk
 from trimtab.act.checks.judge import open_judge
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
+from trimtab.act.digest import DigestStage
 from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
 from trimtab.act.guard.lint import may_be_shown
@@ -59,6 +60,8 @@ from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.measure.digest import Digest, digest
+from trimtab.measure.digest_lines import lines_of
 from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
@@ -85,10 +88,12 @@ __all__ = [
     "Knowing",
     "RedactionBook",
     "Stage",
+    "digest_of",
     "lock_folder",
     "made_folder",
     "nothing_embeds",
     "open_datasets",
+    "open_digest",
     "open_erasing",
     "open_intake",
     "open_jobs",
@@ -459,6 +464,36 @@ def open_queue(settings: Settings, store: HotStore, redactor: Redactors, spaces:
     fitted = spaces if settings.embedding.kind == "lsa" else None
     embedder: Callable[[str], Embedder] = fitted.current if fitted else lambda _: lexical
     return QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
+
+
+def digest_of(
+    settings: Settings,
+    store: HotStore,
+    project_id: str,
+    since: datetime,
+    until: datetime,
+    features: Sequence[str] | None = None,
+) -> Digest:
+    """Return what changed in [since, until), as the settings ask."""
+    return digest(
+        store,
+        project_id,
+        since=since,
+        until=until,
+        weeks=settings.digest.reference_weeks,
+        rate=settings.digest.false_discovery_rate,
+        topic_window=timedelta(days=settings.topics.window_days),
+        features=features,
+    )
+
+
+def open_digest(settings: Settings, store: HotStore) -> DigestStage:
+    """Return what tells people once a week what changed: measured by one floor, sent by another."""
+
+    def compose(project_id: str, since: datetime, until: datetime, features: Sequence[str] | None) -> list[str]:
+        return lines_of(digest_of(settings, store, project_id, since, until, features))
+
+    return DigestStage(store, settings.digest, settings.notify, compose)
 
 
 def _searching(

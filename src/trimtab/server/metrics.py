@@ -15,6 +15,7 @@ from trimtab.errors import Unavailable
 from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
 from trimtab.server.feed import Feed
+from trimtab.server.pace import PaceGauges
 from trimtab.store.ports import Page, PurgedKind, Query
 
 __all__ = ["Metrics"]
@@ -33,6 +34,7 @@ class Metrics:
     def __init__(self, engine: Engine, workers: Workers | None = None) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCounts(engine))
+        self._registry.register(PaceGauges(engine))
         if workers is not None:
             self._registry.register(_StageFailures(workers))
         self._reasons: set[str] = set()

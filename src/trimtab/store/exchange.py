@@ -47,6 +47,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 
 __all__ = [
@@ -465,6 +466,7 @@ class Writes(Struct, kw_only=True):
     review_themes: list[ReviewTheme] = []
     review_links: list[Redacted[ReviewLink]] = []
     jobs: list[Job] = []
+    work: list[WorkLog] = []
     backfills: list[Backfill] = []  # asked for, or moved on
     backfilled: list[Backfill] = []  # done, unless asked for anew since
     redactions: list[Redacted[RedactionSettings]] = []

@@ -75,6 +75,7 @@ from trimtab.store.exchange import (
     Vote,
     Writes,
 )
+from trimtab.store.measures import Ballot, CorrectionTime, Judged, MeasureStore, WorkSum
 from trimtab.store.people import PeopleStore
 from trimtab.store.upkeep import (
     AsideStore,
@@ -94,7 +95,9 @@ __all__ = [
     "AsideKind",
     "AsideStore",
     "Backfill",
+    "Ballot",
     "CatalogStore",
+    "CorrectionTime",
     "Count",
     "DatasetStore",
     "Due",
@@ -103,10 +106,12 @@ __all__ = [
     "Exposure",
     "HotSpan",
     "HotStore",
+    "Judged",
     "JudgementStore",
     "Keep",
     "KnowledgeStore",
     "LoopStore",
+    "MeasureStore",
     "Packed",
     "Page",
     "PeopleStore",
@@ -134,6 +139,7 @@ __all__ = [
     "VersionScores",
     "VersionSummary",
     "Vote",
+    "WorkSum",
     "Writes",
 ]
 
@@ -510,6 +516,7 @@ class HotStore(
     ErasureStore,
     JobStore,
     KnowledgeStore,
+    MeasureStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -61,6 +61,7 @@ from trimtab.records import (
     TopicRun,
     User,
     Version,
+    WorkLog,
 )
 from trimtab.store.codec import Codec, Kind
 from trimtab.store.ports import Stored
@@ -102,6 +103,7 @@ __all__ = [
     "TOPIC_RUNS",
     "USERS",
     "VERSIONS",
+    "WORK_LOG",
     "Noun",
     "aims",
     "backfills",
@@ -248,6 +250,7 @@ REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
 REVIEW_BATCHES = Noun("review_batches", ReviewBatch, key=("project_id", "id"))
 REVIEW_THEMES = Noun("review_themes", ReviewTheme, key=("project_id", "id"))
 REVIEW_LINKS = Noun("review_links", ReviewLink, key=("project_id", "id"))
+WORK_LOG = Noun("work_log", WorkLog, key=("project_id", "id"))
 JOBS = Noun("jobs", Job, key=("project_id", "id"))
 AUDITS = Noun("audits", AuditItem, key=("project_id", "inference_id"))
 TOPICS = Noun("topics", Topic, key=("project_id", "id"))
@@ -288,6 +291,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     REVIEW_THEMES,
     REVIEW_LINKS,
     JOBS,
+    WORK_LOG,
 )
 
 # Rows of the two event tables come in at full speed: beside the key only time is indexed there, in rising order.
@@ -325,6 +329,7 @@ Index("case_answers_version", *(CASE_ANSWERS.table.c[name] for name in ("project
 Index("case_answers_case", CASE_ANSWERS.table.c.project_id, CASE_ANSWERS.table.c.case_id)
 Index("reviews_card", REVIEWS.table.c.project_id, REVIEWS.table.c.card_id)
 Index("review_links_sha256", REVIEW_LINKS.table.c.sha256)
+Index("work_log_time", WORK_LOG.table.c.project_id, WORK_LOG.table.c.at)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)
 
 

@@ -301,7 +301,24 @@ def test_report_of_a_place_without_a_store_says_so() -> None:
     assert "no store in 'trimtab-data'" in answer.stderr
 
 
+def test_report_is_written_in_every_form(tmp_path: Path) -> None:
+    RUN.invoke(app, ["key", "create", "admin"])
+    assert "first bad signal to verified fix" in RUN.invoke(app, ["report"]).stdout
+    assert RUN.invoke(app, ["report", "--format", "markdown"]).stdout.startswith("# Trimtab report")
+    file = tmp_path / "report.html"
+    assert RUN.invoke(app, ["report", "--format", "html", "--out", str(file)]).stdout == f"wrote {file}\n"
+    assert file.read_text("utf-8").startswith("<!doctype html>")
+    assert RUN.invoke(app, ["report", "--out", str(file)]).exit_code == 2
+
+
+def test_digest_of_a_quiet_place_says_so_and_is_json_when_asked() -> None:
+    RUN.invoke(app, ["key", "create", "admin"])
+    assert RUN.invoke(app, ["digest"]).stdout == "Nobody voted in this time, and nothing happened.\n"
+    assert json.loads(RUN.invoke(app, ["digest", "--json"]).stdout)["findings"] == []
+    assert RUN.invoke(app, ["digest", "--project", "none"]).exit_code == 2
+
+
 def test_report_is_json_when_asked() -> None:
     RUN.invoke(app, ["key", "create", "admin"])
-    assert json.loads(RUN.invoke(app, ["report", "--json"]).stdout)["incidents"] == 0
+    assert json.loads(RUN.invoke(app, ["report", "--json"]).stdout)["velocity"]["incidents"] == 0
     assert RUN.invoke(app, ["report", "--since", "2026-02-01", "--until", "2026-01-01"]).exit_code == 2

@@ -1,6 +1,10 @@
 import math
+import warnings
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from trimtab.stats.survival import kaplan_meier, median_time
 
@@ -65,3 +69,19 @@ def test_a_duration_that_is_no_time_is_refused(duration: float) -> None:
 def test_lengths_must_match() -> None:
     with pytest.raises(ValueError, match=r"expected as many durations as done flags \(1\), got 2"):
         median_time([1, 2], [True])
+
+
+def test_curve_and_interval_are_those_of_another_implementation() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        durations, done = rng.integers(1, 30, 40).astype(float), rng.random(40) < 0.6
+        steps = kaplan_meier(list(durations), [bool(each) for each in done])
+        found = stats.ecdf(stats.CensoredData(uncensored=durations[done], right=durations[~done]))
+        times = [step.time for step in steps]
+        assert [step.open_share for step in steps] == pytest.approx(list(found.sf.evaluate(times)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it divides by zero where the curve reaches 0
+            interval: Any = found.sf.confidence_interval(method="log-log")
+        inner = [step for step in steps if step.open_share > 0]
+        assert [step.low for step in inner] == pytest.approx(list(interval.low.evaluate(times))[: len(inner)])
+        assert [step.high for step in inner] == pytest.approx(list(interval.high.evaluate(times))[: len(inner)])

@@ -43,6 +43,7 @@ SAMPLES: list[Any] = [
     a.review_batch(),
     a.review_theme(),
     a.review_link(revoked_at=a.NOW),
+    a.work(feature="answer"),
 ]
 NOT_STORED = {
     "CaseResult",

@@ -1,10 +1,9 @@
-"""The read side: what was captured, and how fast the loop learns."""
+"""The read side: what was captured."""
 
 from __future__ import annotations
 
 from litestar import get
 
-from trimtab.measure.velocity import Velocity, velocity
 from trimtab.records import Feedback, Inference
 from trimtab.server.contract import Call, Listing, contract, engine_of, listing
 from trimtab.server.query import LIST, asked, query_of
@@ -30,22 +29,4 @@ def list_orphans(request: Call) -> Listing[Feedback]:
     return listing(engine_of(request).store.orphans(request.auth.project_id, query_of(asked(request))))
 
 
-@get(
-    "/v1/velocity",
-    sync_to_thread=True,
-    opt=contract("read", "admin", answer=Velocity, query=("feature", "since", "until")),
-)
-def measure(request: Call) -> Velocity:
-    """Measure how fast the loop learns: medians from first signal to detection, to change, to verified fix."""
-    told, engine = asked(request), engine_of(request)
-    project = next(item for item in engine.store.projects() if item.id == request.auth.project_id)
-    return velocity(
-        engine.store,
-        project.id,
-        since=told.since or project.created_at,
-        until=told.until or engine.clock.now(),
-        feature=told.feature,
-    )
-
-
-ROUTES = [list_inferences, list_feedback, list_orphans, measure]
+ROUTES = [list_inferences, list_feedback, list_orphans]

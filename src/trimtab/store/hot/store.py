@@ -19,6 +19,7 @@ from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
 from trimtab.store.hot.knowledge import Patches
 from trimtab.store.hot.loop import Loop
+from trimtab.store.hot.measures import Measures
 from trimtab.store.hot.people import People
 from trimtab.store.hot.purge import Purges
 from trimtab.store.hot.redaction import Redactions
@@ -46,6 +47,7 @@ class SqlHotStore(
     Patches,
     Erasures,
     Jobs,
+    Measures,
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

@@ -63,6 +63,7 @@ from trimtab.store.schema import (
     TOPICS,
     USERS,
     VERSIONS,
+    WORK_LOG,
     Noun,
     cursors,
     joins,
@@ -85,7 +86,7 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
-        anew += (DELIVERIES, REVIEWS, REVIEW_LINKS, JOBS, PATCHES)
+        anew += (DELIVERIES, REVIEWS, REVIEW_LINKS, JOBS, PATCHES, WORK_LOG)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
         once: tuple[Noun[Any], ...] = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
         once += (DELIVERIES, REVIEWS, REVIEW_BATCHES, REVIEW_THEMES, RELEASES)
@@ -175,6 +176,7 @@ class Committer:
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
             (self._upsert[PATCHES], _sealed(PATCHES, project_id, writes.patches)),
             (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
+            (self._upsert[WORK_LOG], (WORK_LOG.row(project_id, each) for each in writes.work)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),
             (self._once[DELIVERIES], (DELIVERIES.row(project_id, delivery) for delivery in writes.deliveries)),

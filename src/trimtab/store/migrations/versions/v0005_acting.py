@@ -44,6 +44,7 @@ def upgrade() -> None:
     _batches()
     _jobs()
     _case_answers()
+    _work()
     _guards()
     _knowledge()
 
@@ -206,6 +207,22 @@ def _case_answers() -> None:
     )
     op.create_index("case_answers_version", "case_answers", ["project_id", "feature", "version_id"])
     op.create_index("case_answers_case", "case_answers", ["project_id", "case_id"])
+
+
+def _work() -> None:
+    """Make the table of what people worked, measured or assumed."""
+    record(
+        "work_log",
+        uuid("id"),
+        number("at"),
+        text("kind"),
+        real("minutes"),
+        text("source"),
+        text("feature", optional=True),
+        uuid("incident_id", optional=True),
+        key=("project_id", "id"),
+    )
+    op.create_index("work_log_time", "work_log", ["project_id", "at"])
 
 
 def _knowledge() -> None:
