@@ -202,12 +202,13 @@ class WatchRule(Section, frozen=True):
 
     `metric` is what counts as bad: "vote" (a person's no), "outcome" (P(bad) of the answer), "feedback.KIND" (that
     signal was seen), "error", "latency" and "cost" (over `limit`, in ms and USD). `group_by` names "version", "model",
-    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer.
+    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer. `kind`
+    "drift" watches what is asked: its metric is "input", and its reference takes `baseline_hours` at the least.
     """
 
     feature: str = ""
     metric: str = "vote"
-    kind: Literal["rate", "threshold"] = "rate"
+    kind: Literal["rate", "threshold", "drift"] = "rate"
     group_by: tuple[str, ...] = ("version",)
     max_groups: Some = 1000
     limit: Positive | None = None
@@ -215,6 +216,7 @@ class WatchRule(Section, frozen=True):
     baseline_events: Annotated[int, Meta(ge=50)] = 500
     baseline_bound: Rate = 0.8
     baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
+    baseline_hours: Annotated[float, Meta(ge=0)] = 168.0
     horizon_events: Some = 2000
     window_hours: Positive = 24.0
     min_users: Some = 5
