@@ -5,7 +5,7 @@
 Each world draws 30 of the 150 intents of CLINC150 with shares of their own and lets people ask in that mix: first the
 reference, then 2,000 more inputs. In a calm world nothing changes. In the others a share of the later inputs is of an
 intent, or of five, that nobody asked before, or of texts that are out of scope of all of them. Everything after the
-text is the engine's own: `detect/rules/post.py`, the watch as declared with `kind = "drift"` (and `baseline_hours = 0`),
+text is the engine's own: `detect/rules/post.py`, the watch as declared with `kind = "drift"` and `baseline_hours = 0`,
 first of a budget of 1, whose bound is an alpha of 1/3 within 2,000 inputs.
 
 "weekly" breaks what the promise assumes: on two days of seven the shares are others (each times 0.5 to 1.5), 100 inputs
@@ -137,7 +137,8 @@ def table(rows: Sequence[dict[str, Any]], on: dict[str, Any], command: str) -> s
     lines = [
         "# Drift of inputs: false alarms and delays",
         "",
-        f"Made by `{command}`, seeds from {FIRST_SEED:,}. {on['processor']}, {on['cores']} cores, Python {on['python']};",
+        f"Made by `{command}`, seeds from {FIRST_SEED:,}.",
+        f"{on['processor']}, {on['cores']} cores, Python {on['python']};",
         "no figure here depends on speed. Intervals are Clopper-Pearson, 95%. Delays are in inputs, over worlds found.",
         "",
         "| later inputs | new | reference | worlds | alarm within 2,000 | interval | median delay | p90 | by |",

@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore
@@ -43,7 +43,7 @@ class OutgoingError(Unavailable):
 
 
 class Answer(NamedTuple):
-    """What came back: the status and the first 64 KiB of the body."""
+    """What came back: the status and the beginning of the body."""
 
     status: int
     body: bytes
@@ -69,16 +69,31 @@ class Outgoing:
     """Sends requests that end within `timeout_s` seconds, whatever the other side does.
 
     `allow_private` lets them go to private and loopback addresses and over plain http. Link-local addresses, where
-    clouds hand out credentials, stay closed. `resolve` stands in for the machine's resolver.
+    clouds hand out credentials, stay closed. Of an answer at most `most_bytes` are read. `resolve` stands in for the
+    machine's resolver.
     """
 
-    def __init__(self, *, timeout_s: float, allow_private: bool = False, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        allow_private: bool = False,
+        most_bytes: int = _MOST_BYTES,
+        resolve: Resolve = resolved,
+    ) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private
+        self._most_bytes = most_bytes
         self._resolve = resolve
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send `body` and return the answer, whatever its status. Raises OutgoingError when there is none."""
+        return self.send("POST", url, body, headers)
+
+    def send(
+        self, method: Literal["GET", "POST", "DELETE"], url: str, body: bytes, headers: Mapping[str, str]
+    ) -> Answer:
+        """Send any request and return the answer, whatever its status. Raises OutgoingError when there is none."""
         parts = self._checked(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         port = parts.port or _PORTS[parts.scheme]
@@ -90,14 +105,14 @@ class Outgoing:
             with (
                 httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend, retries=0) as pool,
                 pool.stream(
-                    "POST",
+                    method,
                     httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=port, target=target),
                     headers=list(told.items()),
                     content=body,
                     extensions={"timeout": seconds},
                 ) as answer,
             ):
-                return Answer(answer.status, _capped(answer.iter_stream()))
+                return Answer(answer.status, _capped(answer.iter_stream(), self._most_bytes))
         except OutgoingError:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:
@@ -149,13 +164,13 @@ def _meant(address: _Address) -> _Address:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
 
 
-def _capped(pieces: Iterable[bytes]) -> bytes:
-    kept = b""
+def _capped(pieces: Iterable[bytes], most: int) -> bytes:
+    kept = bytearray()
     for piece in pieces:
         kept += piece
-        if len(kept) >= _MOST_BYTES:
+        if len(kept) >= most:
             break
-    return kept[:_MOST_BYTES]
+    return bytes(kept[:most])
 
 
 @cache

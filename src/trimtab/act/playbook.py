@@ -17,6 +17,7 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.actions.rollback import ROLLBACK
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import MAX_CASES, run_gate
 from trimtab.act.notices import Notices
@@ -127,9 +128,12 @@ class IncidentPlaybook:
         """
         names = self._settings.playbook.actions
         allowed = [name for name in names if self.policy(incident.feature, name) != "never" or by_hand]
-        effects = tuple(name for name in allowed if name in self._effects) if not mine else ()
+        effects = tuple(name for name in allowed if name in self._effects and name != ROLLBACK) if not mine else ()
         actions = [name for name in allowed if name in self._actions] if by_hand or not incident.held else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
+        if ROLLBACK in allowed and (by_hand or self.policy(incident.feature, ROLLBACK) == "auto"):
+            if self._effects[ROLLBACK].plan(situation).possible:  # what is taken back needs no other cure
+                effects, actions = (*effects, ROLLBACK), []
         ready = (name for name in actions if self._is_possible(situation, name, mine))
         action = next(ready, actions[0] if by_hand and actions else NOTICE)
         if action == NOTICE and not effects:

@@ -247,6 +247,7 @@ class Playbook(Section, frozen=True):
     max_exemplars: Some = 50
     min_corrections: Some = 1
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    rollback_hours: Positive = 168.0
 
 
 class NotifyTarget(Section, frozen=True):
@@ -342,9 +343,19 @@ class Optimizer(Section, frozen=True):
 
 
 class Finetune(Section, frozen=True):
-    """How a model is trained on what people said (docs: finetuning). No shell runs `command`."""
+    """How a model is trained on what people said (docs: finetuning): by a command, or by an endpoint at `base_url`.
+
+    No shell runs `command`. The endpoint's key is in the variable that `api_key_env` names.
+    """
 
     command: str = ""
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    allow_private: bool = False
+    timeout_s: Positive = 30.0
+    poll_s: Positive = 30.0
+    usd_per_million_tokens: Annotated[float, Meta(ge=0)] = 0.0
     kind: Literal["sft", "dpo"] = "sft"
     min_rows: Some = 100
     max_hours: Positive = 24.0

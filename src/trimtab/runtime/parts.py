@@ -20,6 +20,7 @@ from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.actions.rollback import RollbackEffect
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
 from trimtab.act.evidence import Evidence
@@ -392,6 +393,7 @@ def open_playbook(
     effects: list[Effect] = [
         NotifyEffect(store, notices),
         ReviewEffect(store, redactor, settings.review),
+        RollbackEffect(store, settings),
         TrainEffect(store, settings),
     ]
     return IncidentPlaybook(
