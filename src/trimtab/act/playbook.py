@@ -131,9 +131,9 @@ class IncidentPlaybook:
         effects = tuple(name for name in allowed if name in self._effects and name != ROLLBACK) if not mine else ()
         actions = [name for name in allowed if name in self._actions] if by_hand or not incident.held else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
-        if ROLLBACK in allowed and (by_hand or self.policy(incident.feature, ROLLBACK) == "auto"):
-            if self._effects[ROLLBACK].plan(situation).possible:  # what is taken back needs no other cure
-                effects, actions = (*effects, ROLLBACK), []
+        may_take_back = ROLLBACK in allowed and (by_hand or self.policy(incident.feature, ROLLBACK) == "auto")
+        if may_take_back and self._effects[ROLLBACK].plan(situation).possible:
+            effects, actions = (*effects, ROLLBACK), []  # what is taken back needs no other cure
         ready = (name for name in actions if self._is_possible(situation, name, mine))
         action = next(ready, actions[0] if by_hand and actions else NOTICE)
         if action == NOTICE and not effects:
