@@ -94,7 +94,7 @@ def table(rows: Sequence[dict[str, Any]], on: dict[str, Any], command: str) -> s
         f"machine's clock, {PER_SECOND:g} votes a second after the release. {on['processor']}, {on['cores']} cores,",
         f"load {on['load_before']} before it began. Intervals are Clopper-Pearson, 95%. Median / nine of ten / most.",
         "",
-        "| bad votes | rolled back | interval | votes until found | votes until gone | s until found | s then until gone |",
+        "| bad votes | rolled back | interval | votes, found | votes, gone | s, found | s from found to gone |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for one in rows:
