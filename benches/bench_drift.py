@@ -1,6 +1,6 @@
 """How often a watch on inputs cries wolf, and how fast it hears that people ask for something new.
 
-    PYTHONPATH=src python benches/bench_drift.py [--calm N] [--worlds N] [--jobs N] [--json OUT] [--markdown OUT]
+    PYTHONPATH=src python benches/bench_drift.py [--calm N] [--worlds N] [--ranks] [--json OUT] [--markdown OUT]
 
 Each world draws 30 of the 150 intents of CLINC150 with shares of their own and lets people ask in that mix: first the
 reference, then 2,000 more inputs. In a calm world nothing changes. In the others a share of the later inputs is of an
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benches.machine import machine
@@ -39,7 +40,9 @@ from trimtab.detect.rules.rule import Rule, checked
 from trimtab.detect.rules.stage import fresh_monitor
 from trimtab.detect.traits import traits_of
 from trimtab.detect.watch import Sample
-from trimtab.stats.interval import clopper_pearson
+from trimtab.stats.budget import share_of_budget
+from trimtab.stats.detector import RateMonitor
+from trimtab.stats.interval import clopper_pearson, clopper_pearson_upper
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 AFTER = 2_000
@@ -115,6 +118,27 @@ def live(world: World) -> Seen:
     return Seen(world, None, "", time.perf_counter() - began)
 
 
+def live_by_ranks(world: World) -> Seen:
+    """Let the plan's first idea hear a world: is an input further from a bank than nine of ten of the reference.
+
+    Half of the reference is the bank, the other half says where the line is and what share lies beyond it, at its upper
+    80% bound; later inputs beyond the line are events of the e-detector that watches rates, with the same alpha.
+    """
+    inputs = asked(world)
+    began = time.perf_counter()
+    rows = np.stack([traits.vector for traits in traits_of(inputs)])
+    bank, half = rows[: world.reference // 2], world.reference // 2
+    far = 1.0 - (rows[half:] @ bank.T).max(axis=1)
+    before, after = far[: world.reference - half], far[world.reference - half :]
+    line = float(np.quantile(before, 0.9))
+    p0 = clopper_pearson_upper(int((before > line).sum()), len(before), 0.8)
+    monitor = RateMonitor(p0, horizon=AFTER, alpha=share_of_budget(1.0, 1))
+    for place, distance in enumerate(after, 1):
+        if monitor.update(bool(distance > line)):
+            return Seen(world, place, "novelty", time.perf_counter() - began)
+    return Seen(world, None, "", time.perf_counter() - began)
+
+
 def row(cell: tuple[str, float, int], seen: Sequence[Seen]) -> dict[str, Any]:
     found = sorted(one.found for one in seen if one.found is not None)
     rate = clopper_pearson(len(found), len(seen))
@@ -160,11 +184,13 @@ def main() -> None:
     parser.add_argument("--calm", type=int, default=400, help="calm worlds for each reference (default 400)")
     parser.add_argument("--worlds", type=int, default=100, help="worlds of each other cell (default 100)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--ranks", action="store_true", help="the idea that was not taken, on some of the same worlds")
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--markdown", type=Path, metavar="OUT")
     args = parser.parse_args()
     on = machine()
     cells: list[tuple[str, float, int]] = []
+    compared = {("calm", 0.0), ("one intent", 0.1), ("one intent", 0.2), ("out of scope", 0.2)}
     for reference in (500, 2_000):
         cells += [("calm", 0.0, reference), ("weekly", 0.0, 700 if reference == 500 else 2_100)]
         cells += [(kind, share, reference) for kind in KINDS for share in (0.05, 0.1, 0.2)]
@@ -175,12 +201,16 @@ def main() -> None:
             count = args.worlds if cell[1] else args.calm
             worlds = [World(*cell, seed + place) for place in range(count)]
             seed += count
-            rows.append(row(cell, pool.map(live, worlds, chunksize=5)))
-            print(json.dumps(rows[-1]), flush=True)
+            if not args.ranks:
+                rows.append(row(cell, pool.map(live, worlds, chunksize=5)))
+                print(json.dumps(rows[-1]), flush=True)
+            elif cell[:2] in compared:
+                rows.append(row(cell, pool.map(live_by_ranks, worlds, chunksize=5)))
+                print(json.dumps(rows[-1]), flush=True)
     if args.json:
         args.json.write_text(json.dumps({"bench": "drift", "machine": on, "rows": rows}, indent=1) + "\n")
     if args.markdown:
-        command = f"python benches/bench_drift.py --calm {args.calm} --worlds {args.worlds}"
+        command = f"python benches/bench_drift.py --calm {args.calm} --worlds {args.worlds}{' --ranks' * args.ranks}"
         args.markdown.write_text(table(rows, on, command), encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ def words_of(text: str) -> list[str]:
     return list(found)[:_MOST_WORDS]
 
 
+@lru_cache(maxsize=1 << 16)
 def place_of(word: str) -> int:
     """Return the place of a word."""
     return zlib.crc32(word.encode("utf-8", "surrogatepass")) & (WORDS - 1)

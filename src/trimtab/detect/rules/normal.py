@@ -128,7 +128,7 @@ def packed(counts: Counts) -> str:
     """Return counts, most of them 0, as text: the places of the others, and the counts, compressed."""
     places = np.flatnonzero(counts).astype("<u2")
     held = counts[places].astype("<u4")
-    return base64.b64encode(zlib.compress(places.tobytes() + held.tobytes(), 6)).decode()
+    return base64.b64encode(zlib.compress(places.tobytes() + held.tobytes(), 1)).decode()
 
 
 def unpacked(text: str, size: int) -> Counts:
@@ -141,7 +141,7 @@ def unpacked(text: str, size: int) -> Counts:
 
 
 def _text(rows: NDArray[np.int8]) -> str:
-    return base64.b64encode(zlib.compress(rows.tobytes(), 6)).decode()
+    return base64.b64encode(zlib.compress(rows.tobytes(), 1)).decode()
 
 
 def _rows(text: str) -> NDArray[np.int8]:
