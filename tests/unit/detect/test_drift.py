@@ -11,13 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from trimtab.config import Settings, WatchRule
+from trimtab.act.actions.port import Situation
+from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.wording import worded
+from trimtab.config import Reviewing, Settings, WatchRule
 from trimtab.detect.rules.replay import replay
 from trimtab.detect.rules.rule import MOST_DRIFT_GROUPS, Rule, checked
 from trimtab.detect.rules.stage import RulesStage
 from trimtab.errors import InvalidField
 from trimtab.ids import new_id
-from trimtab.records import Incident, Inference, Monitor, Project, Redacted
+from trimtab.records import Delivery, Incident, Inference, Monitor, Project, Redacted, Version
+from trimtab.redact.project import Redactors
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import Arrival, HotStore, Query, Writes
 
@@ -209,3 +213,28 @@ def test_inputs_without_words_are_heard_without_harm(world: World) -> None:
         world.store.append([Arrival("p", Redacted(one, "test"), world.now)])
     world.tick()
     assert world.incidents == []
+
+
+def test_people_are_asked_about_samples_and_told_of_it_in_its_own_words(world: World) -> None:
+    world.ask(320)
+    fresh = world.ask(200, new=0.4)
+    [incident] = world.incidents
+    effect = ReviewEffect(world.store, Redactors(key=bytes(32), read=lambda _project: ()), Reviewing(incident_items=4))
+    base = Version(feature="support", created_at=START)
+    writes, done = effect.apply(Situation("p", incident, base, world.now, new_id(world.now)))
+    assert len(done["items"]) == 4
+    assert {item.inference_id for item in writes.reviews} <= set(fresh)
+    body = {"incident": {name: getattr(incident, name) for name in incident.__struct_fields__}}
+    told = worded(
+        Delivery(
+            id=incident.id,
+            target="ops",
+            kind="incident.opened",
+            state="waiting",
+            created_at=world.now,
+            next_at=world.now,
+            feature="support",
+            body=body,
+        )
+    )
+    assert "of inputs hold what is new" in told.text
