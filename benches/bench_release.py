@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python benches/bench_release.py [--seeds 20] [--controls 60] [--json OUT] [--markdown OUT]
 
-A real `trimtab serve` process with default settings but for `playbook.actions = ["rollback"]`, an app with the SDK in
+A real `trimtab serve` process with default settings, an app with the SDK in
 this process, everything between them over HTTP on loopback, and the machine's clock. Each seed has its own feature:
 600 people vote on a first version of which 10% of answers are voted down (500 votes are the baseline), then a person
 releases another one through the API. From then on a person a turn is served, 50 a second, each votes, and nobody looks.
@@ -133,7 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
         (folder / "data").mkdir()
-        settings = {"TRIMTAB_PLAYBOOK__ACTIONS": "rollback", "TRIMTAB_LOGGING__LEVEL": "warning"}
+        settings = {"TRIMTAB_LOGGING__LEVEL": "warning"}
         server = ServerProcess(folder / "data", settings)
         server.start()
         try:

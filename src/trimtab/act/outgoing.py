@@ -69,7 +69,7 @@ class Outgoing:
     """Sends requests that end within `timeout_s` seconds, whatever the other side does.
 
     `allow_private` lets them go to private and loopback addresses and over plain http. Link-local addresses, where
-    clouds hand out credentials, stay closed. Of an answer at most `most_bytes` are read. `resolve` stands in for the
+    clouds hand out credentials, stay closed. Of an answer the first `most` bytes are kept. `resolve` stands in for the
     machine's resolver.
     """
 
@@ -78,12 +78,12 @@ class Outgoing:
         *,
         timeout_s: float,
         allow_private: bool = False,
-        most_bytes: int = _MOST_BYTES,
+        most: int = _MOST_BYTES,
         resolve: Resolve = resolved,
     ) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private
-        self._most_bytes = most_bytes
+        self._most = most
         self._resolve = resolve
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -112,7 +112,7 @@ class Outgoing:
                     extensions={"timeout": seconds},
                 ) as answer,
             ):
-                return Answer(answer.status, _capped(answer.iter_stream(), self._most_bytes))
+                return Answer(answer.status, _capped(answer.iter_stream(), self._most))
         except OutgoingError:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:

@@ -10,10 +10,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
 
+from trimtab.act.knowledge.facts import nearest_facts
 from trimtab.act.render import render
 from trimtab.records import Exemplar, Message, Version
 
@@ -22,15 +24,25 @@ __all__ = ["nearest_by_words", "prompt"]
 _WORD = re.compile(r"\w+")
 
 
-def prompt(version: Version, payload: Any, *, fallback: Sequence[Message] = (), exemplars: int = 3) -> list[Message]:
-    """Return the messages for one input: the version's, else those of `fallback`, with rules and worked examples.
+def prompt(
+    version: Version,
+    payload: Any,
+    *,
+    fallback: Sequence[Message] = (),
+    exemplars: int = 3,
+    facts: int = 3,
+    now: datetime | None = None,
+) -> list[Message]:
+    """Return the messages for one input: the version's, else those of `fallback`, with rules, facts, worked examples.
 
-    `payload` is a text, a conversation (a list of turns), any other JSON, or None for no input.
+    Facts are told as of `now`. `payload` is a text, a conversation (a list of turns), any other JSON, or None for no
+    input.
     """
     conversation, text = _read(payload)
     asked = conversation or (None if payload is not None else [])
     template = msgspec.structs.replace(version, messages=version.messages or list(fallback))
-    return render(template, text, nearest_by_words(version.exemplars, text, exemplars), asked=asked)
+    known = nearest_facts(version.knowledge, text, now=now, limit=facts)
+    return render(template, text, nearest_by_words(version.exemplars, text, exemplars), known, asked=asked)
 
 
 def nearest_by_words(exemplars: Sequence[Exemplar], text: str, limit: int) -> list[Exemplar]:

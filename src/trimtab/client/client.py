@@ -22,6 +22,7 @@ from trimtab.client.draft import (
 from trimtab.client.encode import encode
 from trimtab.client.feedback import SOUND, Verbs, Where, aimless, fault
 from trimtab.client.inference import Capture, Handle
+from trimtab.client.knowing import Knowing
 from trimtab.client.ledger import Ledger
 from trimtab.client.outbox import Limits
 from trimtab.client.render import render
@@ -81,7 +82,7 @@ _PLAIN = frozenset(Known.__annotations__) - {"id", "created_at", "tags", "contex
 """What a response can tell in values that nobody changes."""
 
 
-class Client(Verbs, Wrapping, Tokens):
+class Client(Verbs, Wrapping, Tokens, Knowing):
     """Records inferences and feedback, and serves the active Version of a feature. Make one per process.
 
     Nothing here blocks on the network or raises into the application (two exceptions are asked for by name: the first
@@ -141,6 +142,7 @@ class Client(Verbs, Wrapping, Tokens):
 
         home = home_of(spool_dir, url, key) if self._on else None
         spool = self._spool(home, spool_bytes, fsync=fsync, durable=durable)
+        self._address = (url, key, timeout_s)
         self._worker = Worker(Transport(url, key, timeout_s), self._ledger, limits or Limits(), spool, durable=durable)
         keep = home if spool else None
         listening = Transport(url, key, timeout_s) if stream else None
@@ -291,7 +293,7 @@ class Client(Verbs, Wrapping, Tokens):
         """
         resolved = self.resolve(feature, user=user, session=session)
         try:
-            return render(resolved.version, input, fallback=fallback, exemplars=exemplars)
+            return render(resolved.version, input, fallback=fallback, exemplars=exemplars, now=self._now())
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return [{"role": "user", "content": str(input)}]

@@ -14,7 +14,7 @@ __all__ = ["nearest"]
 
 _WORD = re.compile(r"\w+")
 _KEPT = 32
-_INDEXES: dict[str, _Index] = {}
+_INDEXES: dict[tuple[str, int], _Index] = {}
 
 
 class _Index:
@@ -45,12 +45,13 @@ class _Index:
 
 def nearest(version: Version, text: str, limit: int) -> list[tuple[str, str]]:
     """Return at most `limit` exemplars, the nearest last: a model minds the last ones most. Newer ones win a tie."""
-    index = _INDEXES.get(version.id)
+    known = version.id, len(version.exemplars)  # an erasure takes examples out of a version, which keeps its id
+    index = _INDEXES.get(known)
     if index is None:
         index = _Index([asked for asked, _ in version.exemplars])
         if len(_INDEXES) >= _KEPT:
             _INDEXES.clear()
-        _INDEXES[version.id] = index  # an id is the hash of the content: it never means anything else
+        _INDEXES[known] = index
     near = index.nearness(text)
     ranked = sorted(range(len(near)), key=lambda at: (near[at], at))
     return [version.exemplars[at] for at in ranked[max(len(ranked) - limit, 0) :]] if limit > 0 else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from trimtab.client.assignment import in_candidate, in_holdback
+from trimtab.client.facts import Fact, fact_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ class Version(NamedTuple):
     rules: tuple[str, ...] = ()
     exemplars: tuple[tuple[str, str], ...] = ()
     """Worked examples, oldest first: (input, right output)."""
+    knowledge: tuple[Fact, ...] = ()
 
 
 class Rollout(NamedTuple):
@@ -100,4 +102,5 @@ def _version_from(version_id: str, told: Mapping[str, Any]) -> Version:
         parameters=dict(told.get("parameters", {})),
         rules=tuple(str(rule["text"]) for rule in told.get("rules", ())),
         exemplars=tuple((str(item["input"]), str(item["output"])) for item in told.get("exemplars", ())),
+        knowledge=tuple(fact_from(item) for item in told.get("knowledge", ())),
     )

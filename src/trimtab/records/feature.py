@@ -91,12 +91,16 @@ class Exemplar(Record, frozen=True):
 
 
 class Rule(Record, frozen=True):
-    """One line of the playbook that a Version carries in its prompt."""
+    """One line of the playbook that a Version carries in its prompt.
+
+    `source_feedback_ids` are what people wrote that it was drafted from: it goes when one of them is erased.
+    """
 
     id: Name
     text: Text
     helpful: int = 0
     harmful: int = 0
+    source_feedback_ids: list[Uuid] = []
 
 
 class Knowledge(Record, frozen=True):

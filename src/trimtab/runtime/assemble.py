@@ -10,14 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from trimtab.act.byhand import ByHand
 from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
 from trimtab.act.deliver import DeliverStage
+from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.place import PatchPlace
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.quarantine import Quarantine
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -47,6 +52,7 @@ from trimtab.runtime.parts import (
     open_intake,
     open_jobs,
     open_keeping,
+    open_knowing,
     open_lake_lazily,
     open_meaning,
     open_playbook,
@@ -78,9 +84,11 @@ class Engine:
         rescan: RescanStage,
         intake: Intake,
         decisions: Decisions,
+        by_hand: ByHand,
         reviews: Reviews,
         runner: Runner,
         playbook: IncidentPlaybook,
+        patches: PatchDesk,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
@@ -97,9 +105,12 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
+        self.quarantine = Quarantine(store, Evidence(store, settings))
+        self.by_hand = by_hand
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
+        self.patches = patches
         self.runs = runs
         self.vectors = vectors
         self.search = search
@@ -148,23 +159,22 @@ def assemble(
     folder = made_folder(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, lock_folder(folder))
-        store = open_store(settings, alone=True)
-        undo.callback(store.close)
+        store = undo.enter_context(contextlib.closing(open_store(settings, alone=True)))
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
-        vectors = open_vectors(settings)
-        undo.callback(vectors.close)
+        vectors = undo.enter_context(contextlib.closing(open_vectors(settings)))
         require_project(store, clock)
         answering = runner or open_runner(settings, undo)
         turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
-        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
-        runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
-        undo.callback(runs.close)
+        knowing = open_knowing(settings, store, redactor, undo, inline=inline_runs)
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, undo)
+        runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
-        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        versions = ForgetExemplars(store, redactor, clock, turn=turn)
+        made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
@@ -175,10 +185,12 @@ def assemble(
             redactor=redactor,
             rescan=rescan,
             intake=open_intake(settings, store, redactor, clock),
-            decisions=_decisions(settings, store, redactor, turn),
+            decisions=(decisions := _decisions(settings, store, redactor, turn)),
+            by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
             reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
+            patches=knowing.patches,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
@@ -188,6 +200,7 @@ def assemble(
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
+                knowing.stage,
                 *(jobs, *meaning, *keeping, erasing),
             ],
             closing=undo.pop_all(),

@@ -12,18 +12,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.finetune import FinetuneAction, TrainEffect
+from trimtab.act.actions.knowledge import KnowledgeAction
 from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
-from trimtab.act.actions.rollback import RollbackEffect
+from trimtab.act.actions.rollback import RollbackAction
+from trimtab.act.actions.rule import RuleAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
+from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
+from trimtab.act.guard.lint import may_be_shown
+from trimtab.act.knowledge.index import Retriever, open_retriever, open_webhook
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.memory import FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
@@ -68,6 +75,7 @@ __all__ = [
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
+    "Knowing",
     "RedactionBook",
     "Stage",
     "lock_folder",
@@ -78,6 +86,7 @@ __all__ = [
     "open_intake",
     "open_jobs",
     "open_keeping",
+    "open_knowing",
     "open_lake_lazily",
     "open_meaning",
     "open_playbook",
@@ -379,21 +388,31 @@ def open_playbook(
     runner: Runner,
     clock: Clock,
     turn: AbstractContextManager[Any],
+    retriever: Retriever | None,
+    undo: contextlib.ExitStack,
 ) -> IncidentPlaybook:
-    """Return what answers incidents. Raises MissingExtra where an action is in use without its library."""
+    """Return what answers incidents; `retriever` asks the app's index, where it can be asked.
+
+    Raises MissingExtra where an action is in use without its library.
+    """
     if settings.optimizer.kind == "gepa" and "prompt" in settings.playbook.actions and not is_installed():
         raise MissingExtra("optimizer.kind = 'gepa' needs its library: pip install 'trimtab[server,gepa]'")
     evidence = Evidence(store, settings)
+    writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
+    if writer is not None:
+        undo.callback(writer.close)
     actions: list[VersionAction] = [
+        RollbackAction(store, settings),
         ExemplarAction(evidence),
-        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        KnowledgeAction(evidence, retriever=retriever),
+        RuleAction(evidence, redactor, writer),
+        _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
     ]
     notices = Notices(store, settings.notify)
     effects: list[Effect] = [
         NotifyEffect(store, notices),
         ReviewEffect(store, redactor, settings.review),
-        RollbackEffect(store, settings),
         TrainEffect(store, settings),
     ]
     return IncidentPlaybook(
@@ -407,6 +426,34 @@ def open_playbook(
         effects=effects,
         turn=turn,
     )
+
+
+def _searching(
+    evidence: Evidence, redactor: Redactors, runner: Runner, clock: Clock, turn: AbstractContextManager[Any]
+) -> PromptAction:
+    if evidence.settings.guard.lint == "off":
+        return PromptAction(evidence, redactor, runner, clock, turn=turn)
+    return PromptAction(evidence, redactor, runner, clock, turn=turn, lint=may_be_shown)
+
+
+class Knowing(NamedTuple):
+    """What brings knowledge to the app's index; `retriever` asks it, where it can be asked."""
+
+    patches: PatchDesk
+    stage: KnowledgeStage
+    retriever: Retriever | None
+
+
+def open_knowing(
+    settings: Settings, store: HotStore, redactor: Redactors, undo: contextlib.ExitStack, *, inline: bool
+) -> Knowing:
+    """Return what brings knowledge to the app's index. Receivers check signatures by their own clocks."""
+    patches = PatchDesk(store, redactor, settings.knowledge)
+    retriever = open_retriever(settings.knowledge, SystemClock().now)
+    webhook = open_webhook(settings.knowledge)
+    stage = KnowledgeStage(store, patches, settings.knowledge, webhook=webhook, retriever=retriever, inline=inline)
+    undo.callback(stage.close)
+    return Knowing(patches, stage, retriever)
 
 
 def open_jobs(

@@ -79,6 +79,7 @@ from trimtab.store.upkeep import (
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     RedactionStore,
     RetentionStore,
     TopicStore,
@@ -102,6 +103,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "Packed",
     "Page",
@@ -436,6 +438,10 @@ class LoopStore(Protocol):
         """Return the silences that last beyond `now`, oldest first."""
         ...
 
+    def released(self, project_id: str) -> set[str]:
+        """Return the ids of the corrections that were set aside and that a person released."""
+        ...
+
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
         """Return one incident."""
         ...
@@ -481,6 +487,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ from trimtab.act.rollout import served_to
 from trimtab.client import assignment
 from trimtab.client.render import render
 from trimtab.client.version import Served, served_from
-from trimtab.records import Exemplar, Message, Rollout, Rule, Version
+from trimtab.clock import to_micros
+from trimtab.records import Exemplar, Knowledge, Message, Rollout, Rule, Version
 from trimtab.stats import bucket
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -81,6 +82,34 @@ def test_the_engine_renders_what_the_sdk_renders(
         expected = render(sdk, payload, fallback=own, exemplars=limit)
         rendered = prompt(made, payload, fallback=fallback, exemplars=limit)
         assert msgspec.to_builtins(rendered) == expected
+
+
+KNOWN = [
+    Knowledge(id="k_1", question="Where is my late parcel?", text="In Zürich, {input} says.", source_id="doc-1"),
+    Knowledge(id="k_2", question="Where is the refund?", text="On its way.", expires_at=NOW + timedelta(days=1)),
+    Knowledge(id="k_3", text="A naïve order is late by 17 days.", expires_at=NOW),
+    Knowledge(id="k_4", question="Is the card late?", text="No."),
+]
+
+
+@pytest.mark.parametrize("messages", TEMPLATES)
+@pytest.mark.parametrize("payload", INPUTS)
+@pytest.mark.parametrize("day", [-1, 0, 1])
+def test_the_engine_tells_the_facts_that_the_sdk_tells(messages: list[Message], payload: Any, day: int) -> None:
+    plain = version(messages, exemplars=3, rules=1)
+    made = msgspec.structs.replace(plain, knowledge=KNOWN, id="").identified()
+    sdk = as_the_sdk_has_it(Rollout(feature="answer", stable_version_id=made.id, updated_at=NOW, id=SALT), made)
+    now = NOW + timedelta(days=day)
+    for limit in (0, 1, 3):
+        expected = render(sdk.to("u").version, payload, facts=limit, now=to_micros(now))
+        assert msgspec.to_builtins(prompt(made, payload, facts=limit, now=now)) == expected
+
+
+def test_a_fact_is_no_template() -> None:
+    made = msgspec.structs.replace(version(TEMPLATES[1], exemplars=0, rules=0), knowledge=KNOWN[:1], id="").identified()
+    told = prompt(made, "Where is my late parcel?")
+    assert [turn.role for turn in told] == ["system", "system", "user"]
+    assert told[1].content.endswith("In Zürich, {input} says.")
 
 
 def test_near_exemplars_rank_alike_for_many_inputs() -> None:

@@ -1,153 +1,169 @@
-"""The rollback action: what it takes back, what it leaves alone, and that it happens once."""
+"""Going back after a bad release: when it is proposed, what it writes, and what votes say of it afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import msgspec
 import pytest
 
 from tests.loop import FEATURE, PROJECT, SETTINGS, START, LoopWorld
-from trimtab.act.actions.exemplar import ExemplarAction
-from trimtab.act.actions.port import Situation
-from trimtab.act.actions.rollback import RollbackEffect
 from trimtab.act.decisions import Decisions
-from trimtab.act.evidence import Evidence
-from trimtab.act.order import NOTICE
 from trimtab.act.playbook import IncidentPlaybook
-from trimtab.config import Playbook, Settings
+from trimtab.config import Canary, Settings
 from trimtab.errors import Conflict
-from trimtab.ids import derived_id
-from trimtab.records import Incident, Version
-from trimtab.store.ports import Writes
+from trimtab.records import Change, Exemplar, Incident, Version
+from trimtab.store.ports import Query
 
-DAY = timedelta(days=1)
-ACTIONS = msgspec.structs.replace(SETTINGS, playbook=Playbook(actions=("rollback", "exemplar")))
+TRUTH = {f"How do I do thing {place}?": f"Like this: {place}" for place in range(12)}
+SHOWN = [Exemplar(id=f"x{place}", input=ask, output=TRUTH[ask]) for place, ask in enumerate(sorted(TRUTH))]
+GOOD = Version(feature=FEATURE, created_at=START, exemplars=SHOWN)
+BAD = Version(feature=FEATURE, created_at=START, exemplars=SHOWN[8:], note="a careless release")
 
 
-class Desk:
-    """A feature that served `first` for a month, then `second`, which a person released."""
+class World:
+    """A feature that does well, and a person who releases something."""
 
-    def __init__(self, folder: Path, settings: Settings = ACTIONS) -> None:
-        self.world = LoopWorld(folder)
-        self.store = self.world.store
-        self.effect = RollbackEffect(self.store, settings)
-        actions = [ExemplarAction(Evidence(self.store, settings))]
-        self.playbook = IncidentPlaybook(
-            self.store, self.world.redactor, settings, self.world.runner, actions=actions, effects=[self.effect]
-        )
-        self.decisions = Decisions(self.store, self.world.redactor, settings.canary)
-        self.first = self.world.launch(Version(feature=FEATURE, created_at=START, model="first")).id
-        self.released = START + 30 * DAY
-        self.second = self.serve("second", self.released)
+    def __init__(self, folder: Path, settings: Settings = SETTINGS) -> None:
+        self.loop = LoopWorld(folder, settings=settings)
+        self.good = self.loop.launch(GOOD).id
+        self.decisions = Decisions(self.loop.store, self.loop.redactor, settings.canary)
 
-    def serve(self, model: str, at: datetime, **told: Any) -> str:
-        version = Version(feature=FEATURE, created_at=at, model=model, **told)
-        return self.decisions.serve(PROJECT, version, at).stable_version_id
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.loop.close()
+
+    def release(self, version: Version) -> str:
+        self.decisions.serve(PROJECT, version, self.loop.clock.now())
+        return self.served
+
+    @property
     def served(self) -> str:
-        rollout = self.store.rollout(PROJECT, FEATURE)
+        rollout = self.loop.store.rollout(PROJECT, FEATURE)
         assert rollout is not None
         return rollout.stable_version_id
 
-    def incident(self, version_id: str, onset: datetime, **told: Any) -> Incident:
-        fields: dict[str, Any] = {
-            "id": derived_id("incident", version_id), "feature": FEATURE, "version_id": version_id,
-            "monitor_id": derived_id("m", version_id), "state": "firing", "onset_at": onset, "first_signal_at": onset,
-            "detected_at": onset + timedelta(hours=1), "reference": 0.1, "observed": 0.4, "events": 50, "negatives": 20,
-            "users": 15, "log_evidence": 5.0, "log_threshold": 3.0,
-        }  # fmt: skip
-        found = Incident(**{**fields, **told})
-        self.store.commit({PROJECT: Writes(incidents=[found])})
-        return found
+    def changes(self) -> list[Change]:
+        return [row.record for row in self.loop.store.changes(PROJECT, Query()).rows]
 
-    def situation(self, incident: Incident) -> Situation:
-        base = self.store.version(PROJECT, FEATURE, self.served())
-        assert base is not None
-        return Situation(PROJECT, incident, base, incident.detected_at, derived_id("run"))
+    def incidents(self) -> list[Incident]:
+        return [row.record for row in self.loop.store.incidents(PROJECT, Query()).rows]
 
-    def why_not(self, incident: Incident) -> str:
-        plan = self.effect.plan(self.situation(incident))
-        return "" if plan.possible else plan.reason
+    def days(self, most: int) -> Iterator[int]:
+        for day in range(most):
+            self.loop.day(TRUTH)
+            yield day
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.world.close()
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as made:
+        yield made
 
 
-def test_a_bad_release_gives_way_to_what_it_replaced_once(desk: Desk) -> None:
-    incident = desk.incident(desk.second, desk.released + timedelta(hours=1))
-    order = desk.playbook.next_order(PROJECT, incident, [], incident.detected_at)
-    assert order is not None
-    assert (order.action, order.effects) == (NOTICE, ("rollback",))  # nothing is built on a version that goes
-    for _ in range(2):  # as after a crash
-        for _, step in desk.playbook.steps(order):
-            step(order)
-    assert desk.served() == desk.first
-    assert len(desk.store.rollout_history(PROJECT, FEATURE)) == 3
-    run = desk.store.run(PROJECT, order.run_id)
-    assert run is not None
-    assert (run.state, run.steps[0].detail) == ("done", {"from": desk.second, "to": desk.first})
+def test_bad_release_is_taken_back_with_nobody_at_the_keyboard_and_votes_verify_it(world: World) -> None:
+    for _ in world.days(3):
+        pass
+    bad = world.release(BAD)
+    assert any(world.served == world.good for _ in world.days(10))
+    assert any(world.changes()[0].state == "verified" for _ in world.days(20))
+    [change] = world.changes()
+    assert (change.kind, change.base_version_id, change.candidate_version_id) == ("rollback", bad, world.good)
+    [incident] = world.incidents()
+    assert (incident.state, incident.resolution, incident.version_id) == ("resolved", "verified", bad)
 
 
-def test_what_was_taken_back_can_be_served_again(desk: Desk) -> None:
-    incident = desk.incident(desk.second, desk.released)
-    situation = desk.situation(incident)
-    writes, done = desk.effect.apply(situation)
-    desk.store.commit({PROJECT: writes})
-    assert desk.served() == desk.first
-    desk.store.commit({PROJECT: desk.effect.revert(situation, done)})
-    assert desk.served() == desk.second
-    with pytest.raises(Conflict):  # a switch in between is never overwritten
-        desk.store.commit({PROJECT: writes})
+@pytest.mark.parametrize(("hours", "reason"), [(24.0, "after the release"), (168.0, "did well at first")])
+def test_release_is_not_blamed_for_what_began_long_after_it(tmp_path: Path, hours: float, reason: str) -> None:
+    off = msgspec.structs.replace(SETTINGS.playbook, mode="off", rollback_hours=hours)
+    settings = msgspec.structs.replace(SETTINGS, playbook=off)
+    moved = {ask: f"No longer: {place}" for place, ask in enumerate(sorted(TRUTH))}
+    with World(tmp_path, settings) as world:
+        for _ in world.days(2):
+            pass
+        world.release(msgspec.structs.replace(GOOD, exemplars=SHOWN[::-1]))
+        for _ in world.days(3):
+            pass
+        assert world.incidents() == []
+        while not world.incidents():
+            world.loop.day(moved)
+        plan = world.loop.playbook.plans(PROJECT, world.incidents()[0], world.loop.clock.now())[0]
+    assert (plan.action, plan.possible) == ("rollback", False)
+    assert reason in plan.reason
 
 
-def test_it_does_not_swing_back_to_what_was_taken_back(desk: Desk) -> None:
-    desk.incident(desk.second, desk.released)
-    desk.decisions.restore(PROJECT, FEATURE, desk.first, desk.released + DAY)
-    again = desk.incident(desk.first, desk.released + 2 * DAY)
-    assert desk.why_not(again) == "nothing was served before it"
+def test_version_before_that_was_as_bad_is_not_served_again(tmp_path: Path) -> None:
+    off = msgspec.structs.replace(SETTINGS.playbook, mode="off")
+    moved = {ask: f"No longer: {place}" for place, ask in enumerate(sorted(TRUTH))}
+    with World(tmp_path, msgspec.structs.replace(SETTINGS, playbook=off)) as world:
+        world.loop.day(moved)
+        world.release(msgspec.structs.replace(GOOD, exemplars=SHOWN[::-1]))
+        for _ in range(3):
+            world.loop.day(moved)
+        incident = next(each for each in world.incidents() if each.state == "firing")
+        playbook = IncidentPlaybook(world.loop.store, world.loop.redactor, SETTINGS, world.loop.runner)
+        plan = playbook.plans(PROJECT, incident, world.loop.clock.now())[0]
+    assert not plan.possible
+    assert "no better" in plan.reason
 
 
-@pytest.mark.parametrize(
-    ("told", "said"),
-    [
-        ({"held": "voting has moved"}, "voting has moved"),
-        ({"version_id": "any"}, "not about the version that everyone is served"),
-        ({"onset_at": START + 38 * DAY}, "was good for more than 168 hours"),
-    ],
-)
-def test_what_is_not_the_releases_fault_is_left_alone(desk: Desk, told: dict[str, Any], said: str) -> None:
-    incident = desk.incident(desk.second, desk.released)
-    assert said in desk.why_not(msgspec.structs.replace(incident, **told))
+def test_where_the_policy_is_ask_a_person_decides_and_approval_serves_it_at_once(tmp_path: Path) -> None:
+    asked = msgspec.structs.replace(SETTINGS.playbook, ask=("rollback",))
+    with World(tmp_path, msgspec.structs.replace(SETTINGS, playbook=asked)) as world:
+        for _ in world.days(3):
+            pass
+        bad = world.release(BAD)
+        assert any(world.changes() for _ in world.days(10))
+        [change] = world.changes()
+        assert (change.kind, change.state, world.served) == ("rollback", "awaiting", bad)
+        approved = world.decisions.approve(PROJECT, change.id, world.loop.clock.now())
+        assert (approved.state, world.served) == ("promoted", world.good)
+        assert world.incidents()[0].state == "recovering"
 
 
-def test_nothing_worse_is_served_instead(desk: Desk) -> None:
-    desk.incident(desk.first, desk.released - DAY, state="resolved", resolution="superseded")
-    incident = desk.incident(desk.second, desk.released)
-    assert "had an incident that nobody has resolved" in desk.why_not(incident)
+def test_nobody_is_held_back_with_the_bad_version(tmp_path: Path) -> None:
+    held = msgspec.structs.replace(
+        SETTINGS, canary=Canary(steps=(0.2, 0.5), step_hours=1, step_exposures=20, holdback=0.05)
+    )
+    with World(tmp_path, held) as world:
+        for _ in world.days(3):
+            pass
+        bad = world.release(BAD)
+        assert any(world.served == world.good for _ in world.days(10))
+        rollout = world.loop.store.rollout(PROJECT, FEATURE)
+        assert rollout is not None
+        assert bad not in (rollout.holdback_version_id, rollout.candidate_version_id)
 
 
-def test_what_came_of_a_change_is_its_own_trials_to_take_back(desk: Desk) -> None:
-    third = desk.serve("third", desk.released + DAY, change_id=derived_id("change"))
-    assert "came of a change" in desk.why_not(desk.incident(third, desk.released + DAY))
+def test_release_by_hand_can_be_shown_to_a_few_whose_votes_take_it_back(world: World) -> None:
+    for _ in world.days(3):
+        pass
+    change, rollout = world.decisions.try_out(PROJECT, BAD, world.loop.clock.now())
+    assert (change.kind, change.state, rollout.share) == ("manual", "canary", 0.2)
+    assert rollout.stable_version_id == world.good
+    with pytest.raises(Conflict, match="already tries"):
+        world.decisions.try_out(PROJECT, msgspec.structs.replace(BAD, exemplars=[]), world.loop.clock.now())
+    assert any(world.changes()[0].state == "rolled_back" for _ in world.days(10))
+    assert world.served == world.good
+    after = world.loop.store.rollout(PROJECT, FEATURE)
+    assert after is not None
+    assert after.candidate_version_id is None
 
 
-def test_where_a_person_is_to_be_asked_nothing_is_switched(tmp_path: Path) -> None:
-    asking = msgspec.structs.replace(ACTIONS, playbook=Playbook(actions=("rollback",), ask=("rollback",)))
-    desk = Desk(tmp_path, asking)
-    incident = desk.incident(desk.second, desk.released)
-    now = incident.detected_at
-    assert desk.playbook.next_order(PROJECT, incident, [], now) is None
-    [plan] = desk.playbook.plans(PROJECT, incident, now)
-    assert (plan.policy, plan.possible) == ("ask", True)
-    by_hand = desk.playbook.next_order(PROJECT, incident, [], now, by_hand=True)
-    assert by_hand is not None
-    assert by_hand.effects == ("rollback",)
-    desk.world.close()
+def test_release_by_hand_that_does_as_well_is_served_to_everyone(world: World) -> None:
+    for _ in world.days(3):
+        pass
+    change, _ = world.decisions.try_out(
+        PROJECT, msgspec.structs.replace(GOOD, exemplars=SHOWN[::-1]), world.loop.clock.now()
+    )
+    with pytest.raises(Conflict, match="this very version"):
+        world.decisions.try_out(PROJECT, GOOD, world.loop.clock.now() + timedelta(seconds=1))
+    states = [world.changes()[0].state for _ in world.days(12)]
+    assert states[-1] in ("canary", "paused", "promoted"), states
+    assert change.id == world.changes()[0].id
+    assert world.served in (world.good, change.candidate_version_id)

@@ -192,7 +192,7 @@ class HostedTraining:
         outgoing = Outgoing(
             timeout_s=self._settings.timeout_s + len(body) / _UPLOAD_BYTES_PER_S,
             allow_private=self._settings.allow_private,
-            most_bytes=_MOST_ANSWER,
+            most=_MOST_ANSWER,
             resolve=self._resolve,
         )
         try:

@@ -99,7 +99,7 @@ def render_prompt(request: Call, feature: FromPath[str], body: RawBody) -> Rende
     fallback = told.fallback or []
     own = [Message(role="system", content=fallback)] if isinstance(fallback, str) else fallback
     return Rendered(
-        messages=prompt(version, told.input, fallback=own, exemplars=told.exemplars),
+        messages=prompt(version, told.input, fallback=own, exemplars=told.exemplars, now=engine.clock.now()),
         version_id=version_id,
         arm=arm,
         rollout_id=rollout.id,
