@@ -238,3 +238,22 @@ def test_people_are_asked_about_samples_and_told_of_it_in_its_own_words(world: W
         )
     )
     assert "of inputs hold what is new" in told.text
+
+
+def test_new_inputs_with_nothing_in_common_are_heard_together(world: World) -> None:
+    world.ask(700)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for _ in range(200):
+        world.now += timedelta(seconds=20)
+        world.people += 1
+        words = ["".join(world.chance.choices(letters, k=7)) for _ in range(5)]
+        text = " ".join(words) if world.chance.random() < 0.4 else "where is my parcel"
+        one = Inference(
+            id=new_id(world.now), feature="support", created_at=world.now, input=text, user_id=f"v{world.people}"
+        )
+        world.store.append([Arrival("p", Redacted(one, "test"), world.now)])
+    world.tick()
+    [incident] = world.incidents
+    assert incident.detail["drift"]["sign"] == "unheard words"
+    assert incident.users >= 5
+    assert incident.onset_at > START + timedelta(seconds=20 * 600)

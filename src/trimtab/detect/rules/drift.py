@@ -17,6 +17,8 @@ from trimtab.detect.traits import WORDS, Traits
 from trimtab.detect.watch import Sample
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
+from trimtab.stats.detector import RateMonitor
+from trimtab.stats.interval import clopper_pearson_upper
 from trimtab.stats.shift import log_excess
 
 __all__ = ["BLOCK", "DriftWatch", "sign_name"]
@@ -26,6 +28,10 @@ BLOCK = 50
 WINDOWS = (1, 2, 4, 8, 16)
 """How many of the last blocks are compared with the reference at a look."""
 
+ODD = "odd"
+"""The sign of an input with unheard words."""
+
+_HIGHEST = 0.95
 _LEAST_CARRIERS = 5
 _LEAST_RISE = 0.01  # a share that grew by less is nobody's news, however sure
 _NOTHING = -99.0
@@ -69,17 +75,22 @@ class _Block:
 class DriftWatch:
     """The running form of a Monitor of inputs, with the verbs of `Watch`: feed it samples, take `record()`.
 
-    Every 50 inputs the last 50, 100, 200, 400 and 800 are compared with the frozen reference, sign by sign (each word,
-    each topic, fits none, unheard words), by Fisher's exact test. The group's part of the budget is divided among its
-    looks within `horizon_events`, their windows, and the signs that could show: a union bound, so the promise holds
-    however the signs depend on each other, and what the reference was like by chance is paid for with it.
+    What is new and alike shows in signs: every 50 inputs the last 50, 100, 200, 400 and 800 are compared with the
+    frozen reference, sign by sign (each word, each topic, fits none), by Fisher's exact test. What is new and has
+    nothing in common shows in odd inputs, those with unheard words: each is an event of the sequential test of rates,
+    against the upper bound of their share in the reference.
+
+    The group's part of the budget pays for all of it: half for words, a quarter for topics, both divided among the
+    looks within `horizon_events`, their windows and the signs that could show; an eighth for odd inputs and an eighth
+    for what the reference's share of them was by chance. A union bound: it holds however these depend on each other.
     """
 
     def __init__(self, monitor: Monitor, spec: WatchRule, alpha: float) -> None:
         self._monitor = monitor
         self._spec = spec
         looks = max(1, spec.horizon_events // BLOCK) * len(WINDOWS)
-        self._log_part = math.log(alpha / looks / 2)
+        self._alpha = alpha
+        self._log_parts = {"word": math.log(alpha / looks / 2), "sign": math.log(alpha / looks / 4)}
         self._normal = Normal(spec.baseline_events, spec.baseline_hours, monitor.life.get("normal"))
         self._frozen: dict[str, Any] | None = monitor.life.get("normal") if self._normal.frozen else None
         state = monitor.detector
@@ -88,6 +99,7 @@ class DriftWatch:
         self._margin: float = state.get("margin", _NOTHING)
         self._curve: list[list[float]] = [list(point) for point in state.get("points", ())]
         self._heard: int = state.get("heard", 0)
+        self._rate = RateMonitor.from_state(state["rate"]) if state.get("rate") else None
         self._inputs, self._off_topic = monitor.votes, monitor.negatives
 
     @property
@@ -131,6 +143,7 @@ class DriftWatch:
                 "margin": self._margin,
                 "points": self._curve,
                 "heard": self._heard,
+                "rate": dict(self._rate.state()) if self._rate is not None else None,
             },
             life={**self._monitor.life, "normal": state, "sign": self._sign, "curve": None},
         )
@@ -139,6 +152,8 @@ class DriftWatch:
         """Say whether an input carries the sign of the last alarm."""
         if traits is None or not self._sign:
             return False
+        if self._sign == ODD:
+            return self._normal.is_odd(traits)
         kind, _, place = self._sign.partition(":")
         held = traits.words if kind == "word" else self._normal.signs_of(traits)
         return int(place) in held
@@ -166,7 +181,10 @@ class DriftWatch:
         block.signs[signs] += 1
         block.inputs += 1
         self._heard += 1
-        return self._look(now) if block.inputs == BLOCK else None
+        found = self._odd(traits)
+        if block.inputs == BLOCK:
+            found = self._look() or found
+        return self._alarm(found, now) if found is not None else None
 
     def learn_anew(self) -> None:
         """Begin with a new reference: a person has said that what is asked now is normal."""
@@ -175,7 +193,7 @@ class DriftWatch:
         self._rest()
 
     def _rest(self) -> None:
-        self._blocks, self._margin, self._curve, self._heard = [], _NOTHING, [], 0
+        self._blocks, self._margin, self._curve, self._heard, self._rate = [], _NOTHING, [], 0, None
 
     def _block(self, now: datetime) -> _Block:
         if not self._blocks or self._blocks[-1].inputs == BLOCK:
@@ -183,7 +201,22 @@ class DriftWatch:
             self._blocks[-1].since = now.isoformat()
         return self._blocks[-1]
 
-    def _look(self, now: datetime) -> Incident | None:
+    def _odd(self, traits: Traits) -> _Found | None:
+        """Let the test of rates hear whether an input is odd; return what it found."""
+        normal, part = self._normal, self._alpha / 8
+        if self._rate is None:
+            usual = min(clopper_pearson_upper(normal.odd, normal.signed, 1 - part), _HIGHEST)
+            self._rate = RateMonitor(usual, horizon=self._spec.horizon_events, alpha=part)
+        rate = self._rate
+        rate.update(normal.is_odd(traits))
+        onset = rate.onset
+        if rate.evidence < 0 or onset is None or rate.n < self._spec.min_events:
+            return None
+        blocks = min(-(-onset.n // BLOCK), len(self._blocks))
+        bad = round(onset.bad)
+        return _Found(rate.evidence, ODD, bad, onset.n, normal.odd, normal.signed, -rate.log_stat, blocks)
+
+    def _look(self) -> _Found | None:
         words, signs = np.zeros(WORDS, np.int64), np.zeros(SIGNS, np.int64)
         best: _Found | None = None
         for size, block in enumerate(reversed(self._blocks), 1):
@@ -195,24 +228,25 @@ class DriftWatch:
                     ("word", words, normal.words, normal.inputs),
                     ("sign", signs, normal.signs, normal.signed),
                 ):
-                    found = _loudest(kind, counts, size, before, of, self._log_part)
+                    found = _loudest(kind, counts, size, before, of, self._log_parts[kind])
                     if found is not None and (best is None or found.margin > best.margin):
                         best = found
-        self._margin = best.margin if best else _NOTHING
+        self._margin = max(best.margin if best else _NOTHING, self._rate.evidence if self._rate else _NOTHING)
         self._curve = [*self._curve, [self._heard, round(self._margin, 3)]][-_CURVE:]
-        return self._alarm(best, now) if best is not None and best.margin >= 0 else None
+        return best if best is not None and best.margin >= 0 else None
 
     def _alarm(self, found: _Found, now: datetime) -> Incident:
         monitor = self._monitor
         self._sign = found.sign
         since = datetime.fromisoformat(self._blocks[-found.blocks].since)
-        signs = sum((block.signs for block in self._blocks[-found.blocks :]), np.zeros(SIGNS, np.int64))
+        recent = self._blocks[-found.blocks :]
+        signs = sum((block.signs for block in recent), np.zeros(SIGNS, np.int64))
         normal = self._normal
         told = {
             "sign": sign_name(found.sign),
             "share": found.now / found.of_now,
             "share_before": found.before / found.of_before,
-            "new_topics": int(signs[NO_TOPIC]) / found.of_now,
+            "new_topics": int(signs[NO_TOPIC]) / sum(block.inputs for block in recent),
             "new_topics_before": int(normal.signs[NO_TOPIC]) / normal.signed,
             "reference_inputs": normal.inputs,
         }
@@ -244,11 +278,11 @@ class DriftWatch:
 def sign_name(sign: str) -> str:
     """Return the words for a sign, but for the word itself, which is not kept."""
     kind, _, place = sign.partition(":")
-    if kind == "word":
-        return "a word"
+    if kind != "sign":
+        return "a word" if kind == "word" else "unheard words"
     if int(place) < TOPICS:
         return f"topic {int(place) + 1}"
-    return ("fits no topic", "fits no topic by far", "a word never heard", "words never heard")[int(place) - TOPICS]
+    return ("fits no topic", "fits no topic by far")[int(place) - TOPICS]
 
 
 def _loudest(

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from trimtab.detect.traits import DIMENSIONS, WORDS, Traits
 
-__all__ = ["FEW_WORDS", "NO_TOPIC", "SIGNS", "Normal", "packed", "unpacked"]
+__all__ = ["NO_TOPIC", "SIGNS", "TOPICS", "Normal", "packed", "unpacked"]
 
 TOPICS = 16
-NO_TOPIC, FAR_OFF, UNHEARD, FEW_WORDS = TOPICS, TOPICS + 1, TOPICS + 2, TOPICS + 3
-SIGNS = TOPICS + 4
-"""What is counted of an input beside its words: its topic, that it fits none (a twentieth of the reference does not),
-that it fits none by far (a fiftieth), that it holds one word never heard in the bank, or two."""
+NO_TOPIC, FAR_OFF = TOPICS, TOPICS + 1
+SIGNS = TOPICS + 2
+"""What is counted of an input beside its words: its topic, that it fits none (a twentieth of the bank does not), that
+it fits none by far (a fiftieth)."""
 
 _BANK = 256
+_LEVELS = 20
+_ODD = 0.1
 _ROUNDS = 8
 _SCALE = 127.0
 
@@ -31,22 +33,25 @@ Counts = NDArray[np.int64]
 class Normal:
     """The frozen reference of one group, from its first input on.
 
-    The first inputs, 256 at most, say which topics and words there are, and are then forgotten. Signs are counted over
-    the inputs after those, words over all. Only counts, hashed, and the middles of topics are kept for good.
+    The first inputs, 256 at most, say which topics there are, and are then forgotten; the first half says which words.
+    Over the other half it is counted how many carry which sign, and how many are odd: the tenth with the largest share
+    of words that the first half never used. Words are counted over all. Only hashed counts and topics' middles stay.
     """
 
     def __init__(self, events: int, hours: float, state: Mapping[str, Any] | None = None) -> None:
         told = state or {}
         self._events = events
         self._hours = timedelta(hours=hours)
-        self._size = min(_BANK, events // 2)
+        self._half = events // 2
+        self._size = min(_BANK, self._half)
         self._since = datetime.fromisoformat(told["since"]) if told else None
         self._bank: NDArray[np.int8] | None = _rows(told["bank"]) if told.get("bank") else None
         self._topics: NDArray[np.float32] | None = _scaled(_rows(told["topics"])) if told.get("topics") else None
         self._lines: list[float] = list(told.get("lines", ()))
-        self._heard = unpacked(told["heard"], WORDS).astype(bool) if told.get("heard") else np.zeros(WORDS, bool)
+        self._heard = unpacked(told["heard"], WORDS).astype(bool) if told.get("heard") else None
         self.words: Counts = unpacked(told["words"], WORDS) if told else np.zeros(WORDS, np.int64)
         self.signs: Counts = np.asarray(told.get("signs") or [0] * SIGNS, dtype=np.int64)
+        self._levels: list[int] = list(told.get("levels") or [0] * (_LEVELS + 1))
         self.inputs: int = told.get("inputs", 0)
         self.signed: int = told.get("signed", 0)
         self.frozen: bool = told.get("frozen", False)
@@ -61,8 +66,12 @@ class Normal:
             self._bank = row if self._bank is None else np.concatenate([self._bank, row])
             if len(self._bank) >= self._size:
                 self._draw(self._bank)
+        elif self._heard is None:
+            if self.inputs > self._half:
+                self._heard = self.words > 0
         else:
             self.signs[self.signs_of(traits)] += 1
+            self._levels[self._level(traits)] += 1
             self.signed += 1
         self.frozen = self.signed > 0 and self.inputs >= self._events and now - self._since >= self._hours
 
@@ -70,15 +79,37 @@ class Normal:
         """Return the signs of an input; none before the topics are known."""
         if self._topics is None:
             return []
-        unheard = len(traits.words) - int(np.count_nonzero(self._heard[traits.words]))
-        found = [sign for sign, least in ((UNHEARD, 1), (FEW_WORDS, 2)) if unheard >= least]
         if not traits.vector.any():
-            return found
+            return []
         alike = self._topics @ traits.vector
         nearest = int(alike.argmax())
-        found.append(nearest)
-        found += [sign for sign, line in zip((NO_TOPIC, FAR_OFF), self._lines, strict=True) if alike[nearest] < line]
-        return found
+        beyond = zip((NO_TOPIC, FAR_OFF), self._lines, strict=True)
+        return [nearest, *(sign for sign, line in beyond if alike[nearest] < line)]
+
+    @property
+    def odd(self) -> int:
+        """How many of the `signed` inputs were odd: a tenth, or the largest part below that."""
+        return sum(self._levels[self._line() :])
+
+    def is_odd(self, traits: Traits) -> bool:
+        """Say whether an input has as many unheard words as few of the reference have."""
+        return self._level(traits) >= self._line()
+
+    def _line(self) -> int:
+        """Return the least level that at most a tenth of the reference reaches."""
+        reached, most = 0, _ODD * self.signed
+        for level in range(_LEVELS, 0, -1):
+            reached += self._levels[level]
+            if reached > most:
+                return level + 1
+        return 1
+
+    def _level(self, traits: Traits) -> int:
+        """Return the share of words never heard, in twentieths, rounded up."""
+        if self._heard is None or not len(traits.words):
+            return 0
+        unheard = len(traits.words) - int(np.count_nonzero(self._heard[traits.words]))
+        return -(-unheard * _LEVELS // len(traits.words))
 
     def state(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -91,13 +122,14 @@ class Normal:
         if self._topics is None:
             return {**told, "bank": _text(self._bank) if self._bank is not None else None} if self._since else {}
         topics = _text(np.rint(self._topics * _SCALE).astype(np.int8))
-        heard, signs = packed(self._heard.astype(np.int64)), [int(count) for count in self.signs]
+        heard = packed(self._heard.astype(np.int64)) if self._heard is not None else None
         return {
             **told,
             "topics": topics,
             "lines": self._lines,
             "heard": heard,
-            "signs": signs,
+            "signs": [int(count) for count in self.signs],
+            "levels": self._levels,
             "signed": self.signed,
         }
 
@@ -120,7 +152,6 @@ class Normal:
         self._topics = _scaled(np.rint(middles * _SCALE).astype(np.int8))  # as they will be after a restart
         alike = (rows @ self._topics.T).max(axis=1)
         self._lines = [float(line) for line in np.quantile(alike, (0.05, 0.02))]
-        self._heard = self.words > 0
         self._bank = None
 
 
