@@ -1,4 +1,4 @@
-"""Whether something is more common now than in a frozen reference: the exact test of two counts, on a log scale."""
+"""Whether something is more common now than before: the exact test of two counts, and a test of when it began."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from trimtab.stats import expect
 
-__all__ = ["log_excess"]
+__all__ = ["began_later", "log_excess"]
 
 _ENOUGH = 1e-12
 
@@ -40,6 +40,34 @@ def log_excess(now: int, of_now: int, before: int, of_before: int, *, alarm_at: 
         if term < _ENOUGH * total:
             break
     return min(first + math.log(total), 0.0)
+
+
+def began_later(early_bad: float, early: int, late_bad: float, late: int, *, error: float = 0.05) -> bool:
+    """Say whether a rate was lower at first and rose, rather than having been the same all along.
+
+    For a user: whether a release did well before it did badly. The border between early and late may be the estimated
+    onset, which was chosen because what follows it looks bad: so what precedes it looks good by selection alone.
+
+    Formula: the log likelihood ratio of two rates against one, n1 KL(p1 || p) + n2 KL(p2 || p) for 0/1 outcomes, must
+    reach log(n / error), n = early + late: a union bound over the places at which the border may have been put
+    (approximate: each ratio's tail is taken as that of an e-value). Source: the likelihood ratio for a change point,
+    Page 1954; Siegmund, "Sequential analysis", ch. 2.
+
+    >>> began_later(10, 100, 17, 46), began_later(100, 1000, 20, 50)  # chance of where it was split; a later change
+    (False, True)
+    """
+    n = early + late
+    if early == 0 or late == 0 or early_bad / early >= late_bad / late:
+        return False
+    overall = (early_bad + late_bad) / n
+    ratio = early * _divergence(early_bad / early, overall) + late * _divergence(late_bad / late, overall)
+    return ratio >= math.log(n / error)
+
+
+def _divergence(p: float, q: float) -> float:
+    """Return the Kullback-Leibler divergence of two Bernoulli rates, in nats."""
+    parts = ((p, q), (1.0 - p, 1.0 - q))
+    return sum(a * math.log(a / b) for a, b in parts if a > 0.0)
 
 
 def _log_choose(n: int, k: int) -> float:

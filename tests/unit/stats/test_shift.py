@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from trimtab.stats.shift import log_excess
+from trimtab.stats.shift import began_later, log_excess
 
 
 @given(st.integers(1, 300), st.integers(1, 3000), st.floats(0, 1), st.floats(0, 1))
@@ -39,3 +39,15 @@ def test_p_values_keep_their_promise_when_nothing_changed() -> None:
 def test_counts_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected now to be at most of_now \(3\), got 4"):
         log_excess(4, 3, 0, 10)
+
+
+def test_an_onset_that_chance_has_put_late_does_not_make_a_release_good_at_first() -> None:
+    dice, blamed, worlds = random.Random(9), 0, 400
+    for _ in range(worlds):
+        votes = [dice.random() < 0.2 for _ in range(300)]  # as bad from the first vote to the last
+        late = max(range(1, 300), key=lambda k: sum(votes[-k:]) / k - sum(votes[:-k]) / (300 - k) if k > 19 else -1.0)
+        blamed += began_later(sum(votes[:-late]), 300 - late, sum(votes[-late:]), late)
+    assert blamed <= worlds * 0.05
+    assert began_later(40, 400, 120, 300)
+    assert not began_later(40, 100, 30, 100)
+    assert not began_later(0, 0, 30, 100)
