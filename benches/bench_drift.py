@@ -48,7 +48,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 AFTER = 2_000
 INTENTS = 30
 A_DAY = 100
-FIRST_SEED = 700_000  # of worlds that nothing was chosen on
+FIRST_SEED = 1_300_000  # of worlds that nothing was chosen on
 KINDS = ("one intent", "five intents", "out of scope")
 
 
