@@ -4,6 +4,7 @@ Run: `PYTHONPATH=src python benches/bench_monitors.py [--groups 10000] [--each 3
 
 Each minute holds `each` samples of every group in random order, stored beforehand. Timed is the stage alone, one
 thread, from the first read to the last synced commit, until it finds nothing more. The bar: 10,000 groups in 5 s.
+Watches on inputs have at most 100 groups; they hear as many inputs together.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benches.machine import machine
 from trimtab.config import Settings, WatchRule
+from trimtab.detect.rules.rule import MOST_DRIFT_GROUPS
 from trimtab.detect.rules.stage import RulesStage
 from trimtab.ids import new_id
 from trimtab.records import Inference, Outcome, Project, Redacted
@@ -34,11 +36,16 @@ MINUTE = timedelta(minutes=1)
 LOT = 5_000
 BAR_S = 5.0
 USERS = 200_000
+SOURCES = ("answers", "votes", "inputs")
+WORDS = [f"word{place}" for place in range(2_000)]
 
 
 def rules(source: str, groups: int) -> dict[str, WatchRule]:
-    if source == "answers":
-        usual: dict[str, Any] = {"metric": "error", "reference_rate": 0.05, "group_by": ("tags.customer",)}
+    usual: dict[str, Any]
+    if source == "inputs":  # the texts are of no matter, their number is: groups stay quiet
+        usual = {"kind": "drift", "group_by": ("tags.customer",), "baseline_hours": 0, "baseline_events": 100}
+    elif source == "answers":
+        usual = {"metric": "error", "reference_rate": 0.05, "group_by": ("tags.customer",)}
     else:
         usual = {"metric": "vote", "reference_rate": 0.1, "group_by": ("customer",)}
     return {"bench": WatchRule(max_groups=groups, **usual)}
@@ -50,9 +57,10 @@ def samples(source: str, groups: Sequence[int], at: datetime, dice: random.Rando
     for group in groups:
         bad, who = dice.random() < 0.03, f"user-{dice.randrange(USERS)}"
         told: dict[str, Any] = {"feature": "answer", "created_at": at, "user_id": who, "version_id": "v1"}
-        if source == "answers":
+        if source != "votes":
             tags = {"customer": f"c{group}"}
-            found.append(Inference(id=new_id(at), input="q", error="timeout" if bad else None, tags=tags, **told))
+            asked = " ".join(dice.choices(WORDS, k=20)) if source == "inputs" else "q"
+            found.append(Inference(id=new_id(at), input=asked, error="timeout" if bad else None, tags=tags, **told))
             continue
         judged: dict[str, Any] = {"judged_at": at, "p_bad": float(bad), "confidence": 1.0, "tier": "A", "evidence": []}
         said: dict[str, Any] = {
@@ -66,7 +74,7 @@ def samples(source: str, groups: Sequence[int], at: datetime, dice: random.Rando
 
 
 def put(store: HotStore, source: str, lot: Sequence[Any], now: datetime) -> None:
-    if source == "answers":
+    if source != "votes":
         store.append([Arrival("p", Redacted(one, "bench"), now) for one in lot])
     else:
         store.commit({"p": Writes(outcomes=list(lot))})
@@ -128,13 +136,15 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=10_000)
     parser.add_argument("--each", type=int, default=3, help="samples of each group a minute (default 3)")
     parser.add_argument("--minutes", type=int, default=3)
-    parser.add_argument("--source", choices=("answers", "votes"), help="only one of the two")
+    parser.add_argument("--source", choices=SOURCES, help="only one of them")
     parser.add_argument("--json", type=Path, metavar="OUT")
     args = parser.parse_args()
     on, rows = machine(), []
-    for source in ("answers", "votes") if args.source is None else (args.source,):
+    for source in SOURCES if args.source is None else (args.source,):
+        groups = min(args.groups, MOST_DRIFT_GROUPS) if source == "inputs" else args.groups
+        each = args.each * args.groups // groups
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(Path(folder), source, args.groups, args.each, args.minutes))
+            rows.append(measure(Path(folder), source, groups, each, args.minutes))
         print(json.dumps(rows[-1]))
     if args.json:
         args.json.write_text(json.dumps({"bench": "monitors", "machine": on, "rows": rows}, indent=1) + "\n")

@@ -17,7 +17,7 @@ from trimtab.records import Job
 from trimtab.runtime.assemble import Engine, assemble
 from trimtab.store.ports import Query
 
-__all__ = ["SLOW", "TRAINER", "Trained", "begin", "trained"]
+__all__ = ["SLOW", "TRAINER", "Trained", "begin", "begin_hosted", "hosted", "trained"]
 
 TRAINER = "import sys, json; rows = open(sys.argv[1]).readlines(); print(json.dumps({'model': f'shop-{len(rows)}'}))"
 SLOW = """
@@ -55,6 +55,14 @@ class Trained:
     def ended(self, job: Job) -> Job:
         return self._until(job, lambda now: now.state in ("done", "failed", "cancelled"))
 
+    def put_away(self, job: Job) -> Job:
+        """Wait until nothing of a job is left at the endpoint."""
+        return self._until(job, lambda now: now.progress["hosted"].get("closed", False))
+
+    def knows(self, job: Job, key: str) -> Job:
+        """Wait until something is known of a job at the endpoint."""
+        return self._until(job, lambda now: key in now.progress.get("hosted", {}))
+
     def told(self, job: Job) -> int:
         """Return the process that the command started, once it has."""
         said = self.engine.jobs._local.folder(job.id) / "child"
@@ -79,7 +87,7 @@ class Trained:
 
     def _until(self, job: Job, holds: Any) -> Job:
         def ready() -> bool:
-            self.engine.jobs.tick(self.clock.now())
+            self.engine.jobs.tick(self.clock.advance(timedelta(milliseconds=2)))
             return bool(holds(self.job(job.id)))
 
         self._wait(ready)
@@ -97,16 +105,26 @@ def _lives(process: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def hosted(folder: Path, url: str, **told: Any) -> Trained:
+    """Open an engine in `folder` that trains at an endpoint."""
+    usual: dict[str, Any] = {"allow_private": True, "poll_s": 0.001, "timeout_s": 2, "model": "small-1", "min_rows": 10}
+    return _opened(folder, Finetune(base_url=url, **{**usual, **told}))
+
+
 def trained(folder: Path, script: str, **told: Any) -> Trained:
     """Open an engine in `folder` that trains with `script`; the first one there is told 60 corrections."""
     file = folder / "script.py"
     file.write_text(script, "utf-8")
+    return _opened(folder, Finetune(command=f"{sys.executable} {file} {{train}}", **{"min_rows": 10, **told}))
+
+
+def _opened(folder: Path, finetune: Finetune) -> Trained:
     clock, closing = SetClock(NOW), ExitStack()
     settings = Settings(
         storage=Storage(path=str(folder)),
         lake=Lake(enabled=False),
         embedding=Embedding(kind="none"),
-        finetune=Finetune(command=f"{sys.executable} {file} {{train}}", **{"min_rows": 10, **told}),
+        finetune=finetune,
     )
     engine = closing.enter_context(assemble(settings, clock=clock, inline_runs=True))
     world, asker = World(engine), {}
@@ -118,6 +136,15 @@ def trained(folder: Path, script: str, **told: Any) -> Trained:
     if engine.store.rollout(PROJECT, "support") is None:
         world.settle()
     return Trained(engine, clock, asker, closing)
+
+
+def begin_hosted(folder: str, url: str) -> None:
+    """Order a job at an endpoint and follow it until killed."""
+    made = hosted(Path(folder), url, timeout_s=60)
+    job = made.order()
+    sys.stdout.write(f"ordered {job.id}\n")
+    sys.stdout.flush()
+    made.ended(job)
 
 
 def begin(folder: str) -> None:

@@ -39,7 +39,11 @@ def fill(folder: Path) -> None:
             "version_id": "v1",
             "user_id": f"u{place % 350}",
         }
-        answers.append(Inference(id=key, input="q", error="timeout" if wrong else None, **told))
+        answers.append(
+            Inference(
+                id=key, input="it crashes" if wrong else "where is it", error="timeout" if wrong else None, **told
+            )
+        )
         said: dict[str, Any] = {"vote": float(wrong), "voter_id": told["user_id"], "voted_at": at, "p_bad": 0.5}
         judged: dict[str, Any] = {"judged_at": at, "confidence": 1.0, "tier": "A", "evidence": []}
         segments = {"plan": dice.choice(["free", "gold"])}

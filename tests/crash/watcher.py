@@ -23,6 +23,7 @@ SETTINGS = Settings(
         "learned": WatchRule(group_by=(), baseline_events=60, keep_firing_hours=0),
         "line": WatchRule(kind="threshold", above=0.4, window_minutes=100),
         "errors": WatchRule(metric="error", reference_rate=0.05, keep_firing_hours=0, cooldown_hours=0),
+        "asked": WatchRule(kind="drift", baseline_events=50, baseline_hours=0, keep_firing_hours=0, cooldown_hours=0),
         "again": WatchRule(metric="feedback.regenerate", reference_rate=0.1, maturity_hours=1),
     },
 )

@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore
@@ -89,6 +89,12 @@ class Outgoing:
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send `body` and return the answer, whatever its status. Raises OutgoingError when there is none."""
+        return self.send("POST", url, body, headers)
+
+    def send(
+        self, method: Literal["GET", "POST", "DELETE"], url: str, body: bytes, headers: Mapping[str, str]
+    ) -> Answer:
+        """Send any request and return the answer, whatever its status. Raises OutgoingError when there is none."""
         parts = self._checked(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         port = parts.port or _PORTS[parts.scheme]
@@ -100,7 +106,7 @@ class Outgoing:
             with (
                 httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend, retries=0) as pool,
                 pool.stream(
-                    "POST",
+                    method,
                     httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=port, target=target),
                     headers=list(told.items()),
                     content=body,

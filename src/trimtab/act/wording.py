@@ -57,8 +57,9 @@ def worded(delivery: Delivery) -> Words:
 def _incident(incident: dict[str, Any]) -> list[str]:
     group = ", ".join(f"{key} {value}" for key, value in sorted(incident["segment"].items()))
     where = f"{incident['metric']} of {incident['version_id']}" + (f" ({group})" if group else "")
+    what = "of inputs hold what is new" if incident["kind"] == "drift" else "bad"
     lines = [
-        f"{where}: {incident['observed']:.1%} bad, {incident['reference']:.1%} is normal",
+        f"{where}: {incident['observed']:.1%} {what}, {incident['reference']:.1%} is normal",
         f"{incident['negatives']} of {incident['events']}, {incident['users']} people, since {incident['onset_at']}",
         f"incident {incident['id']}",
         incident["held"],

@@ -207,12 +207,13 @@ class WatchRule(Section, frozen=True):
 
     `metric` is what counts as bad: "vote" (a person's no), "outcome" (P(bad) of the answer), "feedback.KIND" (that
     signal was seen), "error", "latency" and "cost" (over `limit`, in ms and USD). `group_by` names "version", "model",
-    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer.
+    or a grouping of `segments.keys`. What later signals decide is counted `maturity_hours` after the answer. `kind`
+    "drift" watches what is asked: its metric is "input", and its reference takes `baseline_hours` at the least.
     """
 
     feature: str = ""
     metric: str = "vote"
-    kind: Literal["rate", "threshold"] = "rate"
+    kind: Literal["rate", "threshold", "drift"] = "rate"
     group_by: tuple[str, ...] = ("version",)
     max_groups: Some = 1000
     limit: Positive | None = None
@@ -220,6 +221,7 @@ class WatchRule(Section, frozen=True):
     baseline_events: Annotated[int, Meta(ge=50)] = 500
     baseline_bound: Rate = 0.8
     baseline_margin: Annotated[float, Meta(ge=1)] = 1.0
+    baseline_hours: Annotated[float, Meta(ge=0)] = 168.0
     horizon_events: Some = 2000
     window_hours: Positive = 24.0
     min_users: Some = 5
@@ -454,9 +456,19 @@ class Optimizer(Section, frozen=True):
 
 
 class Finetune(Section, frozen=True):
-    """How a model is trained on what people said (docs: finetuning). No shell runs `command`."""
+    """How a model is trained on what people said (docs: finetuning): by a command, or by an endpoint at `base_url`.
+
+    No shell runs `command`. The endpoint's key is in the variable that `api_key_env` names.
+    """
 
     command: str = ""
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    allow_private: bool = False
+    timeout_s: Positive = 30.0
+    poll_s: Positive = 30.0
+    usd_per_million_tokens: Annotated[float, Meta(ge=0)] = 0.0
     kind: Literal["sft", "dpo"] = "sft"
     min_rows: Some = 100
     max_hours: Positive = 24.0

@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.config import Monitoring
 from trimtab.detect.curve import Curve
+from trimtab.detect.traits import Traits
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
 from trimtab.stats.detector import RateMonitor, RateMonitorState
@@ -21,11 +22,15 @@ _HIGHEST_REFERENCE = 0.95  # above it there is nothing left to get worse
 
 
 class Sample(NamedTuple):
-    """One thing a monitor hears: `x` in [0, 1] (1 = bad), who stands behind it ("" if nobody is known), and when."""
+    """One thing a monitor hears: `x` in [0, 1] (1 = bad), who stands behind it ("" if nobody is known), and when.
+
+    Of an input `x` is not known beforehand; `traits` say what it is like.
+    """
 
     x: float
     who: str
     at: datetime
+    traits: Traits | None = None
 
 
 class Watch:

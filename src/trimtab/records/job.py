@@ -14,7 +14,8 @@ JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 class Job(Record, frozen=True):
     """One fine-tuning job. `waiting`: its dataset is being built, or it is about to be started.
 
-    `attempts` counts how often it was started; `progress` holds process ids and counts; `model` is what came of it.
+    `attempts` counts how often it was started; `progress` holds process ids and counts, of a job at an endpoint under
+    `hosted` its ids and status there, `trained_tokens` and `cost_usd` (null: unknown); `model` is what came of it.
     """
 
     id: Uuid

@@ -98,7 +98,8 @@ class Incident(Record, frozen=True):
     """What a monitor found: since when, on what evidence, and how it ended.
 
     `rule` names the declared watch ("votes": the one that is always there), `segment` the group of answers it is in.
-    While `held` says why, nothing changes by itself: the incident is for people. `detail` holds numbers to plot.
+    While `held` says why, nothing changes by itself: the incident is for people. `detail` holds numbers to plot; of
+    kind "drift" what is new in the inputs: words, shares, ids of samples.
     """
 
     id: Uuid

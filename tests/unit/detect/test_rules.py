@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from trimtab.config import Settings, WatchRule
-from trimtab.detect.rules.stage import OTHER, RulesStage
+from trimtab.detect.rules.sampling import OTHER
+from trimtab.detect.rules.stage import RulesStage
 from trimtab.errors import ConfigError
 from trimtab.ids import derived_id, new_id
 from trimtab.records import Incident, Inference, Monitor, MonitorRule, Outcome, Project, Redacted, Silence

@@ -64,7 +64,8 @@ class TrainEffect:
     def plan(self, situation: Situation) -> Plan:
         """Say whether a job would be ordered."""
         why = self._why_not(situation)
-        told = why or f"a dataset ({self._settings.kind}) of the feature, then finetune.command"
+        how = "the endpoint at finetune.base_url" if self._settings.base_url else "finetune.command"
+        told = why or f"a dataset ({self._settings.kind}) of the feature, then {how}"
         return Plan(action=self.name, possible=not why, reason=told)
 
     def apply(self, situation: Situation) -> tuple[Writes, dict[str, Any]]:
@@ -92,8 +93,10 @@ class TrainEffect:
         return Writes(jobs=[msgspec.structs.replace(job, **ended)])
 
     def _why_not(self, situation: Situation) -> str:
-        if not self._settings.command:
-            return "finetune.command is empty"
+        if not self._settings.command and not self._settings.base_url:
+            return "finetune.command and finetune.base_url are empty"
+        if situation.incident.held:
+            return situation.incident.held
         query = Query(feature=situation.base.feature, limit=1)
         if self._store.jobs(situation.project_id, query, ("waiting", "running")).rows:
             return "a training job of this feature is under way"

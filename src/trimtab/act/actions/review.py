@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trimtab.act.actions.port import Plan, Situation
-from trimtab.act.review import Candidate, added, chosen
+from trimtab.act.review import Candidate, added, chosen, item_id
 from trimtab.config import Reviewing
 from trimtab.records import Outcome, ReviewItem, text_of
 from trimtab.redact.project import Cleaners
@@ -50,11 +50,35 @@ class ReviewEffect:
 
     def _items(self, situation: Situation) -> list[ReviewItem]:
         project_id, incident = situation.project_id, situation.incident
+        if incident.kind == "drift":
+            return self._new(situation)
         bad = {outcome.inference_id: outcome for outcome in self._bad(situation)}
         answers = self._store.inferences(project_id, list(bad))
         known = [Candidate(bad[key], text_of(answer.input)) for key, answer in answers.items()]
         found = chosen(known, self._settings.incident_items, self._settings.alike)
         items = added(found, incident.feature, incident.id, situation.now)
+        return [item for item in items if self._store.review(project_id, item.id) is None]
+
+    def _new(self, situation: Situation) -> list[ReviewItem]:
+        """Return the samples of what people newly ask: whether the answers serve them is not known yet."""
+        project_id, incident = situation.project_id, situation.incident
+        samples = incident.detail.get("drift", {}).get("samples", [])
+        there = self._store.inferences(project_id, samples)
+        items = [
+            ReviewItem(
+                id=item_id(each),
+                feature=incident.feature,
+                inference_id=each,
+                source="incident",
+                state="open",
+                reason="asked for something new; is the answer of use?",
+                priority=1.0 - place / len(samples),
+                opened_at=situation.now,
+                incident_id=incident.id,
+            )
+            for place, each in enumerate(samples[: self._settings.incident_items])
+            if each in there
+        ]
         return [item for item in items if self._store.review(project_id, item.id) is None]
 
     def _bad(self, situation: Situation) -> list[Outcome]:

@@ -10,6 +10,7 @@ from trimtab.act.actions.port import Plan, Proposal, Situation
 from trimtab.config import Settings
 from trimtab.records import ChangeKind, Incident, Monitor, Rollout, Version
 from trimtab.stats.interval import clopper_pearson_lower, clopper_pearson_upper
+from trimtab.stats.shift import began_later
 from trimtab.store.ports import HotStore
 
 __all__ = ["RollbackAction"]
@@ -28,8 +29,9 @@ class RollbackAction:
     """Proposes the version before the one served, where everything says that the release did it.
 
     The incident is about the served version and began within `playbook.rollback_hours` of its release, which had not
-    been better than that beyond chance until then; and the same monitor's group on the version before was. Better
-    beyond chance: the one-sided 80% upper bound of the one lies below the incident's 80% lower bound (Clopper-Pearson).
+    been better than that until then, beyond the chance by which an onset is found (`began_later`); and the same
+    monitor's group on the version before was. Better beyond chance: the one-sided 80% upper bound of the one lies below
+    the incident's 80% lower bound (Clopper-Pearson).
     Where the world moved under all versions, the release is not to blame and the next action is asked.
 
     It needs no gate and no canary: the version has its proof behind it, and going back must depend on no model.
@@ -111,8 +113,9 @@ def _did_well(served: Monitor | None, incident: Incident) -> bool:
     """Say whether the served version was better before the incident's onset than in it."""
     if served is None or served.votes <= incident.events:
         return False
-    negatives = max(round(served.negatives) - incident.negatives, 0)
-    return _upper(negatives, served.votes - incident.events) < _lower(incident)
+    before = served.votes - incident.events
+    negatives = min(max(served.negatives - incident.negatives, 0.0), before)
+    return began_later(negatives, before, incident.negatives, incident.events)
 
 
 def _upper(bad: int, n: int) -> float:

@@ -9,7 +9,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from trimtab.detect.rules.explain import segments_by_lift
+from trimtab.detect.rules.newness import newness
 from trimtab.detect.rules.post import Move, Post
+from trimtab.detect.rules.sampling import OTHER
 from trimtab.records import Incident, IncidentState, Silence
 from trimtab.store.ports import EventStore, JudgementStore, LoopStore, Query, Writes
 
@@ -54,20 +56,35 @@ class Desk:
             return
         incident = self._store.incident(self._project_id, told)
         if incident is None or incident.state == "resolved":
-            post.let_go((incident.resolved_at if incident else None) or self._now)
+            ended_at = (incident.resolved_at if incident else None) or self._now
+            by_hand = incident is not None and incident.resolution == "manual"
+            (post.accept if by_hand else post.let_go)(ended_at)
 
     def _begin(self, post: Post, incident: Incident, group: dict[str, str] | None) -> None:
         if self._is_silenced(incident) or self._is_said_already(post, incident):
             post.dismiss()
             return
         changes: dict[str, Any] = {}
+        if incident.kind == "drift" and not self._tells(post, incident, changes):
+            post.dismiss()
+            return
         if not incident.held and incident.metric in _ABOUT_VOTES:
             shifted = (each.held for each in self._opened(incident.feature) if each.kind == "propensity")
             changes["held"] = next(shifted, "")
-        if group is not None and incident.kind != "no_data" and len(self._changed) < _EXPLAINED:
+        if group is not None and incident.kind not in ("no_data", "drift") and len(self._changed) < _EXPLAINED:
             found = segments_by_lift(self._store, self._project_id, post.rule, incident, group)
             changes["detail"] = {**incident.detail, "segments": found}
         self._note(msgspec.structs.replace(incident, **changes))
+
+    def _tells(self, post: Post, incident: Incident, changes: dict[str, Any]) -> bool:
+        """Add what is new in what people ask; say whether enough people stand behind it."""
+        watch = post.inputs
+        if watch is None or OTHER in incident.segment.values() or len(self._changed) >= _EXPLAINED:
+            return True
+        found = newness(self._store, self._project_id, post.rule, incident, watch.normal, watch.carried_by)
+        changes["users"] = found.users
+        changes["detail"] = {**incident.detail, "drift": {**incident.detail["drift"], **found.detail}}
+        return found.users >= post.rule.spec.min_users
 
     def _note(self, incident: Incident) -> None:
         self._changed[incident.id] = incident

@@ -11,12 +11,14 @@ from trimtab.detect.rules.sampling import (
     group_of_answer,
     group_of_outcome,
     heard_in_answer,
+    heard_in_input,
     heard_in_outcome,
     heard_in_vote,
     is_mature,
 )
+from trimtab.detect.traits import traits_of
 from trimtab.detect.watch import Sample
-from trimtab.records import Inference
+from trimtab.records import Inference, text_of
 from trimtab.store.ports import EventStore, JudgementStore, Stored
 
 __all__ = ["Heard", "HearingStore", "Rules", "heard_after", "heard_in"]
@@ -90,6 +92,9 @@ def _in_answers(
         by_project.setdefault(row.project_id, []).append(row.record)
     for project_id, mine in by_project.items():
         hearing = rules.get(project_id, ())
+        if source == "inputs":
+            yield from ((project_id, item) for item in _asked(mine, hearing))
+            continue
         judged = store.outcomes(project_id, [one.id for one in mine]) if hearing and source == "mature" else {}
         for one in mine:
             for rule in (rule for rule in hearing if rule.covers(one.feature)):
@@ -98,6 +103,15 @@ def _in_answers(
                 if told is not None:
                     group = group_of_answer(spec, one, outcome)
                     yield project_id, Heard(rule, one.feature, group, _named(told, one.id))
+
+
+def _asked(answers: Sequence[Inference], hearing: Sequence[Rule]) -> Iterator[Heard]:
+    """Yield what was asked, read once for all watches."""
+    read = [one for one in answers if any(rule.covers(one.feature) for rule in hearing)]
+    for one, traits in zip(read, traits_of([text_of(one.input) for one in read]), strict=True):
+        sample = _named(heard_in_input(one, traits), one.id)
+        for rule in (rule for rule in hearing if rule.covers(one.feature)):
+            yield Heard(rule, one.feature, group_of_answer(rule.spec, one, None), sample)
 
 
 def _by_project(found: Iterable[tuple[str, Heard | None]]) -> dict[str, list[Heard]]:

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from trimtab.config import Monitoring
-from trimtab.detect.rules.rule import Rule, source_of
+from trimtab.detect.rules.drift import DriftWatch
+from trimtab.detect.rules.rule import Rule, care_of, source_of
 from trimtab.detect.watch import Sample, Watch
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
@@ -27,7 +27,10 @@ MonitorState = Literal["learning", "inactive", "pending", "firing", "recovering"
 
 _PENDING_NATS = -2.3025850929940455  # a tenth of the evidence that an alarm takes
 _PROVEN = 0.8
-_KEPT_APART = ("curve", "buckets", "last")
+_KEPT_APART = ("curve", "buckets", "last", "normal", "sign")
+_OF_THE_WATCH = ("curve", "normal", "sign")
+_TELLS = "is declared to tell people only (act = false)"
+_HELD = {"drift": "people ask for something else than before: what to make of it is for people to say"}
 
 
 class Move(NamedTuple):
@@ -50,20 +53,8 @@ class Post:
         self._awake_since = awake_since
         mature = source_of(spec.metric) == "mature"
         self._delay = timedelta(hours=spec.maturity_hours if mature else 0)  # a sample tells of an earlier time
-        self._watch = Watch(
-            held,
-            Monitoring(
-                reference_rate=spec.reference_rate,
-                false_alarm_rate=alpha,
-                horizon_votes=spec.horizon_events,
-                window_hours=spec.window_hours,
-                min_users=spec.min_users,
-                min_votes=spec.min_events,
-                baseline_votes=spec.baseline_events,
-                baseline_bound=spec.baseline_bound,
-                baseline_margin=spec.baseline_margin,
-            ),
-        )
+        self._inputs = DriftWatch(held, spec, alpha) if spec.kind == "drift" else None
+        self._watch = self._inputs or Watch(held, care_of(spec, alpha))
         self._life: dict[str, Any] = {key: value for key, value in held.life.items() if key not in _KEPT_APART}
         self._buckets = {int(minute): counts for minute, counts in held.life.get("buckets", {}).items()}
         last = held.life.get("last")
@@ -112,7 +103,7 @@ class Post:
     def record(self) -> Monitor:
         """Return the monitor with everything heard so far."""
         held = self._watch.record()
-        life = {**self._life, "curve": held.life["curve"]}
+        life = {**self._life, **{key: held.life[key] for key in _OF_THE_WATCH if key in held.life}}
         if self._heard_at is not None:
             life["last"] = self._heard_at.isoformat()
         if self._buckets:
@@ -125,6 +116,8 @@ class Post:
         """Hear one sample (the cap per person is the caller's); return what it moves."""
         self._heard_at = now
         moves = self._spoke(now)
+        if self._inputs is not None:
+            sample = sample._replace(x=float(self._inputs.carried_by(sample.traits)))
         pending = self._life.get("pending")
         if pending and sample.at + self._delay >= datetime.fromisoformat(pending["half"]):
             self._life["pending"] = {**pending, "n": pending["n"] + 1, "bad": pending["bad"] + sample.x}
@@ -169,6 +162,17 @@ class Post:
         if not self._life.get("silent"):
             self._life["ended"] = ended_at.isoformat()
 
+    def accept(self, ended_at: datetime) -> None:
+        """Take note that a person has closed the incident: of inputs that says that such are normal from now on."""
+        self.let_go(ended_at)
+        if self._inputs is not None:
+            self._inputs.learn_anew()
+
+    @property
+    def inputs(self) -> DriftWatch | None:
+        """The watch of what is asked, where this is one."""
+        return self._inputs
+
     def begin_anew(self) -> list[Move]:
         """Return what becomes of an incident that was found by what the watch said before it was declared anew."""
         if self.open_incident is None:
@@ -201,11 +205,11 @@ class Post:
         incident = msgspec.structs.replace(
             found,
             id=derived_id("incident", self.id, str(self._alarms)),
-            kind="threshold" if spec.kind == "threshold" else "rate",
+            kind=spec.kind,
             metric=spec.metric,
             rule=self.rule.name,
             segment=self._watch.record().segment,
-            held="" if spec.act else f"the watch {self.rule.name!r} is declared to tell people only (act = false)",
+            held="" if spec.act else _HELD.get(spec.kind, f"the watch {self.rule.name!r} {_TELLS}"),
         )
         if spec.for_minutes > 0:
             if not self._life.get("pending"):
@@ -230,7 +234,7 @@ class Post:
     def _prove(self, incident: Incident) -> None:
         """Begin to look for proof that it is over: less than the midpoint of what was found and what is normal."""
         self._life["recovery"] = None
-        if self.rule.spec.kind == "rate":
+        if self.rule.spec.kind != "threshold":
             least = clopper_pearson_lower(incident.negatives, incident.events, _PROVEN)
             # Never so careful that nothing could prove it over: what is left of the rise at the least is half of it.
             rate = max(least, (incident.observed + incident.reference) / 2)
@@ -352,6 +356,8 @@ def _held_to(monitor: Monitor, rule: Rule, alpha: float) -> Monitor:
     spec = rule.spec
     about = [spec.metric, spec.kind, spec.limit]
     normal = [spec.reference_rate, spec.baseline_events, spec.baseline_bound, spec.baseline_margin]
+    if spec.kind == "drift":
+        normal.append(spec.baseline_hours)
     test = [spec.horizon_events, alpha]
     told = monitor.life.get("terms")
     if told == [about, normal, test]:

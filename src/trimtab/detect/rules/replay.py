@@ -14,13 +14,15 @@ from trimtab.detect.rules.desk import moved
 from trimtab.detect.rules.hearing import Heard, HearingStore, heard_in
 from trimtab.detect.rules.post import Move, Post
 from trimtab.detect.rules.rule import Rule, source_of
-from trimtab.detect.rules.stage import OTHER, fresh_monitor
+from trimtab.detect.rules.sampling import OTHER
+from trimtab.detect.rules.stage import fresh_monitor
 from trimtab.records import Incident
 from trimtab.store.ports import Query, Stored
 
-__all__ = ["MOST_ROWS", "Replay", "replay"]
+__all__ = ["MOST_INPUTS", "MOST_ROWS", "Replay", "replay"]
 
 MOST_ROWS = 200_000
+MOST_INPUTS = 50_000  # what was asked is larger than whether it went well
 _PAGE = 1000
 _SWEEP_EVERY = timedelta(seconds=10)
 
@@ -45,10 +47,12 @@ def replay(
 ) -> Replay:
     """Let the watch hear the hot window's history in [since, until), at most `MOST_ROWS` rows, oldest first.
 
+    Of a watch on inputs it is `MOST_INPUTS`.
+
     As it would have been live, had each sample been heard the moment it came; silences and wider watches are left out.
     """
     rows, heard = _history(store, project_id, rule, since, until)
-    complete = rows < MOST_ROWS
+    complete = rows < (MOST_INPUTS if source_of(rule.spec.metric) == "inputs" else MOST_ROWS)
     hearing = _Hearing(project_id, rule, settings.monitoring.false_alarms_per_month, since)
     for item in heard:
         hearing.take(item)
@@ -132,7 +136,8 @@ def _history(
     source, read, after = source_of(rule.spec.metric), 0, None
     heard: list[Heard] = []
     groups: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-    while read < MOST_ROWS:
+    most = MOST_INPUTS if source == "inputs" else MOST_ROWS
+    while read < most:
         query = Query(
             feature=rule.spec.feature or None, since=since, until=until, after=after, limit=_PAGE, newest=False
         )

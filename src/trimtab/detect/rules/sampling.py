@@ -6,13 +6,25 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from trimtab.config import WatchRule
+from trimtab.detect.traits import Traits
 from trimtab.detect.watch import Sample
 from trimtab.records import Inference, Outcome
 
-__all__ = ["NONE", "group_of_answer", "group_of_outcome", "heard_in_answer", "heard_in_outcome", "heard_in_vote"]
+__all__ = [
+    "NONE",
+    "OTHER",
+    "group_of_answer",
+    "group_of_outcome",
+    "heard_in_answer",
+    "heard_in_input",
+    "heard_in_outcome",
+    "heard_in_vote",
+]
 
 NONE = "(none)"
 """The value of a grouping for answers that have none."""
+OTHER = "(other)"
+"""The value of groups that came when the watch had `max_groups` of them."""
 _JUDGED_ELSEWHERE = ("candidate", "holdback")
 
 
@@ -32,6 +44,11 @@ def heard_in_answer(spec: WatchRule, answer: Inference) -> Sample | None:
         return Sample(float(answer.error is not None), who, at)
     told = answer.latency_ms if spec.metric == "latency" else answer.cost_usd
     return None if told is None or spec.limit is None else Sample(float(told > spec.limit), who, at)
+
+
+def heard_in_input(answer: Inference, traits: Traits) -> Sample:
+    """Return what was asked, whichever version answered."""
+    return Sample(0.0, answer.user_id or "", answer.created_at, traits)
 
 
 def heard_in_outcome(spec: WatchRule, answer: Inference, outcome: Outcome | None) -> Sample | None:

@@ -13,6 +13,7 @@ from trimtab.detect.rules.desk import OPEN, Desk
 from trimtab.detect.rules.hearing import Heard, heard_after
 from trimtab.detect.rules.post import Post
 from trimtab.detect.rules.rule import RESERVED, Rule, RuleSource, rules_of, source_of
+from trimtab.detect.rules.sampling import OTHER
 from trimtab.errors import ConfigError, InvalidField
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
@@ -28,20 +29,28 @@ from trimtab.store.ports import (
     Writes,
 )
 
-__all__ = ["ANY", "CURSORS", "OTHER", "RulesStage", "fresh_monitor"]
+__all__ = ["ANY", "CURSORS", "RulesStage", "fresh_monitor"]
 
-CURSORS: dict[RuleSource, str] = {"votes": "watch.votes", "answers": "watch.answers", "mature": "watch.mature"}
+CURSORS: dict[RuleSource, str] = {
+    "votes": "watch.votes",
+    "answers": "watch.answers",
+    "mature": "watch.mature",
+    "inputs": "watch.inputs",
+}
 ANY = "any"
 """The version under which a group is kept that holds answers of all versions."""
-OTHER = "(other)"
-"""The value of groups that came when the watch had `max_groups` of them."""
 
 _RULES_READ_EVERY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(seconds=10)
 _MARGIN = timedelta(hours=1)  # to hear what has just become old enough
 _IDLE_EVERY = timedelta(minutes=1)
-_CAPPED: tuple[RuleSource, ...] = ("votes", "mature")
-_READS: Mapping[RuleSource, PurgedKind] = {"votes": "outcomes", "answers": "inferences", "mature": "inferences"}
+_CAPPED: tuple[RuleSource, ...] = ("votes", "mature", "inputs")
+_READS: Mapping[RuleSource, PurgedKind] = {
+    "votes": "outcomes",
+    "answers": "inferences",
+    "mature": "inferences",
+    "inputs": "inferences",
+}
 _OURS = ("rate", "threshold", "no_data", "drift")
 
 

@@ -46,7 +46,7 @@ def get_job(request: Call, job_id: FromPath[str]) -> Job:
 
 @post("/v1/jobs/{job_id:str}/cancel", sync_to_thread=True, status_code=200, opt=contract("admin", answer=Job))
 def cancel_job(request: Call, job_id: FromPath[str]) -> Job:
-    """Call a job off: its processes are asked to end, and killed ten seconds later."""
+    """Call a job off: its processes are asked to end, and killed ten seconds later; at an endpoint it is called off."""
     engine = engine_of(request)
     return engine.jobs.cancel(request.auth.project_id, id_in_path(job_id, "job"), engine.clock.now())
 
