@@ -19,7 +19,7 @@ from tests.webhook_receiver import Receiver
 from trimtab.store.hot.sqlite import open_sqlite
 from trimtab.store.ports import HotStore, Query
 
-__all__ = ["End", "World", "chosen", "faults", "moments", "world"]
+__all__ = ["STEPS", "WHENS", "End", "World", "chosen", "faults", "moments", "world"]
 
 RULE = "Name the price as the list of this month has it."
 STEPS = {*(f"do_{name}" for name in EFFECTS), "gather", "build", "gate", "expose", "close"}
