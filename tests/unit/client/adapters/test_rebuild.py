@@ -57,6 +57,9 @@ def in_qdrant(client: QdrantClient) -> Index:
         payload = {"text": text, "shop": "north"}
         client.upsert("docs", points=[PointStruct(id=number, vector=coarse([text])[0], payload=payload)])
 
+    def remove(number: int) -> None:
+        client.delete("docs", points_selector=PointIdsList(points=[number]))
+
     def texts() -> dict[str, str]:
         points, _ = client.scroll("docs", limit=1000, with_payload=True)
         assert all((point.payload or {})["shop"] == "north" for point in points if isinstance(point.id, int))
@@ -65,7 +68,7 @@ def in_qdrant(client: QdrantClient) -> Index:
     return Index(
         shelf=QdrantShelf(client, "docs"),
         write=write,
-        remove=lambda number: client.delete("docs", points_selector=PointIdsList(points=[number])) and None,
+        remove=remove,
         ask=lambda vector: [str(each.id) for each in client.query_points("docs", query=list(vector), limit=3).points],
         texts=texts,
     )
