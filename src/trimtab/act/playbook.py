@@ -17,8 +17,10 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
+from trimtab.act.goback import gone_back
 from trimtab.act.guard.agreement import Agreement
 from trimtab.act.guard.candidate import admitted, refusal
 from trimtab.act.guard.held import set_aside, stops
@@ -70,7 +72,8 @@ class IncidentPlaybook:
         self._evidence = Evidence(store, settings)
         self._notices = notices or Notices(store, settings.notify)
         self._actions: dict[str, VersionAction] = {
-            action.kind: action for action in actions or [ExemplarAction(self._evidence)]
+            action.kind: action
+            for action in actions or [RollbackAction(store, settings), ExemplarAction(self._evidence)]
         }
         self._effects = {effect.name: effect for effect in effects}
         known = [*self._actions, *self._effects]
@@ -88,6 +91,8 @@ class IncidentPlaybook:
         beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
         if order.action == NOTICE:
             return [*beside, ("close", self.close)]
+        if order.action == "rollback":
+            return [*beside, ("gather", self.gather), ("restore", self.restore)]
         return [
             *beside,
             ("gather", self.gather),
@@ -137,7 +142,8 @@ class IncidentPlaybook:
         actions = [name for name in allowed if name in self._actions] if by_hand or not stops(incident) else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
         ready = (name for name in actions if self._is_possible(situation, name, mine))
-        action = next(ready, actions[0] if by_hand and actions else NOTICE)
+        wanted = next((name for name in actions if name != "rollback"), NOTICE) if by_hand else NOTICE
+        action = next(ready, wanted)
         if action == NOTICE and not effects:
             return None
         return Order(
@@ -286,6 +292,37 @@ class IncidentPlaybook:
             return writes, {"state": change.state}
 
         return self._once(order, "expose", work)
+
+    def restore(self, order: Order) -> dict[str, Any]:
+        """Serve the version before a bad release again: no gate, no canary, no model, one commit."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            situation, now = self._situation(order), self._now(order)
+            proposal = self._action(order).propose(situation, self._detail(order, "gather"))
+            change = Change(
+                id=derived_id("change", order.run_id),
+                feature=order.feature,
+                kind="rollback",
+                state="awaiting",
+                created_at=order.now,
+                base_version_id=situation.base.id,
+                candidate_version_id=proposal.version.id if proposal.version else None,
+                run_id=order.run_id,
+                incident_id=order.incident_id,
+                reason="waits for approval",
+            )
+            if proposal.version is None:
+                change = msgspec.structs.replace(change, state="empty", reason=proposal.reason)
+            if change.state == "empty" or self.policy(order.feature, order.action) == "ask":
+                writes = Writes(changes=[change])
+            else:
+                rollout = self._evidence.rollout(order.project_id, order.feature)
+                told = f"{situation.base.id} is worse than what was served before it"
+                writes = gone_back(self._store, order.project_id, change, rollout, now, told)
+            writes.runs += self._done(order, now, change.id)
+            return writes, {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "restore", work)
 
     def close(self, order: Order) -> dict[str, Any]:
         """End a run that changes nothing."""

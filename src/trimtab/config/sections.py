@@ -241,12 +241,13 @@ class Playbook(Section, frozen=True):
     """
 
     mode: Literal["auto", "ask", "off"] = "auto"
-    actions: tuple[str, ...] = ("exemplar",)
+    actions: tuple[str, ...] = ("rollback", "exemplar")
     ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
     min_corrections: Some = 1
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    rollback_hours: Positive = 168.0
 
 
 class NotifyTarget(Section, frozen=True):

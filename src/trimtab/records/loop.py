@@ -28,7 +28,7 @@ __all__ = [
 
 IncidentState = Literal["firing", "recovering", "resolved"]
 IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
-ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
+ChangeKind = Literal["rollback", "exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
 ChangeState = Literal[
     "building",
     "blocked",

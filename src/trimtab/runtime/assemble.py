@@ -105,8 +105,8 @@ class Engine:
         self.rescan = rescan
         self.intake = intake
         self.decisions = decisions
-        self.by_hand = by_hand
         self.quarantine = Quarantine(store, Evidence(store, settings))
+        self.by_hand = by_hand
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook

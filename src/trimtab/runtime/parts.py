@@ -21,6 +21,7 @@ from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.actions.rule import RuleAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
@@ -401,6 +402,7 @@ def open_playbook(
     if writer is not None:
         undo.callback(writer.close)
     actions: list[VersionAction] = [
+        RollbackAction(store, settings),
         ExemplarAction(evidence),
         KnowledgeAction(evidence, retriever=retriever),
         RuleAction(evidence, redactor, writer),

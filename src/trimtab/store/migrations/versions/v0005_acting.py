@@ -40,8 +40,8 @@ def upgrade() -> None:
     )
     _deliveries()
     _jobs()
-    _knowledge()
     _guards()
+    _knowledge()
 
 
 def _guards() -> None:
