@@ -155,12 +155,12 @@ def _content(version: Version) -> tuple[str, int]:
 
 
 def _remembered(version: Version) -> list[Exemplar]:
-    """Return what a memory answers from: a piece of knowledge is to it an example like any other."""
+    """Return what a memory answers from: knowledge is to it an example like any other; what is for one user is not."""
     told = [
         Exemplar(id=item.id, input=item.question or item.text, output=item.text, added_at=item.added_at)
         for item in version.knowledge
     ]
-    return [*version.exemplars, *told]
+    return [*(item for item in version.exemplars if not item.audience), *told]
 
 
 def _standing(

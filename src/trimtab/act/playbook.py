@@ -255,12 +255,16 @@ class IncidentPlaybook:
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
             cases = judging([case for case in known if case.feedback_id not in held])
+            stable = self._version(order, change.base_version_id)
+            candidate = self._version(order, change.candidate_version_id)
+            # What one user alone is shown can mend no case of others: it is asked for no more than doing no harm.
+            mends = _for_everyone(stable) != _for_everyone(candidate)
             report = run_gate(
                 self._runner,
-                stable=self._version(order, change.base_version_id),
-                candidate=self._version(order, change.candidate_version_id),
+                stable=stable,
+                candidate=candidate,
                 cases=cases,
-                targets={case.id for case in cases if case.incident_id == order.incident_id},
+                targets={case.id for case in cases if mends and case.incident_id == order.incident_id},
                 margin=self._settings.gate.margin,
                 repeats=self._settings.gate.repeats,
             )
@@ -462,3 +466,9 @@ def _begun(order: Order) -> Run:
         started_at=order.now,
         incident_id=order.incident_id or None,
     )
+
+
+def _for_everyone(version: Version) -> str:
+    """Return the id that a version would have without the exemplars that are for one user or tenant."""
+    shown = [item for item in version.exemplars if not item.audience]
+    return msgspec.structs.replace(version, exemplars=shown).identified().id

@@ -6,6 +6,7 @@ import os
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from trimtab.client.assignment import audiences
 from trimtab.client.clock import micros_of, wall
 from trimtab.client.context import CURRENT, SCOPE, Scope, Within
 from trimtab.client.draft import (
@@ -282,6 +283,7 @@ class Client(Verbs, Wrapping, Tokens, Knowing):
         input: Any = None,  # noqa: A002 the word of the record
         user: str | None = None,
         session: str | None = None,
+        tenant: str | None = None,
         fallback: str | Sequence[Mapping[str, str]] | None = None,
         exemplars: int = 3,
     ) -> list[dict[str, str]]:
@@ -289,11 +291,14 @@ class Client(Verbs, Wrapping, Tokens, Knowing):
 
         `fallback` is the app's own prompt (messages, or one system text): in force until a Version brings messages of
         its own, and whenever no Version is known. `exemplars` bounds the worked examples; those nearest to the input
-        are taken.
+        are taken, of those for everyone, for `user` or for their `tenant`.
         """
         resolved = self.resolve(feature, user=user, session=session)
         try:
-            return render(resolved.version, input, fallback=fallback, exemplars=exemplars, now=self._now())
+            told = audiences(user or SCOPE.get().user, tenant)
+            return render(
+                resolved.version, input, fallback=fallback, exemplars=exemplars, now=self._now(), audiences=told
+            )
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return [{"role": "user", "content": str(input)}]

@@ -9,7 +9,7 @@ from trimtab.client.facts import nearest_facts
 from trimtab.client.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from trimtab.client.facts import Fact
     from trimtab.client.version import Version
@@ -28,15 +28,17 @@ def render(
     exemplars: int = 3,
     facts: int = 3,
     now: int | None = None,
+    audiences: Collection[str] = frozenset(),
 ) -> list[dict[str, str]]:
     """Return the messages: template with rules, worked examples, then the input.
 
     The template is the Version's messages; a Version without any (and no Version at all) leaves the app's own
     `fallback` in force. Rules stand at the end of the first system message; behind it stand at most `facts` pieces
-    of the Version's knowledge about the input, as of `now` (microseconds). The `exemplars` nearest to the input become
-    user and assistant turns before the turn that holds `{input}`. Only that placeholder is replaced, in the first turn
-    that has it; a template without it is followed by the input. A conversation (a list of messages) takes the place of
-    a turn that is nothing but the placeholder; elsewhere its last user turn is the input.
+    of the Version's knowledge about the input, as of `now` (microseconds). The `exemplars` nearest to the input, of
+    those for everyone or for one of `audiences`, become user and assistant turns before the turn that holds `{input}`.
+    Only that placeholder is replaced, in the first turn that has it; a template without it is followed by the input. A
+    conversation (a list of messages) takes the place of a turn that is nothing but the placeholder; elsewhere its last
+    user turn is the input.
     """
     template = [dict(turn) for turn in version.messages] if version and version.messages else _messages(fallback)
     if version and version.rules:
@@ -48,7 +50,7 @@ def render(
         template.insert(first + 1, known)
     shown = [
         {"role": role, "content": content}
-        for pair in (nearest(version, text, exemplars) if version else ())
+        for pair in (nearest(version, text, exemplars, audiences) if version else ())
         for role, content in zip(("user", "assistant"), pair, strict=True)
     ]
     holding = (place for place, turn in enumerate(template) if turn is not known and _SLOT in turn["content"])

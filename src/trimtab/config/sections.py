@@ -245,6 +245,7 @@ class Playbook(Section, frozen=True):
     ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
+    exemplar_scope: Literal["global", "tenant", "user"] = "global"
     min_corrections: Some = 1
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
     rollback_hours: Positive = 168.0
@@ -431,6 +432,7 @@ class FeatureOverride(Section, frozen=True):
     """What one feature does differently."""
 
     playbook: Literal["auto", "ask", "off"] | None = None
+    exemplar_scope: Literal["global", "tenant", "user"] | None = None
     reference_rate: Rate | None = None
     bad_rate: Rate | None = None
     seen_objection: Seen | None = None
