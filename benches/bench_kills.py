@@ -1,9 +1,10 @@
 """Kills engines in every step of every playbook, and looks whether all runs end, nothing is done twice, all is written.
 
-Run: `python benches/bench_kills.py [--kills 100] [--seed 0] [--worlds 4]`.
+Run: `python benches/bench_kills.py [--kills 120] [--seed 0] [--worlds 4]`.
 
-For each action (exemplar, rule, knowledge, prompt, finetune) one engine answers an incident undisturbed: it notifies a
-webhook, asks for reviews, orders and trains a model, then gathers, builds, gates and exposes a candidate. Then the same
+For each action (exemplar, rule, knowledge, prompt, finetune, rollback) one engine answers an incident undisturbed: it notifies a
+webhook, asks for reviews, orders and trains a model, then gathers, builds, gates and exposes a candidate, or serves the
+version before again. Then the same
 is done in several worlds whose engine sends itself SIGKILL at points drawn by the seed (before, inside or after a
 commit, or after the workflow engine wrote the step down), is started again, and is killed again at the next. Each world
 must end with the rows of the undisturbed one: runs with every step and what it wrote down, changes, versions, rollouts,
@@ -63,7 +64,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Kill, compare, print, and write benches/results/kills.json and kills.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=120)
     parser.add_argument("--worlds", type=int, default=4, help="worlds of each action")
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
