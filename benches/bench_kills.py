@@ -5,10 +5,10 @@ Run: `python benches/bench_kills.py [--kills 120] [--seed 0] [--worlds 4]`.
 For each action (exemplar, rule, knowledge, prompt, finetune, rollback) one engine answers an incident undisturbed: it
 notifies a webhook, asks for reviews, orders and trains a model, then gathers, builds, gates and exposes a candidate, or
 serves the version before again. Then the same is done in several worlds whose engine sends itself SIGKILL at points
-drawn by the seed (before, inside or after a commit, or after the workflow engine wrote the step down), is started again,
-and is killed again at the next. Each world must end with the rows of the undisturbed one: runs with every step and what
-it wrote down, changes, versions, rollouts, reviews, deliveries, jobs. Messages leave at least once, under one id by
-which receivers drop repeats; they are counted.
+drawn by the seed (before, inside or after a commit, or after the workflow engine wrote the step down), is started
+again, and is killed again at the next. Each world must end with the rows of the undisturbed one: runs with every step
+and what it wrote down, changes, versions, rollouts, reviews, deliveries, jobs. Messages leave at least once, under one
+id by which receivers drop repeats; they are counted.
 """
 
 from __future__ import annotations
