@@ -37,12 +37,13 @@ def killed(folder: Path, action: str, kills: int, worlds: int, seed: int) -> dic
     straight = world(folder / "straight", action)
     found: dict[str, Any] = {"action": action, "kills": 0, "points": [], "wrong": [], "repeated": 0, "messages": 0}
     found["steps"] = sorted(STEPS & set(straight.trace))
-    found["runs"] = len(straight.end.runs) * worlds
+    found["runs"] = 0
     for number, points in enumerate(chosen(straight.trace, kills, worlds, seed)):
         lived = world(folder / str(number), action, points)
         found["kills"] += lived.lives.count(-9)
         found["points"].append(points)
         found["wrong"] += [f"{' '.join(points)}: {fault[:400]}" for fault in faults(straight, lived, points)]
+        found["runs"] += sum(run["state"] == "done" for run in lived.end.runs)
         found["repeated"] += lived.repeated
         found["messages"] += len(lived.arrived)
         print(action, number, lived.lives, "ok" if not found["wrong"] else found["wrong"], flush=True)
