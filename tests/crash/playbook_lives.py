@@ -14,7 +14,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from trimtab.config import (
 )
 from trimtab.errors import NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Feature, Rollout, Version
+from trimtab.records import Feature, Message, Rollout, Version
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine, assemble
 from trimtab.store.hot.loop import Loop
@@ -53,7 +53,7 @@ __all__ = ["ACTIONS", "EFFECTS", "FEATURE", "PROJECT"]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PROJECT, FEATURE = "default", "shop"
-ACTIONS = ("exemplar", "rule", "knowledge", "prompt", "finetune")
+ACTIONS = ("exemplar", "rule", "knowledge", "prompt", "finetune", "rollback")
 EFFECTS = ("notify", "review", "train")
 GOODS = ("bell", "bike", "chain", "fork", "helmet", "lamp", "lock", "pedal", "pump", "saddle", "tube", "wheel")
 WRONG = frozenset(GOODS[:6])
@@ -64,6 +64,7 @@ with open(sys.argv[2], "a") as said:
 print(json.dumps({"model": f"shop-{len(pathlib.Path(sys.argv[1]).read_text().splitlines())}"}))
 """
 ANSWERS, MOST_HOURS = 40, 48
+RELEASED_AT = 4  # the hour of the bad release that is taken back
 LONG_S = 60.0
 
 
@@ -158,7 +159,20 @@ def launch(engine: Engine) -> None:
     )
 
 
-def serve(engine: Engine, hour: int, at: datetime) -> None:
+def release(engine: Engine, at: datetime) -> None:
+    """Serve another version, once: the one whose prices are wrong."""
+    rollout = engine.store.rollout(PROJECT, FEATURE)
+    assert rollout is not None
+    if rollout.revision == 1:
+        bad = Version(feature=FEATURE, created_at=at, messages=[Message(role="system", content="Guess.")])
+        version = seal(engine.redactor.of(PROJECT), bad)
+        served = msgspec.structs.replace(
+            rollout, stable_version_id=version.record.id, updated_at=at, id=derived_id("r2"), revision=2
+        )
+        engine.store.commit({PROJECT: Writes(versions=[version], switches=[Switch(served, 1)])})
+
+
+def serve(engine: Engine, hour: int, at: datetime, wrong: Collection[str] = WRONG) -> None:
     """Take in an hour of answers, of which half of the goods' prices are wrong, with votes and corrections.
 
     The same hour is the same events, so that one cut off is told again.
@@ -169,7 +183,7 @@ def serve(engine: Engine, hour: int, at: datetime) -> None:
     events: list[dict[str, Any]] = []
     for number in range(ANSWERS):
         goods, user = dice.choice(GOODS), f"user-{dice.randrange(3000)}"
-        price = f"A {goods} costs 99 euros." if goods in WRONG else right(goods)
+        price = f"A {goods} costs 99 euros." if goods in wrong else right(goods)
         about = derived_id("answer", str(hour), str(number))
         said = {"inference_id": about, "user_id": user, "created_at": at, "type": "feedback"}
         events.append(
@@ -185,8 +199,8 @@ def serve(engine: Engine, hour: int, at: datetime) -> None:
                 "context": [{"id": f"doc-{goods}", "text": price}],
             }
         )
-        events.append({**said, "id": derived_id("vote", about), "kind": "thumb", "value": int(goods not in WRONG)})
-        if goods in WRONG:
+        events.append({**said, "id": derived_id("vote", about), "kind": "thumb", "value": int(goods not in wrong)})
+        if goods in wrong:
             events.append({**said, "id": derived_id("word", about), "kind": "correction", "text": right(goods)})
     receipt = engine.intake.accept_now(PROJECT, msgspec.json.encode(events))
     assert receipt.accepted + receipt.duplicates == len(events), receipt
@@ -233,7 +247,10 @@ def live(folder: Path, point: str | None) -> None:
         for now in range(hour, MOST_HOURS):
             mark.write_text(str(now))
             clock.set(START + timedelta(hours=now, minutes=59))
-            serve(engine, now, clock.now() - timedelta(minutes=5))
+            healthy = action == "rollback" and now < RELEASED_AT
+            if action == "rollback" and not healthy:
+                release(engine, clock.now() - timedelta(minutes=30))
+            serve(engine, now, clock.now() - timedelta(minutes=5), () if healthy else WRONG)
             settled(engine)
             if is_over(engine, action):
                 break

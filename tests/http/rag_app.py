@@ -74,6 +74,7 @@ class RagApp:
         self.server, self.client, self.clock = server, client, clock
         self.index = Index(DOCUMENTS)
         self._random = random.Random(seed)
+        self.answers, self.votes, self.bad_votes = 0, 0, 0
 
     def answer(self, user: str, question: str) -> tuple[str, str]:
         """Answer one question; return the inference id and the answer."""
@@ -94,7 +95,9 @@ class RagApp:
             question = self._random.choice(list(QUESTIONS))
             right = RIGHT[QUESTIONS[question]]
             about, output = self.answer(user, question)
+            self.answers += 1
             if self._random.random() < vote_rate:
+                self.votes, self.bad_votes = self.votes + 1, self.bad_votes + (right not in output)
                 self.client.thumb(about, up=right in output, user=user)
                 if right not in output:
                     self.client.correction(about, right, user=user)

@@ -79,6 +79,9 @@ def test_a_wrong_document_is_found_mended_verified_in_retrieval_and_on_votes(
     )
     assert done == len(waiting)
     assert {patch["state"] for patch in items(admin, "/v1/knowledge/patches")} == {"verified"}
+    known = app.client.known_questions(FEATURE)  # what a rebuild of the index is judged by
+    assert {question for question, _ in known} == {str(patch["question"]) for patch in waiting}
+    assert all(ids & {name for name, _ in app.index.search(question, 5)} for question, ids in known)
 
     app.until(lambda: not items(admin, "/v1/incidents", state="firing,recovering"), hours=200)
     (incident,) = items(admin, "/v1/incidents")

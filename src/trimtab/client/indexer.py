@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trimtab.client.transport import Unreachable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     Handler = Callable[["Patch"], "Iterable[str] | str | None"]
     Retrieve = Callable[[str, int], Iterable[str]]
 
-__all__ = ["Indexer", "Patch", "work_off"]
+__all__ = ["Indexer", "Patch", "known_questions", "work_off"]
 
 _LOT = 50
 _TOP = 20
@@ -102,6 +104,26 @@ def work_off(
         after = page.get("next")
         if not after:
             return done
+
+
+def known_questions(transport: Transport, feature: str | None = None) -> list[tuple[str, frozenset[str]]]:
+    """Return the questions of verified patches, each with the ids of which one must be found. Raises Unreachable."""
+    from urllib.parse import urlencode  # noqa: PLC0415 the app's own imports stay light
+
+    asked = {"state": "verified", "limit": "1000", **({"feature": feature} if feature else {})}
+    found: list[tuple[str, frozenset[str]]] = []
+    after: str | None = None
+    while True:
+        told = {**asked, **({"after": after} if after else {})}
+        answer = transport.request("GET", f"/v1/knowledge/patches?{urlencode(told)}")
+        if answer.status != 200:
+            raise Unreachable(f"http_{answer.status}")
+        page = json.loads(answer.body)
+        patches = map(_patch_from, page["items"])
+        found += [(each.question or each.text, frozenset((each.entry_id, *each.chunk_ids))) for each in patches]
+        after = page.get("next")
+        if not after:
+            return found
 
 
 def _done(transport: Transport, ledger: Ledger, handler: Handler, retrieve: Retrieve | None, patch: Patch) -> bool:

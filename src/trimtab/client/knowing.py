@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from trimtab.client.facts import nearest_facts
-from trimtab.client.indexer import Indexer, work_off
+from trimtab.client.indexer import Indexer, known_questions, work_off
 from trimtab.client.transport import Transport, Unreachable
 
 if TYPE_CHECKING:
@@ -77,6 +77,21 @@ class Knowing(ABC):
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return 0
+        finally:
+            transport.close()
+
+    def known_questions(self, feature: str | None = None) -> list[tuple[str, frozenset[str]]]:
+        """Return what Trimtab has seen the index find: questions, each with the ids of which one must be found.
+
+        For a `Rebuild` of the index. Raises ConnectionError where they cannot be fetched: a rebuild that was judged by
+        nothing must not look like one that was.
+        """
+        url, key, timeout_s = self._address
+        transport = Transport(url, key, timeout_s)
+        try:
+            return known_questions(transport, feature)
+        except Unreachable as error:
+            raise ConnectionError(f"cannot fetch the known questions ({error.cause})") from error
         finally:
             transport.close()
 
