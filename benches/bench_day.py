@@ -43,10 +43,17 @@ from trimtab.clock import SystemClock  # noqa: E402
 
 SAMPLE_S = 2.0
 PATIENCE_S = 1800.0
-LEAD_S = 3600.0  # conversations that go on past midnight must not lie in the future
+LEAD_S = 7200.0  # conversations that go on past midnight must not lie in the future
 CLOCK = SystemClock()
+PLAYED_S = 560.0  # for a million: what is left of ten minutes is for the last conversations and the last rows
+LIMIT_S = 600.0
+SAID = (
+    "Each event carries its time of a day of 24 hours, played at a constant rate. Settings of the server: the defaults"
+)
+MEDIAN_S, MOST_S, DRAINED_S = 2.0, 15.0, 10.0
+LAKE_S = 60.0  # rows gather for 30 s or until there are 10,000
 TICK = os.sysconf("SC_CLK_TCK")
-LINE = re.compile(r'^(\w+)(?:\{([^}]*)\})? ([\d.e+-]+)$', re.MULTILINE)
+LINE = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([\d.e+-]+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -107,8 +114,7 @@ class Watch:
     def reconciled(self, ledger: Ledger) -> dict[str, Any]:
         """Return the server's reconciliation with what the senders counted."""
         told = {"accepted": ledger.accepted, "duplicates": ledger.duplicates, "rejected": sum(ledger.rejected.values())}
-        answer = self._http.get("/v1/reconcile", params=told)
-        return dict(answer.raise_for_status().json())
+        return dict(self._http.post("/v1/reconcile", json=told).raise_for_status().json())
 
     def get(self, path: str) -> Any:
         """Return what a route answers."""
@@ -148,7 +154,7 @@ def _bytes(entry: Path) -> int:
 
 def measure(told: argparse.Namespace) -> dict[str, Any]:
     """Play the day once and return what it came to."""
-    plan = Plan(told.inferences, told.seconds or told.inferences / 1_000_000 * 600.0, seed=told.seed)
+    plan = Plan(told.inferences, told.seconds or told.inferences / 1_000_000 * PLAYED_S, seed=told.seed)
     settings = {"TRIMTAB_INGEST__WORKERS": str(told.workers)} if told.workers is not None else {}
     with tempfile.TemporaryDirectory(dir=told.scratch) as name:
         folder = Path(name)
@@ -159,11 +165,23 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
             ledger, ended_s = _played(server, watch, plan)
             drained_s, left = _drained(watch, ended_s)
             found = _found(plan, watch, ledger, ended_s, drained_s, left)
+            asked = time.monotonic()
+            found["counts"] = watch.reconciled(ledger)
+            judged = sum(
+                pair["count"] for pair in found["counts"]["pairs"] if pair["name"].startswith("judgements that")
+            )
+            found["rates"] |= dict.fromkeys(("detect", "act", "vectorise.outcomes", "lake.outcomes"), judged / ended_s)
+            found["counts_s"] = round(time.monotonic() - asked, 2)
+            found["incidents"] = [_incident(each) for each in watch.get("/v1/incidents")["items"]]
         finally:
             server.stop()
             if told.log:
                 print(server.log()[-5000:])
     return found
+
+
+def _incident(each: dict[str, Any]) -> dict[str, Any]:
+    return {name: each[name] for name in ("feature", "version_id", "state", "onset_at", "detected_at")}
 
 
 def _played(server: ServerProcess, watch: Watch, plan: Plan) -> tuple[Ledger, float]:
@@ -243,9 +261,71 @@ def _found(
         "memory_mb_most": max(each["memory_mb"] for each in watch.samples),
         "disk_mb": watch.sizes_mb(),
         "lag": kept,
+        "rates": _rates(ledger, ended_s),
         "ledger": {key: value for key, value in _plain(ledger).items() if key != "millis"},
         "samples": watch.samples,
     }
+
+
+def _rates(ledger: Ledger, ended_s: float) -> dict[str, float]:
+    """Return how many rows a second each stream brought, by cursor."""
+    made = {name: count / ended_s for name, count in ledger.made.items()}
+    streams = {"inferences": made.get("inference", 0.0), "feedback": made.get("feedback", 0.0)}
+    return {f"{room}.{name}": rate for room in ("enrich", "vectorise", "lake") for name, rate in streams.items()}
+
+
+def bars(found: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """Return what was wanted: what, wanted, got, whether it is met. Lags are told in seconds of the rate there was."""
+    scale = found["inferences"] / 1_000_000
+    total = found["ended_s"] + max(found["drained_s"], 0.0)
+    rows = [
+        ("played and everything read, s", f"<= {LIMIT_S * scale:,.0f}", f"{total:,.1f}", total <= LIMIT_S * scale),
+        ("late senders, s", "<= 5", f"{found['senders_behind_s']:.2f}", found["senders_behind_s"] <= 5),
+        ("lost, by the reconciliation", "0", f"{found['counts']['lost']:,}", found["counts"]["whole"]),
+    ]
+    for key, lag in found["lag"].items():
+        lake = key.startswith("lake.")
+        per_s = max(1.0, found["rates"].get(key, found["events_per_s"]))
+        median, most = lag["median"] / per_s, lag["most"] / per_s
+        got = f"{median:.2f} / {most:.2f} / {lag['drained_s']}"
+        wanted = (LAKE_S, LAKE_S, LAKE_S) if lake else (MEDIAN_S, MOST_S, DRAINED_S)
+        there = lag["drained_s"] is not None and lag["drained_s"] <= wanted[2]
+        told = " / ".join(f"{each:g}" for each in wanted)
+        rows.append((f"{key} behind, s: median / most / after the end", f"<= {told}", got,
+                     median <= wanted[0] and most <= wanted[1] and there))  # fmt: skip
+    return rows
+
+
+def page(found: dict[str, Any], on: dict[str, Any], command: str) -> str:
+    """Return the report as Markdown."""
+    numbers = [
+        ("inferences / feedback sent", f"{found['inferences']:,} / {found['feedback']:,}"),
+        ("events stored a second", f"{found['events_per_s']:,.0f}"),
+        ("requests; answered in ms, p50 / p99 / most",
+         f"{found['posts']:,}; {found['post_ms_p50']} / {found['post_ms_p99']} / {found['post_ms_most']}"),
+        ("server: processor s; us an event; cores",
+         f"{found['server_cpu_s']:,.0f}; {found['server_cpu_us_per_event']:,.0f}; {found['server_cores']}"),
+        ("senders: processor s", f"{found['senders_cpu_s']:,.0f}"),
+        ("server: most memory, MB", f"{found['memory_mb_most']:,}"),
+        ("on disk, MB", ", ".join(f"{name} {size:,.0f}" for name, size in found["disk_mb"].items())),
+        ("reconciled in s", f"{found['counts_s']}"),
+        ("incidents", "; ".join(f"{each['feature']} {each['version_id']} since {each['onset_at'][:16]}"
+                                for each in found["incidents"]) or "none"),
+    ]  # fmt: skip
+    lines = ["# One simulated day", "", f"Made by `{command}`. One run.",
+             ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in on.items()) + ".", "",
+             f"{SAID}{found['differs']}.", "",
+             "| what | wanted | got | |", "|---|---:|---:|---|"]  # fmt: skip
+    lines += [f"| {what} | {wanted} | {got} | {'met' if met else '**not met**'} |"
+              for what, wanted, got, met in bars(found)]  # fmt: skip
+    lines += ["", "| what | |", "|---|---:|", *(f"| {what} | {value} |" for what, value in numbers), ""]
+    lines += ["| every count, end to end | count | what became of it | difference |", "|---|---:|---|---:|"]
+    for pair in found["counts"]["pairs"]:
+        parts = ", ".join(f"{count:,} {name}" for name, count in pair["found"].items())
+        told = f"{pair['difference']:,}" + ("" if pair["explained"] else " **unaccounted for**")
+        lines.append(f"| {pair['name']} | {pair['count']:,} | {parts} | {told} {pair['note']} |")
+    came = ", ".join(f"{count:,} {name}" for name, count in found["counts"]["received"].items())
+    return "\n".join([*lines, "", f"Came in: {came}.", ""])
 
 
 def _plain(ledger: Ledger) -> dict[str, Any]:
@@ -255,7 +335,7 @@ def _plain(ledger: Ledger) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--inferences", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, help="to play the day in; else ten minutes for each million")
+    parser.add_argument("--seconds", type=float, help=f"to play the day in; else {PLAYED_S:g} for each million")
     parser.add_argument("--workers", type=int, help="ingest workers; else as by default")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scratch", help="where the fresh directory is made; else the system's")
@@ -264,8 +344,15 @@ def main() -> None:
     told = parser.parse_args()
     on = machine()
     found = measure(told)
-    print(json.dumps({key: value for key, value in found.items() if key != "samples"}, indent=2))
-    (told.out / "day.json").write_text(json.dumps({**on, **found}, indent=1) + "\n", "utf-8")
+    workers = f", but for `ingest.workers = {told.workers}`" if told.workers else ""
+    found["differs"] = workers
+    command = f"python benches/bench_day.py --inferences {told.inferences}"
+    command += f" --seconds {told.seconds:g}" if told.seconds else ""
+    command += f" --workers {told.workers}" if told.workers else ""
+    text = page(found, on, command)
+    print(text)
+    (told.out / "day.md").write_text(text, "utf-8")
+    (told.out / "day.json").write_text(json.dumps({**on, **found}) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

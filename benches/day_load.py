@@ -7,7 +7,6 @@ answers one feature badly. Questions are CLINC150's, or written for these benche
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import http.client
 import json
@@ -34,7 +33,7 @@ DAY_S = 86_400.0
 LINGER_S = 0.1  # how long the SDK waits for company, and how many events it puts into one request
 BATCH_EVENTS = 500
 PEOPLE = 60_000
-TURNS = 2.5
+TURNS = 2.44  # questions in a conversation, on average
 BAD = 0.08
 WORSE = ("travel", "v_2", 0.40)
 SIGNALS = (
@@ -50,7 +49,7 @@ SIGNALS = (
 """Which share of answers gets each; about 2.5% get a vote (a thumb, a rating or a correction)."""
 EARLY = 0.1
 """Of the answers that something is said of, this share goes out after it."""
-LOST_TARGET, BROKEN, SENT_TWICE = 0.003, 0.001, 0.005
+LOST_TARGET, BROKEN, SENT_TWICE = 0.003, 0.001, 0.01
 """Shares of words about an answer that never comes, of words that are malformed, of batches that are sent again."""
 PII = 0.04
 SECRETS = (
@@ -141,7 +140,7 @@ class Talk:
         self.person = int(PEOPLE * dice.random() ** 2.5)
         self.feature = names[min(int(dice.expovariate(0.35)), len(names) - 1)]
         self.intent: list[str] = dice.choice(intents[self.feature])
-        self.left = 1 + min(int(dice.expovariate(1 / (TURNS - 0.6))), 11)
+        self.left = 1 + min(int(dice.expovariate(1 / 1.9)), 11)
         self.asked = ""
         self.was_bad = False
 
@@ -152,7 +151,7 @@ class App:
     def __init__(self, plan: Plan, number: int, since: datetime) -> None:
         share = plan.processes * plan.apps
         self._dice = random.Random(plan.seed * 1000 + number)
-        self._number = number
+        self.number = number
         self._since = since
         self._left = plan.inferences // share + (number < plan.inferences % share)
         self._every = DAY_S * TURNS * share / plan.inferences
@@ -172,11 +171,10 @@ class App:
                 most -= 1
                 yield what
                 continue
-            if what is None:
-                if self._left > 0:
-                    self._push(when + self._dice.expovariate(1 / self._every), None)
-                    self._talks += 1
-                    what = Talk(self._dice, f"{self._number}-{self._talks}", self._names, self._intents)
+            if what is None and self._left > 0:
+                self._push(when + self._dice.expovariate(1 / self._every), None)
+                self._talks += 1
+                what = Talk(self._dice, f"{self.number}-{self._talks}", self._names, self._intents)
             if what is not None and self._left > 0:
                 most -= 1
                 yield from self._turn(when, what)
@@ -254,10 +252,13 @@ class App:
             "input_tokens": 40 + len(talk.asked) // 4,
             "output_tokens": 70,
             "cost_usd": 0.0004,
-            "profile": {"plan": ("free", "pro", "team")[talk.person % 3], "locale": ("en", "de", "fr")[talk.person % 3]},
+            "profile": {
+                "plan": ("free", "pro", "team")[talk.person % 3],
+                "locale": ("en", "de", "fr")[talk.person % 3],
+            },
         }
         if dice.random() < 0.1:
-            event["external_id"] = f"request-{self._number}-{self._pushed}"
+            event["external_id"] = f"request-{self.number}-{self._pushed}"
         if dice.random() < 0.3:
             event["context"] = [{"id": f"doc-{dice.randrange(5000)}"} for _ in range(3)]
         if dice.random() < 0.002:
@@ -308,7 +309,7 @@ class App:
         return word
 
 
-def play(url: str, key: str, plan: Plan, since: datetime, told: Any = None) -> Iterator[Ledger | None]:
+def play(url: str, key: str, plan: Plan, since: datetime) -> Iterator[Ledger | None]:
     """Play the day from processes of their own; yield None while it lasts and each process's ledger at its end."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -355,7 +356,7 @@ def _serve(app: App, url: str, key: str, plan: Plan) -> None:
     parts = urlsplit(url)
     wire = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    dice, began = random.Random(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)), time.monotonic()
+    dice, began = random.Random(plan.seed * 7919 + app.number), time.monotonic()
     while not app.done:
         elapsed = time.monotonic() - began
         app.ledger.behind_s = max(app.ledger.behind_s, elapsed - app.next_at / plan.speed)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from trimtab.cli.counts import SentOption, counted, show_counts
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import Clock, SystemClock
@@ -36,10 +37,11 @@ def report(
         datetime | None, typer.Option(formats=_DATE_FORMATS, help="Before then (UTC).", show_default="now")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    sent: SentOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Show learning velocity: time to detect, to change, to verified fix. Also while the server runs."""
+    """Show learning velocity and whether every count agrees; status 1 where something is lost. Also beside a server."""
     with told_plainly():
         settings = loaded(config, data).settings
         folder = Path(settings.storage.path)
@@ -55,12 +57,17 @@ def report(
             if begin > end:
                 raise InvalidField(f"expected since before until, got {begin.isoformat()} and {end.isoformat()}")
             found = velocity(store, project, since=begin, until=end, feature=feature)
+            counts = counted(settings, store, sent)
         finally:
             store.close()
     if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        told = {**msgspec.to_builtins(found), "counts": counts}
+        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     else:
         _print(found, feature)
+        show_counts(counts)
+    if not counts.whole:
+        raise typer.Exit(1)
 
 
 def _utc(when: datetime | None) -> datetime | None:

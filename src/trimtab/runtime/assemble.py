@@ -34,6 +34,7 @@ from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.measure.reconcile import Reconciler
 from trimtab.measure.search import Search
 from trimtab.redact.project import Redactors
 from trimtab.runtime.parts import (
@@ -42,6 +43,7 @@ from trimtab.runtime.parts import (
     lock_folder,
     made_folder,
     nothing_embeds,
+    open_books,
     open_datasets,
     open_erasing,
     open_intake,
@@ -84,6 +86,7 @@ class Engine:
         runs: Runs,
         vectors: VectorStore,
         search: Search,
+        books: Reconciler,
         datasets: DatasetDesk,
         jobs: JobDesk,
         erasing: EraseStage,
@@ -103,6 +106,7 @@ class Engine:
         self.runs = runs
         self.vectors = vectors
         self.search = search
+        self.books = books
         self.datasets = datasets
         self.jobs = jobs
         self.erasing = erasing
@@ -168,13 +172,15 @@ def assemble(
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
+        intake = open_intake(settings, store, redactor, clock)
+        received, books = open_books(settings, store, vectors, lake, intake, undo)
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
             rescan=rescan,
-            intake=open_intake(settings, store, redactor, clock),
+            intake=intake,
             decisions=_decisions(settings, store, redactor, turn),
             reviews=Reviews(store, redactor, settings.review),
             runner=answering,
@@ -182,13 +188,14 @@ def assemble(
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
+            books=books,
             datasets=datasets,
             jobs=jobs,
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                *(jobs, *meaning, *keeping, erasing),
+                *(jobs, *meaning, *keeping, erasing, received),
             ],
             closing=undo.pop_all(),
         )

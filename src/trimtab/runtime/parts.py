@@ -44,6 +44,8 @@ from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.ingest.received import ReceivedStage
+from trimtab.measure.reconcile import Reconciler
 from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
@@ -72,6 +74,7 @@ __all__ = [
     "lock_folder",
     "made_folder",
     "nothing_embeds",
+    "open_books",
     "open_datasets",
     "open_erasing",
     "open_intake",
@@ -85,6 +88,7 @@ __all__ = [
     "open_store",
     "open_vectors",
     "open_words",
+    "reconciler_of",
     "require_project",
 ]
 
@@ -132,6 +136,37 @@ def open_intake(settings: Settings, store: HotStore, redactor: Redactors, clock:
     """Return the door of events."""
     most, late = settings.server.body_bytes, settings.retention.late_events
     return Intake.over(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
+
+
+def open_books(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    intake: Intake,
+    undo: contextlib.ExitStack,
+) -> tuple[ReceivedStage, Reconciler]:
+    """Return the stage that keeps count of what is not stored, and what compares all counts."""
+    received = ReceivedStage(store, intake.tally)
+    undo.callback(received.close)
+    return received, reconciler_of(settings, store, vectors, lake, written=received.write)
+
+
+def reconciler_of(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    *,
+    written: Callable[[], None] | None = None,
+) -> Reconciler:
+    """Return what compares the counts of those parts that are in use."""
+    return Reconciler(
+        store,
+        vectors=vectors if settings.embedding.kind != "none" else None,
+        lake=lake if settings.lake.enabled else None,
+        written=written,
+    )
 
 
 def open_vectors(settings: Settings) -> VectorStore:

@@ -38,6 +38,7 @@ from trimtab.records import (
     User,
     Version,
 )
+from trimtab.store.census import CensusStore
 from trimtab.store.exchange import (
     ArmVotes,
     Arrival,
@@ -481,6 +482,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    CensusStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import number, real, record, text, uuid
+from trimtab.store.migrations.parts import derived, number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -40,6 +40,7 @@ def upgrade() -> None:
     )
     _deliveries()
     _jobs()
+    _received()
 
 
 def _deliveries() -> None:
@@ -106,3 +107,8 @@ def _jobs() -> None:
         text("progress"),
         key=("project_id", "id"),
     )
+
+
+def _received() -> None:
+    """Make the counts of events that came and were not stored."""
+    derived("received", text("result"), text("code"), number("count"), key=("result", "code"))
