@@ -211,4 +211,4 @@ def test_what_is_not_read_yet_is_no_loss(folder: Path, clock: SetClock) -> None:
             assert found.whole, wrong(found)
             dice.choice(engine.stages).tick(clock.now())
         home.grown(engine, clock)
-        assert [each.difference for each in engine.books.reconcile().pairs] == [0] * len(found.pairs)
+        assert {each.difference for each in engine.books.reconcile().pairs} == {0}
