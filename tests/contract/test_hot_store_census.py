@@ -29,7 +29,8 @@ def filled(store: HotStore) -> tuple[list[Inference], list[Feedback]]:
         a.feedback(id=derived_id("comment"), kind="comment", value=None, text="no", inference_id=answers[1].id),
         a.feedback(id=derived_id("lost"), inference_id=derived_id("nowhere")),
     ]
-    store.append([a.arrival(each, P) for each in (*answers, *words)])
+    store.append([a.arrival(each, P) for each in answers])
+    store.append([a.arrival(each, P) for each in words])
     return answers, words
 
 

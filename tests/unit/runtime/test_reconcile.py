@@ -81,7 +81,7 @@ LOSSES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ),
     (
         "a word",
-        lambda folder: damage(folder, "DELETE FROM feedback WHERE seq = (SELECT min(seq) FROM feedback WHERE text > '')"),
+        lambda folder: damage(folder, "DELETE FROM feedback WHERE id = (SELECT max(id) FROM feedback WHERE text > '')"),
         {
             "feedback stored",
             "feedback held",
