@@ -35,7 +35,7 @@ BATCH_EVENTS = 500
 PEOPLE = 60_000
 TURNS = 2.44  # questions in a conversation, on average
 BAD = 0.08
-WORSE = ("travel", "v_2", 0.40)
+WORSE = ("travel", "v_1", 0.30)  # from noon on
 SIGNALS = (
     ("thumb", 0.020),
     ("correction", 0.003),
@@ -204,7 +204,7 @@ class App:
         dice = self._dice
         self._left -= 1
         version = "v_2" if when > DAY_S / 2 and talk.person % 3 == 0 else "v_1"
-        worse = (talk.feature, version) == WORSE[:2]
+        worse = when > DAY_S / 2 and (talk.feature, version) == WORSE[:2]
         bad = dice.random() < (WORSE[2] if worse else BAD)
         talk.asked = self._question(talk)
         talk.was_bad = bad

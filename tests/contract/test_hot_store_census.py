@@ -110,3 +110,12 @@ def test_counts_of_what_is_not_stored_add_up(reopen: Callable[[], HotStore]) -> 
     store.receive({})
     store = reopen()
     assert taken(store).received == {("duplicate", ""): 2, ("refused", "time_in_future"): 5}
+
+
+def test_open_sessions_that_are_quiet_are_counted(store: HotStore) -> None:
+    filled(store)
+    store.commit({P: Writes(sessions=[("early", a.NOW), ("late", a.NOW + a.SECOND)])})
+    assert [store.count_quiet(a.NOW + a.SECOND * each) for each in (0, 1, 2)] == [0, 1, 2]
+    [quiet, _] = store.quiet_sessions(a.NOW + a.SECOND * 2, 10)
+    store.commit({P: Writes(closed=[quiet._replace(closed=True)])})
+    assert store.count_quiet(a.NOW + a.SECOND * 2) == 1

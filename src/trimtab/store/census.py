@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from trimtab.store.exchange import PurgedKind
@@ -74,6 +75,10 @@ class CensusStore(Protocol):
 
     def last_places(self) -> dict[PurgedKind, int]:
         """Return the place of the newest row of each stream, 0 where there never was one. Cheap."""
+        ...
+
+    def count_quiet(self, before: datetime) -> int:
+        """Return how many open sessions of all projects wait to be closed: nothing happened in them since `before`."""
         ...
 
     def receive(self, counts: Mapping[tuple[Received, str], int]) -> None:

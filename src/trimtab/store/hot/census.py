@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Table, and_, exists, func, literal_column, select
 
+from trimtab.clock import to_micros
 from trimtab.store.census import Astray, Census, Missing, Received
 from trimtab.store.codec import id_text
 from trimtab.store.hot.database import Database, Snapshot, holes, prepare
@@ -25,6 +27,7 @@ from trimtab.store.schema import (
     orphans,
     purges,
     received,
+    sessions,
     set_aside,
 )
 
@@ -92,6 +95,12 @@ class Censuses(Port):
         """Return the place of the newest row of each stream."""
         with self._database.snapshot() as view:
             return _last(view)
+
+    def count_quiet(self, before: datetime) -> int:
+        """Return how many open sessions wait to be closed."""
+        quiet = select(func.count()).select_from(sessions)
+        quiet = quiet.where(sessions.c.closed.is_(False), sessions.c.last_at < to_micros(before))
+        return int(self._database.rows(quiet)[0][0])
 
     def receive(self, counts: Mapping[tuple[Received, str], int]) -> None:
         """Add to the counts of events that were not stored."""
