@@ -152,12 +152,10 @@ def assemble(
     folder = made_folder(Path(settings.storage.path))
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, lock_folder(folder))
-        store = open_store(settings, alone=True)
-        undo.callback(store.close)
+        store = undo.enter_context(contextlib.closing(open_store(settings, alone=True)))
         redactor = open_redactors(settings, store)
         rescan = RescanStage(store, redactor)
-        vectors = open_vectors(settings)
-        undo.callback(vectors.close)
+        vectors = undo.enter_context(contextlib.closing(open_vectors(settings)))
         require_project(store, clock)
         answering = runner or open_runner(settings, undo)
         turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
@@ -173,7 +171,7 @@ def assemble(
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         intake = open_intake(settings, store, redactor, clock)
-        received, books = open_books(settings, store, vectors, lake, intake, undo)
+        received, books = open_books(settings, store, vectors, lake, intake.tally, undo)
         return Engine(
             settings=settings,
             clock=clock,

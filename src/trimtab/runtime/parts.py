@@ -43,7 +43,7 @@ from trimtab.enrich.space import SpaceStage, clear_spaces
 from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
-from trimtab.ingest.intake import Intake
+from trimtab.ingest.intake import Intake, Tally
 from trimtab.ingest.received import ReceivedStage
 from trimtab.measure.reconcile import Reconciler
 from trimtab.records import Project, RedactionSettings
@@ -143,11 +143,11 @@ def open_books(
     store: HotStore,
     vectors: VectorStore,
     lake: LakeStore | None,
-    intake: Intake,
+    tally: Tally,
     undo: contextlib.ExitStack,
 ) -> tuple[ReceivedStage, Reconciler]:
     """Return the stage that keeps count of what is not stored, and what compares all counts."""
-    received = ReceivedStage(store, intake.tally)
+    received = ReceivedStage(store, tally)
     undo.callback(received.close)
     return received, reconciler_of(settings, store, vectors, lake, written=received.write)
 
