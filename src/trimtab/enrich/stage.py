@@ -94,7 +94,7 @@ class EnrichStage:
             self._sieve.run(events, partial(self._handle, now), partial(self._pass_over, now))
         handled = len(events) + self._lost
         if max(len(inferences), len(feedback)) < self._batch_rows:  # what has piled up goes first
-            handled += self._close(now) + self._redo(now) + self._try_again(now)
+            handled += self._close(now, len(events)) + self._redo(now) + self._try_again(now)
         return handled
 
     def behind(self) -> dict[str, int]:
@@ -240,9 +240,13 @@ class EnrichStage:
         writes.replaced = sorted(anew)
         return opinions
 
-    def _close(self, now: datetime) -> int:
-        """Close sessions in which nothing happened for long, and judge their last answers."""
-        quiet = self._store.quiet_sessions(now - self._timeout, _CLOSED_AT_ONCE)
+    def _close(self, now: datetime, read: int) -> int:
+        """Close sessions in which nothing happened for long, and judge their last answers.
+
+        As many as rows were read at least: no more can have begun with these, so however large batches grow while the
+        stage is behind, sessions do not pile up.
+        """
+        quiet = self._store.quiet_sessions(now - self._timeout, max(_CLOSED_AT_ONCE, read))
         if quiet:
             self._sieve.run(quiet, partial(self._end, now), partial(self._leave, now))
         return len(quiet)

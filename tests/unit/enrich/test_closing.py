@@ -63,3 +63,26 @@ def reads_of(monkeypatch: pytest.MonkeyPatch, folder: Path, count: int) -> int:
 
 def test_sessions_that_close_at_once_are_read_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert reads_of(monkeypatch, tmp_path, 3) == reads_of(monkeypatch, tmp_path, 60)
+
+
+def test_as_many_sessions_close_as_rows_are_read(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "hot.db")
+    count = 800
+    stage = filled(store, count)
+    later = NOW + timedelta(hours=1)
+    store.append([Arrival("p", Redacted(each, "test"), NOW) for each in fresh(700, later)])
+    assert store.count_quiet(later - timedelta(minutes=30)) == count
+    assert stage.tick(later) == 700 + 700
+    assert stage.behind() == {"enrich.sessions": 100}
+    assert stage.tick(later) == 100
+    store.close()
+
+
+def fresh(count: int, at: datetime) -> list[Inference]:
+    """Return answers of sessions that begin then."""
+    return [
+        Inference(
+            id=derived_id("fresh", str(each)), feature="support", created_at=at, input="Hello", session_id=f"new-{each}"
+        )
+        for each in range(count)
+    ]
