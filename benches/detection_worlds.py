@@ -56,7 +56,7 @@ def segments_month(task: tuple[int, int]) -> dict[str, int]:
     weights = 1 / np.arange(1, SEGMENTS + 1)
     volumes = rng.multinomial(MONTH, weights / weights.sum())
     places = rng.permutation(SEGMENTS) + 1  # who came first draws most on the budget
-    alarms = {"declared watches, one budget": 0, "last 200 votes > 8%": 0, "cumulative z > 1.645": 0}
+    alarms = {"declared watches, one budget": 0, "last 200 votes > 8%": 0, "rolling z, 500 votes, z > 1.645": 0}
     for place, volume in zip(places.tolist(), volumes.tolist(), strict=True):
         votes = (rng.random(volume) < BASELINE).tolist()
         monitor = RateMonitor(BASELINE, horizon=HORIZON, alpha=share_of_budget(1.0, place))
@@ -65,7 +65,7 @@ def segments_month(task: tuple[int, int]) -> dict[str, int]:
                 alarms["declared watches, one budget"] += 1
                 monitor.reset()
         alarms["last 200 votes > 8%"] += window_alarms(votes)
-        alarms["cumulative z > 1.645"] += z_alarms(votes)
+        alarms["rolling z, 500 votes, z > 1.645"] += z_alarms(votes)
     return alarms
 
 
@@ -78,12 +78,15 @@ def window_alarms(votes: list[bool], window: int = 200, limit: float = 0.08, lea
     return alarms
 
 
-def z_alarms(votes: list[bool], least: int = 50) -> int:
-    alarms = n = bad = 0
-    for vote in votes:
-        n, bad = n + 1, bad + vote
+def z_alarms(votes: list[bool], window: int = 500, least: int = 50) -> int:
+    alarms, start, bad = 0, 0, 0
+    for end, vote in enumerate(votes, 1):
+        if end - start > window:
+            bad, start = bad - votes[start], start + 1
+        bad += vote
+        n = end - start
         if n >= least and (bad / n - BASELINE) / (BASELINE * (1 - BASELINE) / n) ** 0.5 > 1.645:
-            alarms, n, bad = alarms + 1, 0, 0
+            alarms, start, bad = alarms + 1, end, 0
     return alarms
 
 

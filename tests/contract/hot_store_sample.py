@@ -18,6 +18,7 @@ from trimtab.records import (
     Feedback,
     Incident,
     Inference,
+    KnowledgePatch,
     Message,
     Monitor,
     Opinion,
@@ -200,6 +201,12 @@ def topic(**fields: Any) -> Topic:
     days = [TopicDay(day="2026-03-01", events=12, users=9)]
     more = {"users": 9, "first_seen_at": NOW - SECOND, "last_seen_at": NOW, "days": days, "p_value": 0.25}
     return Topic(**{**told, **more, "examples": [new_id(NOW)], **fields})
+
+
+def patch(**fields: Any) -> KnowledgePatch:
+    told = {"id": new_id(NOW), "feature": "answer", "kind": "upsert", "state": "waiting", "created_at": NOW}
+    more = {"next_at": NOW, "entry_id": "k_1", "version_id": "v_1", "question": "when?", "text": "in 14 days"}
+    return KnowledgePatch(**{**told, **more, **fields})
 
 
 def topic_run(**fields: Any) -> TopicRun:

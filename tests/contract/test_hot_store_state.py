@@ -13,7 +13,7 @@ from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import SESSION, P, ids
 from trimtab.errors import Conflict, Unavailable, WallBreach
 from trimtab.ids import new_id
-from trimtab.records import Project, RunStep
+from trimtab.records import Project, Release, RunStep
 from trimtab.store.ports import HotStore, Page, Query, Switch, Vote, Writes
 
 # ---------------------------------------------------------------- catalog
@@ -260,6 +260,14 @@ def test_votes_remember_when_each_user_was_last_counted(store: HotStore) -> None
     assert store.votes("n", ["u", "w"]) == {"u": a.NOW}
     pairs = [("m", "u"), ("n", "u"), ("n", "w"), ("m", "u"), ("nobody", "u")]
     assert store.votes_of(pairs) == {("m", "u"): a.NOW + a.SECOND, ("n", "u"): a.NOW}
+
+
+def test_what_a_person_released_stays_released_in_its_project(store: HotStore) -> None:
+    released = Release(feedback_id=new_id(a.NOW), released_at=a.NOW)
+    for _ in range(2):
+        store.commit({P: Writes(releases=[released])})
+    assert store.released(P) == {released.feedback_id}
+    assert store.released("q") == set()
 
 
 # ---------------------------------------------------------------- the whole

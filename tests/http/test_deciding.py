@@ -112,3 +112,20 @@ def test_lists_refuse_a_state_there_is_not(client: httpx.Client) -> None:
     for path in ("/v1/incidents", "/v1/changes"):
         answer = client.get(path, params={"state": "burning"})
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "state")
+
+
+def test_a_version_by_hand_is_shown_to_a_few_and_only_one_at_a_time(client: httpx.Client) -> None:
+    client.put("/v1/features/support").raise_for_status()
+    stable, _ = served(client)
+    tried = client.post("/v1/features/support/versions", json={"model": "newer", "canary": True})
+    assert tried.status_code == 201
+    told = tried.json()
+    assert (told["change"]["kind"], told["change"]["state"], told["rollout"]["share"]) == ("manual", "canary", 0.05)
+    assert served(client) == (stable, told["version"]["id"])
+    again = client.post("/v1/features/support/versions", json={"model": "newest", "canary": True})
+    assert again.status_code == 409
+    assert client.post(f"/v1/changes/{told['change']['id']}/promote").json()["state"] == "promoted"
+    assert served(client) == (told["version"]["id"], None)
+    same = client.post("/v1/features/support/versions", json={"model": "newer", "canary": True})
+    assert same.status_code == 409
+    assert "already" in same.text

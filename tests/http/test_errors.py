@@ -26,12 +26,15 @@ SAMPLE = {
     "key_id": "x",
     "incident_id": "x",
     "change_id": "x",
+    "feedback_id": "x",
     "run_id": "x",
     "monitor": "no-such",
     "silence_id": "x",
     "delivery_id": "x",
     "item_id": "01920000-0000-7000-8000-000000000000",
     "job_id": "x",
+    "rule_id": "x",
+    "patch_id": "x",
     "topic_id": "x",
     "inference_id": "x",
     "user_id": "nobody",
@@ -93,6 +96,8 @@ def test_every_route_answers_a_wrong_method_in_one_shape(admin: httpx.Client, pa
 )
 def test_every_route_answers_an_unknown_id_in_one_shape(admin: httpx.Client, method: str, path: str) -> None:
     sent = b'{"input": "a", "expected": "b"}' if path.endswith("cases") else b"{}"
+    if path.endswith("/rules"):
+        sent = b'{"text": "Name the price with it."}'
     if "/review/" in path:
         sent = b'{"verdict": "good", "reviewer": "a"}'
     asked = {"metric": "negative_rate"} if path.endswith("series") else {}
@@ -123,7 +128,8 @@ def test_every_body_that_is_not_json_is_refused_in_one_shape(
 )  # fmt: skip
 def test_every_list_refuses_a_query_it_does_not_understand(admin: httpx.Client, route: Any, query: str) -> None:
     (path,) = route.paths
-    answer = admin.get(f"{path}?{query}")
+    (method,) = route.http_methods
+    answer = admin.request(method, f"{concrete(path)}?{query}")
     told(answer, 400, "invalid_field")
     assert answer.json()["error"]["param"] == query.partition("=")[0]
 

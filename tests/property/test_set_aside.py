@@ -78,6 +78,17 @@ def straight(events: Sequence[Event]) -> dict[str, Any]:
         return concluded(store)
 
 
+def judged(left: dict[str, Any]) -> dict[str, Any]:
+    """Leave out when sessions were last heard of.
+
+    It only rises: a word that stood in another session while its own answer was set aside has been heard there too.
+    """
+    return {
+        key: {name: each._replace(last_at=None) for name, each in value.items()} if key.endswith(" sessions") else value
+        for key, value in left.items()
+    }
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), events=histories())
 def test_the_rest_ends_as_without_what_was_set_aside_and_nothing_stays_aside_when_it_is_mended(
@@ -104,6 +115,7 @@ def test_the_rest_ends_as_without_what_was_set_aside_and_nothing_stays_aside_whe
             store.commit({row.project_id: Writes(aside=[row._replace(again=True)])})
         finish(store, 5000)
         assert store.asides() == []
+        assert judged(concluded(store)) == judged(straight(events))
 
 
 def test_a_row_that_cannot_even_be_read_is_passed_with_a_note_and_the_rest_is_judged(tmp_path: Path) -> None:

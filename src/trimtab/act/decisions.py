@@ -11,11 +11,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from trimtab.act.goback import gone_back
 from trimtab.act.notices import Notices
 from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
 from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
-from trimtab.ids import derived_id
+from trimtab.ids import derived_id, new_id
 from trimtab.records import Change, Incident, Rollout, Run, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal
@@ -66,8 +67,14 @@ class Decisions:
 
     @_in_turn
     def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
-        """Start the canary of a change that waits for approval."""
+        """Start the canary of a change that waits for approval; a rollback is served to everyone at once."""
         change = self._change(project_id, change_id, ("awaiting",), "approve")
+        if change.kind == "rollback":
+            rollout = self._rollout(project_id, change.feature)
+            writes = gone_back(self._store, project_id, change, rollout, now, "approved by hand")
+            self._notices.add(project_id, writes, now)
+            self._store.commit({project_id: writes})
+            return writes.changes[0]
         switch = exposed(self._rollout(project_id, change.feature), change, self._first_share, now)
         trial = {"steps": [[now.isoformat(), self._first_share]]}
         return self._write(
@@ -138,6 +145,31 @@ class Decisions:
         switch = held_back(restored(rollout, sealed.record.id, now), rollout, self._holdback)
         self._store.commit({project_id: Writes(versions=[sealed], switches=[switch])})
         return switch.rollout
+
+    @_in_turn
+    def try_out(self, project_id: str, version: Version, now: datetime) -> tuple[Change, Rollout]:
+        """Store a version made by hand and show it to the first share of users; their votes decide."""
+        sealed = seal(self._cleaners.of(project_id), version)
+        rollout = self._rollout(project_id, version.feature)
+        if sealed.record.id == rollout.stable_version_id:
+            raise Conflict(f"{version.feature!r} serves this very version to everyone already")
+        change = Change(
+            id=new_id(now),
+            feature=version.feature,
+            kind="manual",
+            state="canary",
+            created_at=now,
+            base_version_id=rollout.stable_version_id,
+            candidate_version_id=sealed.record.id,
+            exposed_at=now,
+            step_at=now,
+            canary={"steps": [[now.isoformat(), self._first_share]]},
+        )
+        switch = held_back(exposed(rollout, change, self._first_share, now), rollout, self._holdback)
+        writes = Writes(versions=[sealed], changes=[change], switches=[switch])
+        self._notices.add(project_id, writes, now)
+        self._store.commit({project_id: writes})
+        return change, switch.rollout
 
     @_in_turn
     def restore(self, project_id: str, feature: str, version_id: str, now: datetime) -> Rollout:

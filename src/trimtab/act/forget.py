@@ -26,9 +26,9 @@ class ForgetStore(CatalogStore, LoopStore, Protocol):
 class ForgetExemplars:
     """The versions, as a place something of a person may be in.
 
-    An exemplar or a piece of knowledge from their words leaves every version's row; the version keeps its id, by which
-    incidents, trials and counters know it. Where it is served now, the rollout's revision rises, so that apps fetch it
-    anew within seconds.
+    An exemplar, a piece of knowledge or a rule from their words leaves every version's row; the version keeps its id,
+    by which incidents, trials and counters know it. Where it is served now, the rollout's revision rises, so that apps
+    fetch it anew within seconds.
     """
 
     name = "versions"
@@ -42,8 +42,8 @@ class ForgetExemplars:
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
 
     def erase(self, project_id: str, gone: Gone) -> Removed | None:
-        """Take their exemplars out. Raises Conflict when a feature was switched in the same moment."""
-        counts = {"versions": 0, "exemplars": 0, "knowledge": 0}
+        """Take out what was made of their words. Raises Conflict when a feature was switched in the same moment."""
+        counts = dict.fromkeys(("versions", "exemplars", "knowledge", "rules"), 0)
         notes: list[str] = []
         words = set(gone.feedback) | {content_id("x", each.encode()) for each in gone.feedback}
         for feature in self._store.features(project_id) if words else []:
@@ -64,6 +64,7 @@ class ForgetExemplars:
                 self._store.commit({project_id: writes})
             counts["versions"] += len(found)
             counts["exemplars"] += sum(len(one.exemplars) - len(after.exemplars) for one, after in found)
+            counts["rules"] += sum(len(one.rules) - len(after.rules) for one, after in found)
             counts["knowledge"] += sum(len(one.knowledge) - len(after.knowledge) for one, after in found)
             notes += [
                 f"version {each} of {feature.name!r}, served now, goes on without what it learned from them"
@@ -86,6 +87,8 @@ def _served(rollout: Rollout) -> set[str | None]:
 def _without(version: Version, words: set[str]) -> Version:
     exemplars = [one for one in version.exemplars if one.id not in words and one.source_feedback_id not in words]
     knowledge = [one for one in version.knowledge if one.id not in words and one.source_feedback_id not in words]
-    if len(exemplars) + len(knowledge) == len(version.exemplars) + len(version.knowledge):
+    rules = [one for one in version.rules if words.isdisjoint(one.source_feedback_ids)]
+    kept = len(exemplars) + len(knowledge) + len(rules)
+    if kept == len(version.exemplars) + len(version.knowledge) + len(version.rules):
         return version
-    return msgspec.structs.replace(version, exemplars=exemplars, knowledge=knowledge)
+    return msgspec.structs.replace(version, exemplars=exemplars, knowledge=knowledge, rules=rules)

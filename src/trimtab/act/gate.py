@@ -9,7 +9,7 @@ from trimtab.act.runner import Runner
 from trimtab.records import Case, CaseResult, GateReport, Version, text_of
 from trimtab.stats.gate import judge_candidate
 
-__all__ = ["MAX_CASES", "passes", "run_gate"]
+__all__ = ["MAX_CASES", "judging", "passes", "run_gate"]
 
 MAX_CASES = 2000
 _ALIKE = 0.6
@@ -78,6 +78,13 @@ def run_gate(
 def passes(case: Case, answer: str) -> bool:
     """Say whether an answer passes a case. White space and letter case do not count, except in a regex."""
     return _CHECKS[case.check](case.expected, answer)
+
+
+def judging(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases a gate can afford: the newest, but never without one that must pass."""
+    must = [case for case in cases if case.severity == "must_pass"]
+    rest = [case for case in cases if case.severity != "must_pass"]
+    return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]
 
 
 def _score(runner: Runner, version: Version, cases: Sequence[Case], repeats: int) -> list[bool]:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from trimtab.act.knowledge.facts import nearest_facts
 from trimtab.act.render import render
 from trimtab.config import Runner as RunnerSettings
 from trimtab.errors import ConfigError, Unavailable
@@ -66,7 +67,8 @@ class LlmRunner:
         model = version.model or self._settings.model
         if not model:
             raise ConfigError("no model: set runner.model, or the version's own", param="runner.model")
-        messages = render(version, text, self._nearest(version, text))
+        facts = nearest_facts(version.knowledge, text)
+        messages = render(version, text, self._nearest(version, text), facts)
         body: dict[str, Any] = {**version.parameters, "model": model, "messages": msgspec.to_builtins(messages)}
         try:
             answer = self._client.post("chat/completions", json=body)

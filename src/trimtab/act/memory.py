@@ -87,7 +87,7 @@ class ExemplarMemory:
         version_id = _content(version)
         known = self._versions.get(version_id)
         if known is None:
-            known = self._build(version.exemplars)
+            known = self._build(_remembered(version))
             self._versions[version_id] = known
             while len(self._versions) > _VERSIONS_KEPT:
                 self._versions.popitem(last=False)
@@ -124,7 +124,7 @@ class FittedMemory:
 
     def nearest(self, version: Version, text: str) -> Sequence[Exemplar]:
         """Return the exemplars to show a model with this input: at most three that ask alike, the nearest last."""
-        memory = self._memory(version)
+        memory = self._memory(version) if version.exemplars else None
         if memory is None:
             return []
         likeness = memory.embedder.embed([item.input for item in version.exemplars]) @ memory.embedder.embed([text])[0]
@@ -132,7 +132,7 @@ class FittedMemory:
         return [version.exemplars[row] for row in chosen if likeness[row] >= _SHOWN_FROM]
 
     def _memory(self, version: Version) -> ExemplarMemory | None:
-        texts = [item.input for item in version.exemplars]
+        texts = [item.input for item in _remembered(version)]
         if not any(character.isalnum() for text in texts for character in text):
             return None
         version_id = _content(version)
@@ -150,8 +150,17 @@ class FittedMemory:
 
 def _content(version: Version) -> tuple[str, int]:
     """Return what a memory is known by: an erasure takes exemplars out of a version, which keeps its id."""
-    words = tuple((item.input, item.output) for item in version.exemplars)
+    words = tuple((item.input, item.output) for item in _remembered(version))
     return version.id or version.identified().id, hash(words)
+
+
+def _remembered(version: Version) -> list[Exemplar]:
+    """Return what a memory answers from: knowledge is to it an example like any other; what is for one user is not."""
+    told = [
+        Exemplar(id=item.id, input=item.question or item.text, output=item.text, added_at=item.added_at)
+        for item in version.knowledge
+    ]
+    return [*(item for item in version.exemplars if not item.audience), *told]
 
 
 def _standing(

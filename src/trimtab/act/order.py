@@ -17,7 +17,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was started for. Nothing but ids, names and a time: it is kept in the workflow's own database.
 
     `action` may change the feature (NOTICE: none does), `effects` are done beside it. Both are fixed when the run
-    starts, so that a run cut off by a restart ends as it began whatever the settings say by then.
+    starts, so that a run cut off by a restart ends as it began whatever the settings say by then. Without an
+    incident ("") it brings a change that a person proposed through gate and canary.
     """
 
     project_id: str

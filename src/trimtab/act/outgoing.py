@@ -43,7 +43,7 @@ class OutgoingError(Unavailable):
 
 
 class Answer(NamedTuple):
-    """What came back: the status and the first 64 KiB of the body."""
+    """What came back: the status and the beginning of the body."""
 
     status: int
     body: bytes
@@ -69,12 +69,21 @@ class Outgoing:
     """Sends requests that end within `timeout_s` seconds, whatever the other side does.
 
     `allow_private` lets them go to private and loopback addresses and over plain http. Link-local addresses, where
-    clouds hand out credentials, stay closed. `resolve` stands in for the machine's resolver.
+    clouds hand out credentials, stay closed. Of an answer the first `most` bytes are kept. `resolve` stands in for the
+    machine's resolver.
     """
 
-    def __init__(self, *, timeout_s: float, allow_private: bool = False, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        allow_private: bool = False,
+        most: int = _MOST_BYTES,
+        resolve: Resolve = resolved,
+    ) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private
+        self._most = most
         self._resolve = resolve
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -97,7 +106,7 @@ class Outgoing:
                     extensions={"timeout": seconds},
                 ) as answer,
             ):
-                return Answer(answer.status, _capped(answer.iter_stream()))
+                return Answer(answer.status, _capped(answer.iter_stream(), self._most))
         except OutgoingError:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:
@@ -149,13 +158,13 @@ def _meant(address: _Address) -> _Address:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
 
 
-def _capped(pieces: Iterable[bytes]) -> bytes:
-    kept = b""
+def _capped(pieces: Iterable[bytes], most: int) -> bytes:
+    kept = bytearray()
     for piece in pieces:
         kept += piece
-        if len(kept) >= _MOST_BYTES:
+        if len(kept) >= most:
             break
-    return kept[:_MOST_BYTES]
+    return bytes(kept[:most])
 
 
 @cache

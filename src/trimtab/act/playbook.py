@@ -17,12 +17,18 @@ import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.evidence import Evidence
-from trimtab.act.gate import MAX_CASES, run_gate
+from trimtab.act.gate import judging, run_gate
+from trimtab.act.goback import gone_back
+from trimtab.act.guard.agreement import Agreement
+from trimtab.act.guard.candidate import admitted, refusal
+from trimtab.act.guard.held import set_aside, stops
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order, Step
 from trimtab.act.rollout import exposed, held_back
 from trimtab.act.runner import Runner
+from trimtab.act.trial import author_consumer
 from trimtab.clock import Clock
 from trimtab.config import Settings
 from trimtab.errors import ConfigError, Conflict, NotFound
@@ -30,7 +36,7 @@ from trimtab.ids import derived_id
 from trimtab.records import Case, Change, Incident, Run, RunStep, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
-from trimtab.store.ports import HotStore, Query, Writes
+from trimtab.store.ports import HotStore, Query, Vote, Writes
 
 __all__ = ["IncidentPlaybook"]
 
@@ -66,7 +72,8 @@ class IncidentPlaybook:
         self._evidence = Evidence(store, settings)
         self._notices = notices or Notices(store, settings.notify)
         self._actions: dict[str, VersionAction] = {
-            action.kind: action for action in actions or [ExemplarAction(self._evidence)]
+            action.kind: action
+            for action in actions or [RollbackAction(store, settings), ExemplarAction(self._evidence)]
         }
         self._effects = {effect.name: effect for effect in effects}
         known = [*self._actions, *self._effects]
@@ -79,9 +86,13 @@ class IncidentPlaybook:
 
     def steps(self, order: Order) -> list[tuple[str, Step]]:
         """Return the steps of a run in order."""
+        if not order.incident_id:
+            return [("build", self.take), ("gate", self.gate), ("expose", self.expose)]
         beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
         if order.action == NOTICE:
             return [*beside, ("close", self.close)]
+        if order.action == "rollback":
+            return [*beside, ("gather", self.gather), ("restore", self.restore)]
         return [
             *beside,
             ("gather", self.gather),
@@ -111,7 +122,7 @@ class IncidentPlaybook:
                 plan = self._effects[name].plan(situation)
             else:
                 plan = self._actions[name].plan(situation, self._tried(situation, name))
-                if incident.held:
+                if stops(incident):
                     plan = msgspec.structs.replace(plan, possible=False, reason=incident.held)
             found.append(msgspec.structs.replace(plan, policy=self.policy(incident.feature, name)))
         return found
@@ -128,10 +139,11 @@ class IncidentPlaybook:
         names = self._settings.playbook.actions
         allowed = [name for name in names if self.policy(incident.feature, name) != "never" or by_hand]
         effects = tuple(name for name in allowed if name in self._effects) if not mine else ()
-        actions = [name for name in allowed if name in self._actions] if by_hand or not incident.held else []
+        actions = [name for name in allowed if name in self._actions] if by_hand or not stops(incident) else []
         situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
         ready = (name for name in actions if self._is_possible(situation, name, mine))
-        action = next(ready, actions[0] if by_hand and actions else NOTICE)
+        wanted = next((name for name in actions if name != "rollback"), NOTICE) if by_hand else NOTICE
+        action = next(ready, wanted)
         if action == NOTICE and not effects:
             return None
         return Order(
@@ -143,6 +155,10 @@ class IncidentPlaybook:
             action=action,
             effects=effects,
         )
+
+    def agreements(self, project_id: str, feature: str, now: datetime) -> list[Agreement]:
+        """Return what is set aside of a feature's corrections: it neither builds nor judges."""
+        return self._evidence.agreements(project_id, feature, now)
 
     def gather(self, order: Order) -> dict[str, Any]:
         """Choose the evidence: the build part for the action, the judge part as golden cases of this incident."""
@@ -163,17 +179,30 @@ class IncidentPlaybook:
                 for item in self._evidence.judge(order.project_id, order.feature, order.now)
             ]
             sealed = seal_all(self._cleaners.of(order.project_id), cases)
-            return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases)}
+            aside = sum(len(each.corrections) for each in self._aside(order))
+            return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases), "set_aside": aside}
 
         return self._once(order, "gather", work)
+
+    def take(self, order: Order) -> dict[str, Any]:
+        """Take up the change that a person proposed: it was written, with its candidate, before the run began."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            change = self._store.change(order.project_id, derived_id("change", order.run_id))
+            if change is None:
+                raise NotFound(f"no change of run {order.run_id!r}", param=order.run_id)
+            return Writes(), {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "build", work)
 
     def build(self, order: Order) -> dict[str, Any]:
         """Let the action make its candidate."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
             situation = self._situation(order)
-            base, action = situation.base, self._action(order)
-            proposal = action.propose(situation, self._detail(order, "gather"))
+            base, action, gathered = situation.base, self._action(order), self._detail(order, "gather")
+            proposal = action.propose(situation, gathered)
+            aside = self._aside(order)
             change = Change(
                 id=derived_id("change", order.run_id),
                 feature=order.feature,
@@ -183,12 +212,15 @@ class IncidentPlaybook:
                 base_version_id=base.id,
                 run_id=order.run_id,
                 incident_id=order.incident_id,
+                reason=set_aside(aside),
             )
             if proposal.version is None:
                 empty = msgspec.structs.replace(change, state="empty", reason=self._clean(order, proposal.reason))
                 return Writes(changes=[empty]), {"change": change.id, "version": None, **proposal.detail}
+            held = {feedback_id for each in aside for feedback_id in each.corrections}
+            linted = admitted(proposal.version, base, aside=held, settings=self._settings.guard, now=order.now)
             version = msgspec.structs.replace(
-                proposal.version,
+                linted.version,
                 created_at=order.now,
                 parent_id=base.id,
                 incident_id=order.incident_id,
@@ -196,13 +228,20 @@ class IncidentPlaybook:
             )
             sealed = seal(self._cleaners.of(order.project_id), version)
             change = msgspec.structs.replace(change, candidate_version_id=sealed.record.id)
-            if sealed.record.id == base.id:
+            if linted.refused:
+                change = msgspec.structs.replace(change, reason=self._clean(order, refusal(linted.refused)))
+            if sealed.record.id == base.id and linted.refused:
+                change = msgspec.structs.replace(change, state="blocked")
+            elif sealed.record.id == base.id:
                 reason = proposal.reason or f"the {action.kind} changes nothing"
                 change = msgspec.structs.replace(change, state="empty", reason=self._clean(order, reason))
             elif self._was_rolled_back(order, sealed.record.id):
                 change = msgspec.structs.replace(change, state="blocked", reason="this version was rolled back before")
             detail = {"change": change.id, "version": sealed.record.id, **proposal.detail}
-            return Writes(changes=[change], versions=[sealed]), detail
+            if linted.refused:
+                detail["refused"] = linted.refused
+            authors = self._authors(order, change, gathered)
+            return Writes(changes=[change], versions=[sealed], votes=authors), detail
 
         return self._once(order, "build", work)
 
@@ -213,13 +252,19 @@ class IncidentPlaybook:
             change = self._change(order)
             if change.state != "building" or change.candidate_version_id is None:
                 return Writes(), {"verdict": None}
-            cases = _judging(self._store.cases(order.project_id, order.feature))
+            held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
+            known = self._store.cases(order.project_id, order.feature)
+            cases = judging([case for case in known if case.feedback_id not in held])
+            stable = self._version(order, change.base_version_id)
+            candidate = self._version(order, change.candidate_version_id)
+            # What one user alone is shown can mend no case of others: it is asked for no more than doing no harm.
+            mends = _for_everyone(stable) != _for_everyone(candidate)
             report = run_gate(
                 self._runner,
-                stable=self._version(order, change.base_version_id),
-                candidate=self._version(order, change.candidate_version_id),
+                stable=stable,
+                candidate=candidate,
                 cases=cases,
-                targets={case.id for case in cases if case.incident_id == order.incident_id},
+                targets={case.id for case in cases if mends and case.incident_id == order.incident_id},
                 margin=self._settings.gate.margin,
                 repeats=self._settings.gate.repeats,
             )
@@ -251,6 +296,37 @@ class IncidentPlaybook:
             return writes, {"state": change.state}
 
         return self._once(order, "expose", work)
+
+    def restore(self, order: Order) -> dict[str, Any]:
+        """Serve the version before a bad release again: no gate, no canary, no model, one commit."""
+
+        def work() -> tuple[Writes, dict[str, Any]]:
+            situation, now = self._situation(order), self._now(order)
+            proposal = self._action(order).propose(situation, self._detail(order, "gather"))
+            change = Change(
+                id=derived_id("change", order.run_id),
+                feature=order.feature,
+                kind="rollback",
+                state="awaiting",
+                created_at=order.now,
+                base_version_id=situation.base.id,
+                candidate_version_id=proposal.version.id if proposal.version else None,
+                run_id=order.run_id,
+                incident_id=order.incident_id,
+                reason="waits for approval",
+            )
+            if proposal.version is None:
+                change = msgspec.structs.replace(change, state="empty", reason=proposal.reason)
+            if change.state == "empty" or self.policy(order.feature, order.action) == "ask":
+                writes = Writes(changes=[change])
+            else:
+                rollout = self._evidence.rollout(order.project_id, order.feature)
+                told = f"{situation.base.id} is worse than what was served before it"
+                writes = gone_back(self._store, order.project_id, change, rollout, now, told)
+            writes.runs += self._done(order, now, change.id)
+            return writes, {"change": change.id, "version": change.candidate_version_id}
+
+        return self._once(order, "restore", work)
 
     def close(self, order: Order) -> dict[str, Any]:
         """End a run that changes nothing."""
@@ -322,6 +398,18 @@ class IncidentPlaybook:
         base = self._evidence.served(order.project_id, order.feature)
         return Situation(order.project_id, incident, base, order.now, order.run_id)
 
+    def _aside(self, order: Order) -> list[Agreement]:
+        return self._evidence.agreements(order.project_id, order.feature, order.now)
+
+    def _authors(self, order: Order, change: Change, gathered: dict[str, Any]) -> list[Vote]:
+        """Name those whose words make the candidate or judge it as golden cases: its trial does not hear them again."""
+        told = set(gathered.get("corrections", []))
+        for case in self._store.cases(order.project_id, order.feature):
+            if case.incident_id == order.incident_id and case.feedback_id:
+                told.add(case.feedback_id)
+        authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
+        return [Vote(author_consumer(change.id), author, order.now) for author in sorted(authors)]
+
     def _action(self, order: Order) -> VersionAction:
         action = self._actions.get(order.action)
         if action is None:
@@ -376,12 +464,11 @@ def _begun(order: Order) -> Run:
         feature=order.feature,
         state="running",
         started_at=order.now,
-        incident_id=order.incident_id,
+        incident_id=order.incident_id or None,
     )
 
 
-def _judging(cases: list[Case]) -> list[Case]:
-    """Return the cases a gate can afford: the newest, but never without one that must pass."""
-    must = [case for case in cases if case.severity == "must_pass"]
-    rest = [case for case in cases if case.severity != "must_pass"]
-    return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]
+def _for_everyone(version: Version) -> str:
+    """Return the id that a version would have without the exemplars that are for one user or tenant."""
+    shown = [item for item in version.exemplars if not item.audience]
+    return msgspec.structs.replace(version, exemplars=shown).identified().id

@@ -9,49 +9,81 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
 
+from trimtab.act.knowledge.facts import nearest_facts
 from trimtab.act.render import render
 from trimtab.records import Exemplar, Message, Version
 
 __all__ = ["nearest_by_words", "prompt"]
 
 _WORD = re.compile(r"\w+")
+_POOL = 4  # times as many as are wanted are weighed against one another
+_LIKENESS = 0.7
 
 
-def prompt(version: Version, payload: Any, *, fallback: Sequence[Message] = (), exemplars: int = 3) -> list[Message]:
-    """Return the messages for one input: the version's, else those of `fallback`, with rules and worked examples.
+def prompt(
+    version: Version,
+    payload: Any,
+    *,
+    fallback: Sequence[Message] = (),
+    exemplars: int = 3,
+    facts: int = 3,
+    now: datetime | None = None,
+    audiences: Collection[str] = frozenset(),
+) -> list[Message]:
+    """Return the messages for one input: the version's, else those of `fallback`, with rules, facts, worked examples.
 
-    `payload` is a text, a conversation (a list of turns), any other JSON, or None for no input.
+    Facts are told as of `now`; exemplars are those for everyone or for one of `audiences`. `payload` is a text, a
+    conversation (a list of turns), any other JSON, or None for no input.
     """
     conversation, text = _read(payload)
     asked = conversation or (None if payload is not None else [])
     template = msgspec.structs.replace(version, messages=version.messages or list(fallback))
-    return render(template, text, nearest_by_words(version.exemplars, text, exemplars), asked=asked)
+    known = nearest_facts(version.knowledge, text, now=now, limit=facts)
+    shown = nearest_by_words(version.exemplars, text, exemplars, audiences)
+    return render(template, text, shown, known, asked=asked)
 
 
-def nearest_by_words(exemplars: Sequence[Exemplar], text: str, limit: int) -> list[Exemplar]:
+def nearest_by_words(
+    exemplars: Sequence[Exemplar], text: str, limit: int, audiences: Collection[str] = frozenset()
+) -> list[Exemplar]:
     """Return at most `limit` exemplars whose words are most like those of `text`, the nearest last; newer ones win.
 
     Cosine over words, each weighing log(1 + exemplars / exemplars with it) (inverse document frequency, Sparck Jones
-    1972), but for the norm of `text`, which changes no order.
+    1972). Each next one is chosen for 0.7 of that less 0.3 of its likeness to one chosen before (maximal marginal
+    relevance, Carbonell and Goldstein 1998). Those for somebody who is not among `audiences` are passed over.
     """
     if limit <= 0:
         return []
     words = [frozenset(_WORD.findall(item.input.lower())) for item in exemplars]
     seen = Counter(word for each in words for word in each)
     weight = {word: math.log(1 + len(words) / count) ** 2 for word, count in seen.items()}
-    asked = set(_WORD.findall(text.lower()))
+    asked = frozenset(word for word in _WORD.findall(text.lower()) if word in weight)
     # Summed exactly, as sets have no order: two places must rank alike wherever this runs.
-    near = [
-        math.fsum(weight[word] for word in asked & each) / (math.sqrt(math.fsum(weight[word] for word in each)) or 1.0)
-        for each in words
-    ]
-    ranked = sorted(range(len(near)), key=lambda at: (near[at], at))
-    return [exemplars[at] for at in ranked[max(len(ranked) - limit, 0) :]]
+    norms = {each: math.sqrt(math.fsum(weight[word] for word in each)) or 1.0 for each in {*words, asked}}
+
+    def likeness(one: frozenset[str], other: frozenset[str]) -> float:
+        return math.fsum(weight[word] for word in one & other) / (norms[one] * norms[other])
+
+    near = [likeness(each, asked) for each in words]
+    shown = [at for at, item in enumerate(exemplars) if item.audience in ("", *audiences)]
+    pool = sorted(shown, key=lambda at: (near[at], at))[-_POOL * limit :]
+    chosen: list[int] = []
+    while pool and len(chosen) < limit:
+        worth = {
+            at: _LIKENESS * near[at]
+            - (1 - _LIKENESS) * max((likeness(words[at], words[other]) for other in chosen), default=0.0)
+            for at in pool
+        }
+        best = max(pool, key=lambda at: (worth[at], at))
+        pool.remove(best)
+        chosen.append(best)
+    return [exemplars[at] for at in sorted(chosen, key=lambda at: (near[at], at))]
 
 
 def _read(payload: Any) -> tuple[list[Message], str]:

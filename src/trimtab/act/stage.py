@@ -10,16 +10,18 @@ from typing import Any
 
 import msgspec
 
+from trimtab.act.evidence import heard_consumer, pleased_consumer
+from trimtab.act.guard.held import set_aside, told
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.rollout import held_back, promoted, stepped, withdrawn
 from trimtab.act.runs import Runs
-from trimtab.act.trial import Decision, Trial, harm_consumer, help_consumer
+from trimtab.act.trial import Decision, Trial, author_consumer, harm_consumer, help_consumer, people_consumer
 from trimtab.config import Settings
 from trimtab.errors import Conflict
 from trimtab.records import Change, ChangeState, Incident, Outcome, Rollout, Run
-from trimtab.store.ports import HotStore, Query, Writes
+from trimtab.store.ports import HotStore, Query, Vote, Writes
 
 __all__ = ["CURSOR", "ActStage"]
 
@@ -75,7 +77,7 @@ class ActStage:
         writes: dict[str, Writes] = {}
         for project in self._store.projects():
             written = self._advance(project.id, by_project.get(project.id, {}), now)
-            if written.changes or written.incidents:
+            if written.changes or written.incidents or written.votes:
                 self._notices.add(project.id, written, now)
                 writes[project.id] = written
         if rows or writes:
@@ -84,12 +86,30 @@ class ActStage:
 
     def _advance(self, project_id: str, outcomes: dict[str, list[Outcome]], now: datetime) -> Writes:
         live = [row.record for row in self._store.changes(project_id, Query(limit=1000), states=_LIVE).rows]
-        writes = Writes()
+        writes = Writes(votes=self._newcomers(project_id, outcomes))
         for change in live:
             self._try(project_id, change, outcomes.get(change.feature, []), now, writes)
         after = {change.id: change for change in (*live, *writes.changes)}
         self._follow(project_id, list(after.values()), now, writes)
         return writes
+
+    def _newcomers(self, project_id: str, outcomes: dict[str, list[Outcome]]) -> list[Vote]:
+        """Remember when each voter was first heard of, and first pleased: by our clock, a vote's is its sender's."""
+        found: list[Vote] = []
+        for feature, rows in outcomes.items():
+            voted = [row for row in rows if row.voter_id is not None and row.vote is not None and not row.withdrawn]
+            found += self._firsts(heard_consumer(project_id, feature), voted)
+            pleased = [row for row in voted if row.vote is not None and row.vote < 0.5]
+            found += self._firsts(pleased_consumer(project_id, feature), pleased)
+        return found
+
+    def _firsts(self, consumer: str, rows: Sequence[Outcome]) -> list[Vote]:
+        first: dict[str, datetime] = {}
+        for row in rows:
+            voter = str(row.voter_id)
+            first[voter] = min(first.get(voter, row.judged_at), row.judged_at)
+        known = self._store.votes(consumer, list(first))
+        return [Vote(consumer, voter, at) for voter, at in first.items() if voter not in known]
 
     def _follow(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
         """Bring open incidents together with what is served: one waits for proof only while its change is served."""
@@ -133,18 +153,29 @@ class ActStage:
         voters = [outcome.voter_id for outcome in heard if outcome.voter_id]
         counted = {
             consumer: self._store.votes(consumer, voters)
-            for consumer in (harm_consumer(change.id), help_consumer(change.id))
+            for consumer in (
+                harm_consumer(change.id),
+                help_consumer(change.id),
+                people_consumer(change.id),
+                author_consumer(change.id),
+            )
         }
+        pleased = self._store.votes(pleased_consumer(project_id, change.feature), voters)
         for outcome in heard:
-            trial.take(outcome, counted)
+            trial.take(outcome, counted, pleased=pleased)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
         if decision.verb == "stay" and incident is not None and self._is_overdue(change, incident, now):
-            writes.incidents.append(msgspec.structs.replace(incident, state="firing"))
-        if decision.verb == "stay" and not trial.votes and not by_hand:
+            incident = msgspec.structs.replace(incident, state="firing")
+            writes.incidents.append(incident)
+        if decision.verb == "stay" and decision.reason == change.reason and not trial.votes and not by_hand:
             return
         writes.votes += trial.votes
         if by_hand and incident is not None and incident.state == "firing":
-            writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
+            incident = msgspec.structs.replace(incident, state="recovering")
+            writes.incidents.append(incident)
+        if incident is not None and (marked := told(incident, decision.reason if decision.held else "")) is not None:
+            incident = marked
+            writes.incidents.append(marked)
         self._carry_out(trial.change, incident, rollout, decision, now, writes)
 
     def _carry_out(
@@ -174,6 +205,8 @@ class ActStage:
                     change, state="rolled_back", rolled_back_at=now, reason=decision.reason
                 )
                 writes.switches.append(held_back(withdrawn(rollout, now), rollout, holdback))
+            case "stay" if change.state != "promoted" or decision.held:
+                change = msgspec.structs.replace(change, reason=decision.reason)
             case "pause":
                 change = msgspec.structs.replace(change, state="paused", reason=decision.reason)
             case "verify":
@@ -197,6 +230,11 @@ class ActStage:
         return sum(item.inferences for item in served if item.version_id == change.candidate_version_id)
 
     def _start_runs(self, project_id: str, now: datetime) -> None:
+        made = self._store.changes(project_id, Query(limit=1000), states=("building",)).rows
+        for change in (row.record for row in made if row.record.incident_id is None and row.record.run_id):
+            run = self._store.run(project_id, change.run_id or "")
+            if run is not None and run.state == "running":  # proposed by hand: no incident will look after it
+                self._pick_up(project_id, run)
         firing = self._store.incidents(project_id, Query(limit=1000, newest=False), states=("firing",))
         for incident in (row.record for row in firing.rows):
             order = self._due(project_id, incident, now)
@@ -220,19 +258,34 @@ class ActStage:
         cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
         if any(now - run.started_at < cooldown for run in mine if run.playbook != NOTICE):
             return None
-        return self._playbook.next_order(project_id, incident, mine, now)
+        order = self._playbook.next_order(project_id, incident, mine, now)
+        self._say(project_id, incident, "" if order else self._set_aside(project_id, incident, now))
+        return order
+
+    def _set_aside(self, project_id: str, incident: Incident, now: datetime) -> str:
+        return set_aside(self._playbook.agreements(project_id, incident.feature, now))
+
+    def _say(self, project_id: str, incident: Incident, reason: str) -> None:
+        """Write on an incident what the guards hold it for, or that they no longer do."""
+        if told(incident, reason) is None:
+            return
+        with self._turn:
+            current = self._store.incident(project_id, incident.id)
+            marked = told(current, reason) if current is not None and current.state == "firing" else None
+            if marked is not None:
+                self._store.commit({project_id: Writes(incidents=[marked])})
 
     def _pick_up(self, project_id: str, run: Run) -> None:
         """Bring a run that is written down as running together with what the workflow engine knows of it."""
         state = self._runs.state(run.id)
-        if state == "running" or run.incident_id is None:
+        if state == "running":
             return
         effects = tuple(step.name.removeprefix("do_") for step in run.steps if step.name.startswith("do_"))
         order = Order(
             project_id=project_id,
             run_id=run.id,
             feature=run.feature,
-            incident_id=run.incident_id,
+            incident_id=run.incident_id or "",
             now=run.started_at,
             action=run.playbook,
             effects=effects,

@@ -3,6 +3,12 @@
 Two tests run on the same votes. Harm: whose first negative vote is it, canary's or stable's (`NegativesShare`)? Each
 person counts once, so the chance that the next new one sits in the canary is exactly the share in force when they were
 served. Help: do votes on the new version lie below what opened the incident (`VerifiedFix`)?
+
+Whoever wrote a correction that the candidate was made from or is judged by is not heard: their word is in it already.
+And whatever would serve the candidate to everyone must hold as well among the people who were known before the trial,
+and had been pleased with an answer at least once, where there are enough of them: accounts made for the occasion, or
+that only ever say no, do not decide. Both groups are fixed before the trial begins, so in each the coin stays exactly
+the share.
 """
 
 from __future__ import annotations
@@ -20,9 +26,11 @@ from trimtab.stats.share import NegativesShare, NegativesShareState
 from trimtab.stats.verification import VerifiedFix, VerifiedFixState
 from trimtab.store.ports import Vote
 
-__all__ = ["Decision", "Trial", "harm_consumer", "help_consumer"]
+__all__ = ["Decision", "Trial", "author_consumer", "harm_consumer", "help_consumer", "people_consumer"]
 
 _PROVEN = 0.8
+_HELD = "held: "
+_STRICTER = 5.0  # how much surer the known must be: where the others are hostile, theirs is the only word
 
 
 def harm_consumer(change_id: str) -> str:
@@ -35,12 +43,44 @@ def help_consumer(change_id: str) -> str:
     return f"{change_id}/help"
 
 
+def people_consumer(change_id: str) -> str:
+    """Return the name under which a trial remembers who was heard in it."""
+    return f"{change_id}/people"
+
+
+def author_consumer(change_id: str) -> str:
+    """Return the name under which it is remembered who wrote the corrections that a change rests on."""
+    return f"{change_id}/author"
+
+
 class Decision(NamedTuple):
-    """What a trial calls for now: the verb, the share that goes with it, and why, in one line."""
+    """What a trial calls for now: the verb, the share that goes with it, and why, in one line.
+
+    `held`: everyone's votes call for more than those of the people known before the trial bear out.
+    """
 
     verb: Literal["stay", "step", "promote", "roll_back", "pause", "verify"]
     share: float
     reason: str
+    held: bool = False
+
+
+class Panel:
+    """Both tests on the votes of one group of people, and how many they were."""
+
+    def __init__(self, harm: NegativesShare, help_: VerifiedFix | None, people: int = 0) -> None:
+        self.harm = harm
+        self.help = help_
+        self.people = people
+
+    @property
+    def helped(self) -> bool:
+        """Say whether votes on the new version are proven to lie below the midpoint."""
+        return self.help is not None and self.help.verified
+
+    def upper(self, alpha: float) -> float:
+        """Return how many times stable's rate of negative votes the candidate's is at most."""
+        return self.harm.rate_ratio_upper(alpha)
 
 
 class Trial:
@@ -52,19 +92,16 @@ class Trial:
         self._change = change
         self._settings = canary
         self._window = timedelta(hours=window_hours)
-        held = change.canary.get("harm")
-        self._harm = (
-            NegativesShare.from_state(cast("NegativesShareState", held))
-            if held
-            else NegativesShare(alpha=canary.false_alarm_rate)
-        )
-        self._help: VerifiedFix | None = None
-        if change.verification:
-            self._help = VerifiedFix.from_state(cast("VerifiedFixState", change.verification))
-        elif incident is not None and (rate := _proven_rate(incident)) > incident.reference:
-            self._help = VerifiedFix.between(
+        trial = change.canary
+        fix: VerifiedFix | None = None
+        if incident is not None and (rate := _proven_rate(incident)) > incident.reference:
+            fix = VerifiedFix.between(
                 incident_rate=rate, reference_rate=incident.reference, alpha=verification.false_alarm_rate
             )
+        self._all = _panel(trial.get("harm"), change.verification, trial.get("people", 0), fix, canary)
+        known: dict[str, Any] = trial.get("known", {})
+        self._known = _panel(known.get("harm"), known.get("help"), known.get("people", 0), fix, canary)
+        self._authors: int = trial.get("authors", 0)
         self._fresh: dict[tuple[str, str], datetime] = {}
 
     @property
@@ -75,14 +112,32 @@ class Trial:
     @property
     def change(self) -> Change:
         """The change with everything counted so far."""
-        trial = {**self._change.canary, "harm": dict(self._harm.state())}
-        verification = dict(self._help.state()) if self._help else {}
+        every, known = self._all, self._known
+        trial = {
+            **self._change.canary,
+            "harm": dict(every.harm.state()),
+            "people": every.people,
+            "authors": self._authors,
+            "known": {
+                "harm": dict(known.harm.state()),
+                "help": dict(known.help.state()) if known.help else {},
+                "people": known.people,
+            },
+        }
+        verification = dict(every.help.state()) if every.help else {}
         return msgspec.structs.replace(self._change, canary=trial, verification=verification)
 
-    def take(self, outcome: Outcome, counted: Mapping[str, Mapping[str, datetime]]) -> None:
+    def take(
+        self,
+        outcome: Outcome,
+        counted: Mapping[str, Mapping[str, datetime]],
+        *,
+        pleased: Mapping[str, datetime] | None = None,
+    ) -> None:
         """Count one vote on an answer served since the candidate was exposed.
 
-        `counted` holds, by consumer, when each person was last counted before this batch.
+        `counted` holds, by consumer, when each person was last counted before this batch. `pleased` says when each was
+        first pleased with an answer of the feature; without it everyone counts as known before the trial.
         """
         vote, voter, voted_at = outcome.vote, outcome.voter_id, outcome.voted_at
         exposed_at = self._change.exposed_at
@@ -93,34 +148,66 @@ class Trial:
         from_canary = outcome.version_id == self._change.candidate_version_id
         if not from_canary and outcome.version_id != self._change.base_version_id:
             return
+        is_author = voter in counted.get(author_consumer(self._change.id), {})
+        known = pleased is None or (voter in pleased and pleased[voter] < exposed_at - self._window)
+        panels = [self._all, self._known] if known else [self._all]
+        consumer = people_consumer(self._change.id)
+        if not self._last(consumer, voter, counted):
+            self._fresh[consumer, voter] = voted_at
+            self._authors += is_author
+            for panel in () if is_author else panels:
+                panel.people += 1
+        if not is_author:
+            self._count(panels, outcome, counted, vote, voter, voted_at, from_canary)
+
+    def _count(
+        self,
+        panels: list[Panel],
+        outcome: Outcome,
+        counted: Mapping[str, Mapping[str, datetime]],
+        vote: float,
+        voter: str,
+        voted_at: datetime,
+        from_canary: bool,  # noqa: FBT001  one vote's facts
+    ) -> None:
         consumer = harm_consumer(self._change.id)
         if vote > 0.5 and self._change.state in ("canary", "paused") and not self._last(consumer, voter, counted):
             share = self._share_at(outcome.created_at)
             if 0.0 < share < 1.0:
-                self._harm.update(from_canary, share)
+                for panel in panels:
+                    panel.harm.update(from_canary, share)
                 self._fresh[consumer, voter] = voted_at
         consumer = help_consumer(self._change.id)
-        if from_canary and self._help is not None:
+        if from_canary and self._all.help is not None:
             last = self._last(consumer, voter, counted)
             if last is None or voted_at >= last + self._window:
-                self._help.update(vote)
+                for panel in panels:
+                    if panel.help is not None:
+                        panel.help.update(vote)
                 self._fresh[consumer, voter] = voted_at
 
     def decide(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
         """Say what the evidence calls for. `exposures` are the candidate's served answers since the step began."""
-        change = self._change
+        change, harm = self._change, self._all.harm
         if change.state == "promoted":
-            helped = self._help is not None and self._help.verified
-            return Decision("verify" if helped else "stay", 1.0, "votes lie below the incident's midpoint")
-        if self._harm.harmful:
+            return self._verify()
+        if harm.harmful or self._known.harm.harmful:
+            worst = harm if harm.harmful else self._known.harm
             reason = (
-                f"{self._harm.canary} of {self._harm.n} people who voted no had the candidate "
-                f"(evidence {self._harm.e_value:.0f} to 1 for harm)"
+                f"{worst.canary} of {worst.n} people who voted no had the candidate "
+                f"(evidence {worst.e_value:.0f} to 1 for harm)"
             )
             return Decision("roll_back", 0.0, reason)
         if change.state == "paused" and change.canary.get("paused_by") == "hand":
             return Decision("stay", rollout.share, change.reason)
         return self._advance(rollout, exposures, now)
+
+    def _verify(self) -> Decision:
+        if not self._all.helped:
+            return Decision("stay", 1.0, self._change.reason)
+        if self._enough_known and not self._known.helped:
+            return Decision("stay", 1.0, self._rests_on(), held=True)
+        return Decision("verify", 1.0, "votes lie below the incident's midpoint")
 
     def _advance(self, rollout: Rollout, exposures: int, now: datetime) -> Decision:
         settings, change = self._settings, self._change
@@ -130,15 +217,20 @@ class Trial:
         if ripe and larger and change.state == "canary":
             return Decision("step", larger[0], f"{exposures} answers at {rollout.share:.0%} without harm shown")
         proof = self._proof() if not larger and (ripe or change.state == "paused") else ""
-        if proof:
+        doubt = self._doubt() if proof else ""
+        if proof and not doubt:
             return Decision("promote", 1.0, proof)
         began = datetime.fromisoformat(change.canary.get("resumed_at") or exposed_at.isoformat())
         if change.state == "paused" or now - began < timedelta(hours=settings.horizon_hours):
-            return Decision("stay", rollout.share, change.reason)
-        upper = self._harm.rate_ratio_upper(settings.false_alarm_rate)
-        known = f"negative votes up to {upper:.2f} times stable's" if upper < 1e9 else "too few negative votes to bound"
-        reason = f"inconclusive after {settings.horizon_hours:.0f} h: {known}, no harm shown"
-        return Decision("promote" if settings.inconclusive == "ship" else "pause", rollout.share, reason)
+            said = "" if change.reason.startswith(_HELD) and change.state == "canary" else change.reason
+            return Decision("stay", rollout.share, doubt or said, held=bool(doubt))
+        upper = self._all.upper(settings.false_alarm_rate)
+        bound = f"negative votes up to {upper:.2f} times stable's" if upper < 1e9 else "too few negative votes to bound"
+        reason = doubt or f"inconclusive after {settings.horizon_hours:.0f} h: {bound}, no harm shown"
+        if self._authors:
+            reason += f"; {self._authors} people whose corrections it rests on were not heard"
+        ships = settings.inconclusive == "ship" and not doubt
+        return Decision("promote" if ships else "pause", rollout.share, reason, held=bool(doubt))
 
     def _proof(self) -> str:
         """Return what live votes have proven in the candidate's favour, or nothing yet.
@@ -147,12 +239,35 @@ class Trial:
         it was made for; or on its own votes it lies below the midpoint between what opened the incident and what is
         normal. Not worse alone is no reason to change: votes that know nothing of the answers say it of anything.
         """
-        upper = self._harm.rate_ratio_upper(self._settings.false_alarm_rate)
+        upper = self._all.upper(self._settings.false_alarm_rate)
         if _mends(self._change) and upper <= 1.0 + self._settings.harm_margin:
             return f"negative votes at most {upper:.2f} times those of stable"
-        if self._help is not None and self._help.verified:
-            return f"negative votes proven below {self._help.p_v:.1%}, the midpoint of incident and normal"
+        if self._all.help is not None and self._all.helped:
+            return f"negative votes proven below {self._all.help.p_v:.1%}, the midpoint of incident and normal"
         return ""
+
+    @property
+    def _enough_known(self) -> bool:
+        return self._known.people >= self._settings.min_voters
+
+    def _doubt(self) -> str:
+        """Return why the votes heard so far must not serve the candidate to everyone, or nothing.
+
+        The known must show it beside stable, not only below the incident: what opened the incident may be those votes.
+        """
+        if self._all.people < self._settings.min_voters:
+            return f"{_HELD}{self._all.people} people voted, {self._settings.min_voters} are needed"
+        if self._all.people == self._known.people or not self._enough_known:
+            return ""
+        upper = self._known.upper(self._settings.false_alarm_rate / _STRICTER)
+        return "" if upper <= 1.0 + self._settings.harm_margin else self._rests_on()
+
+    def _rests_on(self) -> str:
+        fresh = self._all.people - self._known.people
+        return (
+            f"{_HELD}the verdict rests on {fresh} accounts that first voted during the trial, or had never been "
+            f"pleased; the votes of the other {self._known.people} do not bear it out"
+        )
 
     def _last(self, consumer: str, voter: str, counted: Mapping[str, Mapping[str, datetime]]) -> datetime | None:
         return self._fresh.get((consumer, voter)) or counted.get(consumer, {}).get(voter)
@@ -165,6 +280,20 @@ class Trial:
             if datetime.fromisoformat(at) <= when:
                 share = value
         return float(share)
+
+
+def _panel(
+    harm: dict[str, Any] | None, fix: dict[str, Any] | None, people: int, wanted: VerifiedFix | None, canary: Canary
+) -> Panel:
+    """Return the tests as they stood, or new ones."""
+    state = fix or (wanted.state() if wanted else None)
+    return Panel(
+        NegativesShare.from_state(cast("NegativesShareState", harm))
+        if harm
+        else NegativesShare(alpha=canary.false_alarm_rate / 2),
+        VerifiedFix.from_state(cast("VerifiedFixState", state)) if state else None,
+        people,
+    )
 
 
 def _proven_rate(incident: Incident) -> float:

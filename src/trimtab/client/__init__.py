@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # the name type checkers look for, without the price of i
 if TYPE_CHECKING:
     from trimtab.client.client import Client
     from trimtab.client.distance import edit
+    from trimtab.client.facts import Fact
+    from trimtab.client.indexer import Patch
     from trimtab.client.inference import Handle
     from trimtab.client.ledger import Stats
     from trimtab.client.outbox import Limits
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Client",
+    "Fact",
     "Handle",
     "Limits",
+    "Patch",
     "Resolved",
     "Rollout",
     "Stats",
@@ -34,8 +38,10 @@ __all__ = [
 
 _HOMES = {
     "Client": "client",
+    "Fact": "facts",
     "Handle": "inference",
     "Limits": "outbox",
+    "Patch": "indexer",
     "Resolved": "version",
     "Rollout": "version",
     "Stats": "ledger",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["bucket", "in_candidate", "in_holdback"]
+__all__ = ["audiences", "bucket", "in_candidate", "in_holdback"]
+
+
+def audiences(user: str | None, tenant: str | None) -> frozenset[str]:
+    """Return the names under which an exemplar may be for this user alone, or for their tenant."""
+    units = (("user", user), ("tenant", tenant))
+    return frozenset(
+        f"{kind}:{hashlib.sha256(f'{kind}:{unit}'.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        for kind, unit in units
+        if unit
+    )
 
 
 def bucket(salt: str, unit: str) -> float:

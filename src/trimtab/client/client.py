@@ -6,6 +6,7 @@ import os
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from trimtab.client.assignment import audiences
 from trimtab.client.clock import micros_of, wall
 from trimtab.client.context import CURRENT, SCOPE, Scope, Within
 from trimtab.client.draft import (
@@ -22,6 +23,7 @@ from trimtab.client.draft import (
 from trimtab.client.encode import encode
 from trimtab.client.feedback import SOUND, Verbs, Where, aimless, fault
 from trimtab.client.inference import Capture, Handle
+from trimtab.client.knowing import Knowing
 from trimtab.client.ledger import Ledger
 from trimtab.client.outbox import Limits
 from trimtab.client.render import render
@@ -81,7 +83,7 @@ _PLAIN = frozenset(Known.__annotations__) - {"id", "created_at", "tags", "contex
 """What a response can tell in values that nobody changes."""
 
 
-class Client(Verbs, Wrapping, Tokens):
+class Client(Verbs, Wrapping, Tokens, Knowing):
     """Records inferences and feedback, and serves the active Version of a feature. Make one per process.
 
     Nothing here blocks on the network or raises into the application (two exceptions are asked for by name: the first
@@ -141,6 +143,7 @@ class Client(Verbs, Wrapping, Tokens):
 
         home = home_of(spool_dir, url, key) if self._on else None
         spool = self._spool(home, spool_bytes, fsync=fsync, durable=durable)
+        self._address = (url, key, timeout_s)
         self._worker = Worker(Transport(url, key, timeout_s), self._ledger, limits or Limits(), spool, durable=durable)
         keep = home if spool else None
         listening = Transport(url, key, timeout_s) if stream else None
@@ -280,6 +283,7 @@ class Client(Verbs, Wrapping, Tokens):
         input: Any = None,  # noqa: A002 the word of the record
         user: str | None = None,
         session: str | None = None,
+        tenant: str | None = None,
         fallback: str | Sequence[Mapping[str, str]] | None = None,
         exemplars: int = 3,
     ) -> list[dict[str, str]]:
@@ -287,11 +291,14 @@ class Client(Verbs, Wrapping, Tokens):
 
         `fallback` is the app's own prompt (messages, or one system text): in force until a Version brings messages of
         its own, and whenever no Version is known. `exemplars` bounds the worked examples; those nearest to the input
-        are taken.
+        are taken, of those for everyone, for `user` or for their `tenant`.
         """
         resolved = self.resolve(feature, user=user, session=session)
         try:
-            return render(resolved.version, input, fallback=fallback, exemplars=exemplars)
+            told = audiences(user or SCOPE.get().user, tenant)
+            return render(
+                resolved.version, input, fallback=fallback, exemplars=exemplars, now=self._now(), audiences=told
+            )
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return [{"role": "user", "content": str(input)}]

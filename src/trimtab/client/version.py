@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from trimtab.client.assignment import in_candidate, in_holdback
+from trimtab.client.facts import Fact, fact_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,9 @@ class Version(NamedTuple):
     rules: tuple[str, ...] = ()
     exemplars: tuple[tuple[str, str], ...] = ()
     """Worked examples, oldest first: (input, right output)."""
+    knowledge: tuple[Fact, ...] = ()
+    audiences: tuple[str, ...] = ()
+    """Who each exemplar is for ("": everyone); none at all where all are for everyone."""
 
 
 class Rollout(NamedTuple):
@@ -92,6 +96,8 @@ def served_from(body: Any) -> Served:
 
 
 def _version_from(version_id: str, told: Mapping[str, Any]) -> Version:
+    exemplars = told.get("exemplars", ())
+    audiences = tuple(str(item.get("audience", "")) for item in exemplars)
     return Version(
         id=version_id,
         feature=str(told["feature"]),
@@ -99,5 +105,7 @@ def _version_from(version_id: str, told: Mapping[str, Any]) -> Version:
         model=told.get("model"),
         parameters=dict(told.get("parameters", {})),
         rules=tuple(str(rule["text"]) for rule in told.get("rules", ())),
-        exemplars=tuple((str(item["input"]), str(item["output"])) for item in told.get("exemplars", ())),
+        exemplars=tuple((str(item["input"]), str(item["output"])) for item in exemplars),
+        knowledge=tuple(fact_from(item) for item in told.get("knowledge", ())),
+        audiences=audiences if any(audiences) else (),
     )

@@ -16,6 +16,7 @@ __all__ = [
     "Finetune",
     "Gate",
     "Ingest",
+    "Knowledge",
     "Lake",
     "Language",
     "Limits",
@@ -29,6 +30,7 @@ __all__ = [
     "Redaction",
     "Retention",
     "Reviewing",
+    "Rules",
     "Runner",
     "Section",
     "Segments",
@@ -239,12 +241,14 @@ class Playbook(Section, frozen=True):
     """
 
     mode: Literal["auto", "ask", "off"] = "auto"
-    actions: tuple[str, ...] = ("exemplar",)
+    actions: tuple[str, ...] = ("rollback", "exemplar")
     ask: tuple[str, ...] = ()
     lookback_days: Positive = 28.0
     max_exemplars: Some = 50
+    exemplar_scope: Literal["global", "tenant", "user"] = "global"
     min_corrections: Some = 1
     cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    rollback_hours: Positive = 168.0
 
 
 class NotifyTarget(Section, frozen=True):
@@ -297,6 +301,20 @@ class Canary(Section, frozen=True):
     harm_margin: Positive = 0.2
     inconclusive: Literal["pause", "ship"] = "pause"
     holdback: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
+    min_voters: Some = 20
+
+
+class Guard(Section, frozen=True):
+    """What keeps a few people, or people made up for it, from deciding what everyone is served (docs: guards).
+
+    `expires_days` 0: what was learned from a correction stays until something newer replaces it.
+    """
+
+    agreement: Annotated[int, Meta(ge=2)] = 5
+    window_hours: Positive = 24.0
+    per_person: Some = 10
+    expires_days: Annotated[float, Meta(ge=0)] = 0.0
+    lint: Literal["drop", "off"] = "drop"
 
 
 class Verification(Section, frozen=True):
@@ -316,6 +334,34 @@ class Runner(Section, frozen=True):
     timeout_s: Positive = 30.0
     usd_per_1k_input: Annotated[float, Meta(ge=0)] = 0.0
     usd_per_1k_output: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Rules(Section, frozen=True):
+    """Who drafts a rule from what people keep saying (docs: rules): `model` at the endpoint of `[runner]`."""
+
+    model: str = ""
+    min_people: Some = 3
+    max_chars: Annotated[int, Meta(ge=20, le=1000)] = 200
+    max_rules: Some = 30
+
+
+class Knowledge(Section, frozen=True):
+    """What may be put beside the app's documents, and how it gets into its index (docs: knowledge).
+
+    What is sent to `webhook_url` and `retrieve_url` is signed with the secret in the environment variable `secret_env`.
+    `allow_private` lets them be in a private network, and plain http.
+    """
+
+    max_entries: Some = 20
+    ttl_days: Positive = 90.0
+    top_k: Some = 5
+    webhook_url: str = ""
+    retrieve_url: str = ""
+    retrieve: str = ""
+    secret_env: str = "TRIMTAB_KNOWLEDGE_SECRET"  # noqa: S105  the name of a variable
+    allow_private: bool = False
+    timeout_s: Positive = 10.0
+    retry_s: Annotated[float, Meta(ge=0)] = 60.0
 
 
 class Optimizer(Section, frozen=True):
@@ -386,6 +432,7 @@ class FeatureOverride(Section, frozen=True):
     """What one feature does differently."""
 
     playbook: Literal["auto", "ask", "off"] | None = None
+    exemplar_scope: Literal["global", "tenant", "user"] | None = None
     reference_rate: Rate | None = None
     bad_rate: Rate | None = None
     seen_objection: Seen | None = None
@@ -462,8 +509,11 @@ class Settings(Section, frozen=True):
     playbook: Playbook = Playbook()
     gate: Gate = Gate()
     canary: Canary = Canary()
+    guard: Guard = Guard()
     verification: Verification = Verification()
     runner: Runner = Runner()
+    rules: Rules = Rules()
+    knowledge: Knowledge = Knowledge()
     optimizer: Optimizer = Optimizer()
     finetune: Finetune = Finetune()
     embedding: Embedding = Embedding()

@@ -54,6 +54,7 @@ from trimtab.records.judgement import (
     User,
 )
 from trimtab.records.keeping import Erasure, ErasureState
+from trimtab.records.knowledge import KnowledgePatch, PatchState
 from trimtab.records.loop import (
     Case,
     CaseResult,
@@ -66,6 +67,7 @@ from trimtab.records.loop import (
     IncidentState,
     Monitor,
     MonitorRule,
+    Release,
     Run,
     RunStep,
     Silence,
@@ -111,6 +113,7 @@ __all__ = [
     "JobState",
     "KeyKind",
     "Knowledge",
+    "KnowledgePatch",
     "Known",
     "Line",
     "Message",
@@ -120,6 +123,7 @@ __all__ = [
     "Opinion",
     "Origin",
     "Outcome",
+    "PatchState",
     "Pattern",
     "Payload",
     "Profile",
@@ -128,6 +132,7 @@ __all__ = [
     "Redacted",
     "RedactionPattern",
     "RedactionSettings",
+    "Release",
     "ReviewItem",
     "ReviewState",
     "Rollout",

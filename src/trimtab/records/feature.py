@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from trimtab.ids import content_id
 from trimtab.records.event import Message
-from trimtab.records.field import Identifier, KeyKind, Name, Origin, Pattern, Record, Text, Time, Uuid
+from trimtab.records.field import Identifier, KeyKind, Line, Name, Origin, Pattern, Record, Text, Time, Uuid
 
 __all__ = [
     "ApiKey",
@@ -81,22 +81,30 @@ class Feature(Record, frozen=True):
 
 
 class Exemplar(Record, frozen=True):
-    """A worked example shown to the model: an input and its right output."""
+    """A worked example shown to the model: an input and its right output.
+
+    `audience` names who is shown it ("": everyone), as `stats.bucket.audience` makes it of a user's or tenant's id.
+    """
 
     id: Name
     input: Text
     output: Text
+    audience: Line = ""
     source_feedback_id: Uuid | None = None
     added_at: Time | None = None
 
 
 class Rule(Record, frozen=True):
-    """One line of the playbook that a Version carries in its prompt."""
+    """One line of the playbook that a Version carries in its prompt.
+
+    `source_feedback_ids` are what people wrote that it was drafted from: it goes when one of them is erased.
+    """
 
     id: Name
     text: Text
     helpful: int = 0
     harmful: int = 0
+    source_feedback_ids: list[Uuid] = []
 
 
 class Knowledge(Record, frozen=True):
@@ -140,7 +148,10 @@ class Version(Record, frozen=True):
             "model": self.model,
             "parameters": self.parameters,
             "rules": [(rule.id, rule.text) for rule in self.rules],
-            "exemplars": [(item.input, item.output) for item in self.exemplars],
+            "exemplars": [
+                (item.input, item.output, item.audience) if item.audience else (item.input, item.output)
+                for item in self.exemplars
+            ],
         }
         if self.knowledge:  # left out while there is none, so that versions from before it keep their ids
             told["knowledge"] = [(item.question, item.text, item.source_id) for item in self.knowledge]

@@ -20,6 +20,7 @@ __all__ = [
     "IncidentState",
     "Monitor",
     "MonitorRule",
+    "Release",
     "Run",
     "RunStep",
     "Silence",
@@ -27,7 +28,7 @@ __all__ = [
 
 IncidentState = Literal["firing", "recovering", "resolved"]
 IncidentKind = Literal["rate", "threshold", "propensity", "drift", "topic", "no_data", "manual"]
-ChangeKind = Literal["exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
+ChangeKind = Literal["rollback", "exemplar", "rule", "knowledge", "prompt", "finetune", "manual"]
 ChangeState = Literal[
     "building",
     "blocked",
@@ -120,6 +121,13 @@ class Incident(Record, frozen=True):
     detail: State = {}
     resolved_at: Time | None = None
     resolution: Literal["verified", "manual", "superseded"] | None = None
+
+
+class Release(Record, frozen=True):
+    """A person's word that a correction which was set aside may be used after all."""
+
+    feedback_id: Uuid
+    released_at: Time
 
 
 class Case(Record, frozen=True):

@@ -10,14 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from trimtab.act.byhand import ByHand
 from trimtab.act.channels import open_channels
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.place import DatasetPlace
 from trimtab.act.decisions import Decisions
 from trimtab.act.deliver import DeliverStage
+from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.place import PatchPlace
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.quarantine import Quarantine
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
 from trimtab.act.runs import DbosRuns, Runs
@@ -33,22 +38,21 @@ from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Unavailable
-from trimtab.ingest.intake import Intake
-from trimtab.measure.reconcile import Reconciler
 from trimtab.measure.search import Search
 from trimtab.redact.project import Redactors
 from trimtab.runtime.parts import (
     WORKFLOWS,
+    Entrance,
     Stage,
     lock_folder,
     made_folder,
     nothing_embeds,
-    open_books,
     open_datasets,
+    open_entrance,
     open_erasing,
-    open_intake,
     open_jobs,
     open_keeping,
+    open_knowing,
     open_lake_lazily,
     open_meaning,
     open_playbook,
@@ -78,15 +82,16 @@ class Engine:
         store: HotStore,
         redactor: Redactors,
         rescan: RescanStage,
-        intake: Intake,
+        entrance: Entrance,
         decisions: Decisions,
+        by_hand: ByHand,
         reviews: Reviews,
         runner: Runner,
         playbook: IncidentPlaybook,
+        patches: PatchDesk,
         runs: Runs,
         vectors: VectorStore,
         search: Search,
-        books: Reconciler,
         datasets: DatasetDesk,
         jobs: JobDesk,
         erasing: EraseStage,
@@ -98,15 +103,18 @@ class Engine:
         self.store = store
         self.redactor = redactor
         self.rescan = rescan
-        self.intake = intake
+        self.intake = entrance.intake
+        self.books = entrance.books
         self.decisions = decisions
+        self.quarantine = Quarantine(store, Evidence(store, settings))
+        self.by_hand = by_hand
         self.reviews = reviews
         self.runner = runner
         self.playbook = playbook
+        self.patches = patches
         self.runs = runs
         self.vectors = vectors
         self.search = search
-        self.books = books
         self.datasets = datasets
         self.jobs = jobs
         self.erasing = erasing
@@ -154,46 +162,47 @@ def assemble(
         undo.callback(os.close, lock_folder(folder))
         store = undo.enter_context(contextlib.closing(open_store(settings, alone=True)))
         redactor = open_redactors(settings, store)
-        rescan = RescanStage(store, redactor)
         vectors = undo.enter_context(contextlib.closing(open_vectors(settings)))
         require_project(store, clock)
         answering = runner or open_runner(settings, undo)
         turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
-        playbook = open_playbook(settings, store, redactor, answering, clock, turn)
-        runs = DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)
-        undo.callback(runs.close)
+        knowing = open_knowing(settings, store, redactor, undo, inline=inline_runs)
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, undo)
+        runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
-        made: list[Erasable] = [ForgetExemplars(store, redactor, clock, turn=turn), DatasetPlace(datasets)]
+        versions = ForgetExemplars(store, redactor, clock, turn=turn)
+        made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
-        intake = open_intake(settings, store, redactor, clock)
-        received, books = open_books(settings, store, vectors, lake, intake.tally, undo)
+        entrance = open_entrance(settings, store, redactor, vectors, lake, clock, undo)
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
-            rescan=rescan,
-            intake=intake,
-            decisions=_decisions(settings, store, redactor, turn),
+            rescan=(rescan := RescanStage(store, redactor)),
+            entrance=entrance,
+            decisions=(decisions := _decisions(settings, store, redactor, turn)),
+            by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
             reviews=Reviews(store, redactor, settings.review),
             runner=answering,
             playbook=playbook,
+            patches=knowing.patches,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
-            books=books,
             datasets=datasets,
             jobs=jobs,
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, inline=inline_runs),
-                *(jobs, *meaning, *keeping, erasing, received),
+                knowing.stage,
+                *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
         )

@@ -12,17 +12,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.finetune import FinetuneAction, TrainEffect
+from trimtab.act.actions.knowledge import KnowledgeAction
 from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.actions.rollback import RollbackAction
+from trimtab.act.actions.rule import RuleAction
 from trimtab.act.datasets.desk import DatasetDesk
 from trimtab.act.datasets.source import HotSource, Source
+from trimtab.act.drafting import RuleWriter
 from trimtab.act.evidence import Evidence
+from trimtab.act.guard.lint import may_be_shown
+from trimtab.act.knowledge.index import Retriever, open_retriever, open_webhook
+from trimtab.act.knowledge.patches import PatchDesk
+from trimtab.act.knowledge.stage import KnowledgeStage
 from trimtab.act.memory import FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
@@ -43,7 +51,7 @@ from trimtab.enrich.space import SpaceStage, clear_spaces
 from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
-from trimtab.ingest.intake import Intake, Tally
+from trimtab.ingest.intake import Intake
 from trimtab.ingest.received import ReceivedStage
 from trimtab.measure.reconcile import Reconciler
 from trimtab.records import Project, RedactionSettings
@@ -69,17 +77,20 @@ __all__ = [
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
+    "Entrance",
+    "Knowing",
     "RedactionBook",
     "Stage",
     "lock_folder",
     "made_folder",
     "nothing_embeds",
-    "open_books",
     "open_datasets",
+    "open_entrance",
     "open_erasing",
     "open_intake",
     "open_jobs",
     "open_keeping",
+    "open_knowing",
     "open_lake_lazily",
     "open_meaning",
     "open_playbook",
@@ -138,18 +149,28 @@ def open_intake(settings: Settings, store: HotStore, redactor: Redactors, clock:
     return Intake.over(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
 
 
-def open_books(
+class Entrance(NamedTuple):
+    """The door of events, what keeps count at it, and what compares its counts with all later ones."""
+
+    intake: Intake
+    received: ReceivedStage
+    books: Reconciler
+
+
+def open_entrance(
     settings: Settings,
     store: HotStore,
+    redactor: Redactors,
     vectors: VectorStore,
     lake: LakeStore | None,
-    tally: Tally,
+    clock: Clock,
     undo: contextlib.ExitStack,
-) -> tuple[ReceivedStage, Reconciler]:
-    """Return the stage that keeps count of what is not stored, and what compares all counts."""
-    received = ReceivedStage(store, tally)
+) -> Entrance:
+    """Return where events come in and are counted."""
+    intake = open_intake(settings, store, redactor, clock)
+    received = ReceivedStage(store, intake.tally)
     undo.callback(received.close)
-    return received, reconciler_of(settings, store, vectors, lake, written=received.write)
+    return Entrance(intake, received, reconciler_of(settings, store, vectors, lake, written=received.write))
 
 
 def reconciler_of(
@@ -413,14 +434,25 @@ def open_playbook(
     runner: Runner,
     clock: Clock,
     turn: AbstractContextManager[Any],
+    retriever: Retriever | None,
+    undo: contextlib.ExitStack,
 ) -> IncidentPlaybook:
-    """Return what answers incidents. Raises MissingExtra where an action is in use without its library."""
+    """Return what answers incidents; `retriever` asks the app's index, where it can be asked.
+
+    Raises MissingExtra where an action is in use without its library.
+    """
     if settings.optimizer.kind == "gepa" and "prompt" in settings.playbook.actions and not is_installed():
         raise MissingExtra("optimizer.kind = 'gepa' needs its library: pip install 'trimtab[server,gepa]'")
     evidence = Evidence(store, settings)
+    writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
+    if writer is not None:
+        undo.callback(writer.close)
     actions: list[VersionAction] = [
+        RollbackAction(store, settings),
         ExemplarAction(evidence),
-        PromptAction(evidence, redactor, runner, clock, turn=turn),
+        KnowledgeAction(evidence, retriever=retriever),
+        RuleAction(evidence, redactor, writer),
+        _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
     ]
     notices = Notices(store, settings.notify)
@@ -440,6 +472,34 @@ def open_playbook(
         effects=effects,
         turn=turn,
     )
+
+
+def _searching(
+    evidence: Evidence, redactor: Redactors, runner: Runner, clock: Clock, turn: AbstractContextManager[Any]
+) -> PromptAction:
+    if evidence.settings.guard.lint == "off":
+        return PromptAction(evidence, redactor, runner, clock, turn=turn)
+    return PromptAction(evidence, redactor, runner, clock, turn=turn, lint=may_be_shown)
+
+
+class Knowing(NamedTuple):
+    """What brings knowledge to the app's index; `retriever` asks it, where it can be asked."""
+
+    patches: PatchDesk
+    stage: KnowledgeStage
+    retriever: Retriever | None
+
+
+def open_knowing(
+    settings: Settings, store: HotStore, redactor: Redactors, undo: contextlib.ExitStack, *, inline: bool
+) -> Knowing:
+    """Return what brings knowledge to the app's index. Receivers check signatures by their own clocks."""
+    patches = PatchDesk(store, redactor, settings.knowledge)
+    retriever = open_retriever(settings.knowledge, SystemClock().now)
+    webhook = open_webhook(settings.knowledge)
+    stage = KnowledgeStage(store, patches, settings.knowledge, webhook=webhook, retriever=retriever, inline=inline)
+    undo.callback(stage.close)
+    return Knowing(patches, stage, retriever)
 
 
 def open_jobs(

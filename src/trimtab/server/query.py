@@ -41,6 +41,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "group_by": (Name, "one line for each `version`, or for each value of one of the feature's groupings"),
     "open": (Literal["true", "false"], "true: only what is still to be judged, false: only what is judged"),
     "order": (Literal["newest", "oldest"], "newest first unless told"),
+    "now": (Literal["true", "false"], "true: for everyone at once, without gate and canary"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
 _MOST = 1000
@@ -69,6 +70,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     metric: Metric | None = None
     step: SeriesStep = "hour"
     group_by: str | None = None
+    now: bool = False
 
 
 def asked(request: Call) -> Asked:
@@ -104,6 +106,7 @@ def asked(request: Call) -> Asked:
         metric=_one_of(found, "metric"),
         step=_one_of(found, "step") or "hour",
         group_by=_read(found, "group_by"),
+        now=_one_of(found, "now") == "true",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from trimtab.stats import expect
 
-__all__ = ["BUILD_SHARE", "SplitPart", "bucket", "in_candidate", "in_holdback", "split_part"]
+__all__ = ["BUILD_SHARE", "SplitPart", "audience", "bucket", "in_candidate", "in_holdback", "split_part"]
 
 SplitPart = Literal["build", "judge"]
 
@@ -22,6 +22,14 @@ def bucket(salt: str, unit_id: str) -> float:
     """
     digest = hashlib.sha256(f"{salt}:{unit_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def audience(kind: Literal["user", "tenant"], unit_id: str) -> str:
+    """Return how a Version names a user or tenant whom alone an exemplar is for: not by the id itself.
+
+    The kind, a colon and the first 64 bits of SHA-256 over "kind:unit_id", in hex.
+    """
+    return f"{kind}:{hashlib.sha256(f'{kind}:{unit_id}'.encode()).hexdigest()[:16]}"
 
 
 def in_candidate(salt: str, unit_id: str, share: float) -> bool:

@@ -24,6 +24,7 @@ from trimtab.records import (
     Incident,
     Inference,
     Job,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
@@ -31,6 +32,7 @@ from trimtab.records import (
     Project,
     Redacted,
     RedactionSettings,
+    Release,
     ReviewItem,
     Rollout,
     Run,
@@ -420,6 +422,7 @@ class Writes(Struct, kw_only=True):
     rules: list[MonitorRule] = []
     unruled: list[str] = []  # names of rules that are gone
     silences: list[Redacted[Silence]] = []  # one whose `until` has passed counts no more
+    releases: list[Release] = []  # of corrections that were set aside
     incidents: list[Incident] = []
     changes: list[Change] = []
     runs: list[Run] = []  # without their steps
@@ -435,6 +438,7 @@ class Writes(Struct, kw_only=True):
     calibrations: list[Calibration] = []
     audits: list[AuditItem] = []
     datasets: list[Dataset] = []
+    patches: list[Redacted[KnowledgePatch]] = []
     deliveries: list[Delivery] = []
     delivered: list[Delivery] = []
     reviews: list[ReviewItem] = []  # nobody has them yet

@@ -80,6 +80,7 @@ from trimtab.store.upkeep import (
     DatasetStore,
     ErasureStore,
     JobStore,
+    KnowledgeStore,
     RedactionStore,
     RetentionStore,
     TopicStore,
@@ -103,6 +104,7 @@ __all__ = [
     "HotStore",
     "JudgementStore",
     "Keep",
+    "KnowledgeStore",
     "LoopStore",
     "Packed",
     "Page",
@@ -437,6 +439,10 @@ class LoopStore(Protocol):
         """Return the silences that last beyond `now`, oldest first."""
         ...
 
+    def released(self, project_id: str) -> set[str]:
+        """Return the ids of the corrections that were set aside and that a person released."""
+        ...
+
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
         """Return one incident."""
         ...
@@ -483,6 +489,7 @@ class HotStore(
     ErasureStore,
     JobStore,
     CensusStore,
+    KnowledgeStore,
     Protocol,
 ):
     """The whole hot store; `runtime/assemble.py` opens one, each stage takes the part it needs."""

@@ -40,12 +40,14 @@ from trimtab.records import (
     Incident,
     Inference,
     Job,
+    KnowledgePatch,
     Monitor,
     MonitorRule,
     Opinion,
     Outcome,
     Project,
     RedactionSettings,
+    Release,
     ReviewItem,
     Rollout,
     Run,
@@ -78,8 +80,10 @@ __all__ = [
     "NOUNS",
     "OPINIONS",
     "OUTCOMES",
+    "PATCHES",
     "PROJECTS",
     "REDACTIONS",
+    "RELEASES",
     "REVIEWS",
     "ROLLOUTS",
     "RUNS",
@@ -210,6 +214,7 @@ OUTCOMES = Noun("outcomes", Outcome, key=("project_id", "inference_id"))
 MONITORS = Noun("monitors", Monitor, key=("project_id", "id"))
 MONITOR_RULES = Noun("monitor_rules", MonitorRule, key=("project_id", "name"))
 SILENCES = Noun("silences", Silence, key=("project_id", "id"))
+RELEASES = Noun("releases", Release, key=("project_id", "feedback_id"))
 INCIDENTS = Noun("incidents", Incident, key=("project_id", "id"))
 CHANGES = Noun("changes", Change, key=("project_id", "id"))
 RUNS = Noun("runs", Run, key=("project_id", "id"), without=("steps",))
@@ -229,6 +234,7 @@ USERS = Noun("users", User, key=("project_id", "id"))
 CALIBRATIONS = Noun("calibrations", Calibration, key=("project_id", "id"))
 REDACTIONS = Noun("redactions", RedactionSettings, key=("project_id", "revision"))
 DATASETS = Noun("datasets", Dataset, key=("project_id", "id"))
+PATCHES = Noun("knowledge_patches", KnowledgePatch, key=("project_id", "id"))
 DELIVERIES = Noun("deliveries", Delivery, key=("project_id", "id"))
 REVIEWS = Noun("reviews", ReviewItem, key=("project_id", "id"))
 JOBS = Noun("jobs", Job, key=("project_id", "id"))
@@ -244,6 +250,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     MONITORS,
     MONITOR_RULES,
     SILENCES,
+    RELEASES,
     INCIDENTS,
     CHANGES,
     RUNS,
@@ -262,6 +269,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     TOPIC_RUNS,
     DATASETS,
     ERASURES,
+    PATCHES,
     DELIVERIES,
     REVIEWS,
     JOBS,
@@ -294,6 +302,7 @@ Index("incidents_feature", INCIDENTS.table.c.project_id, INCIDENTS.table.c.featu
 Index("changes_feature", CHANGES.table.c.project_id, CHANGES.table.c.feature)
 Index("topics_feature", TOPICS.table.c.project_id, TOPICS.table.c.feature)
 Index("topic_runs_state", TOPIC_RUNS.table.c.state)
+Index("knowledge_patches_state", *(PATCHES.table.c[name] for name in ("project_id", "feature", "state")))
 Index("deliveries_due", DELIVERIES.table.c.state, DELIVERIES.table.c.next_at)
 Index("reviews_inference", REVIEWS.table.c.project_id, REVIEWS.table.c.inference_id)
 Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state", "feature")))

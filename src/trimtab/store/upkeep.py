@@ -9,7 +9,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trimtab.records import Dataset, Erasure, Job, JobState, RedactionSettings, Topic, TopicRun, TopicState
+from trimtab.records import (
+    Dataset,
+    Erasure,
+    Job,
+    JobState,
+    KnowledgePatch,
+    PatchState,
+    RedactionSettings,
+    Topic,
+    TopicRun,
+    TopicState,
+)
 from trimtab.store.erasing import Gone
 from trimtab.store.exchange import (
     Aside,
@@ -30,7 +41,16 @@ from trimtab.store.exchange import (
     TopicPlace,
 )
 
-__all__ = ["AsideStore", "DatasetStore", "ErasureStore", "JobStore", "RedactionStore", "RetentionStore", "TopicStore"]
+__all__ = [
+    "AsideStore",
+    "DatasetStore",
+    "ErasureStore",
+    "JobStore",
+    "KnowledgeStore",
+    "RedactionStore",
+    "RetentionStore",
+    "TopicStore",
+]
 
 
 class DatasetStore(Protocol):
@@ -42,6 +62,24 @@ class DatasetStore(Protocol):
 
     def datasets(self, project_id: str, query: Query) -> Page[Dataset]:
         """Return one page of the datasets that are not deleted; feature and version of the query say nothing here."""
+        ...
+
+
+class KnowledgeStore(Protocol):
+    """What is to change in apps' indexes."""
+
+    def patch(self, project_id: str, patch_id: str) -> KnowledgePatch | None:
+        """Return one patch."""
+        ...
+
+    def patches(self, project_id: str, query: Query, states: Sequence[PatchState] = ()) -> Page[KnowledgePatch]:
+        """Return one page of patches, of these states if any are given."""
+        ...
+
+    def due_patches(
+        self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int
+    ) -> list[Stored[KnowledgePatch]]:
+        """Return at most `limit` patches of these states whose `next_at` has come, oldest first."""
         ...
 
 

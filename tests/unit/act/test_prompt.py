@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from trimtab.act.prompt import prompt
+from trimtab.act.prompt import nearest_by_words, prompt
 from trimtab.act.rollout import served_to
 from trimtab.client import assignment
+from trimtab.client.assignment import audiences
 from trimtab.client.render import render
 from trimtab.client.version import Served, served_from
-from trimtab.records import Exemplar, Message, Rollout, Rule, Version
+from trimtab.clock import to_micros
+from trimtab.records import Exemplar, Knowledge, Message, Rollout, Rule, Version
 from trimtab.stats import bucket
+from trimtab.stats.bucket import audience
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SALT = "018f0000-0000-7000-8000-000000000000"
@@ -83,6 +86,34 @@ def test_the_engine_renders_what_the_sdk_renders(
         assert msgspec.to_builtins(rendered) == expected
 
 
+KNOWN = [
+    Knowledge(id="k_1", question="Where is my late parcel?", text="In Zürich, {input} says.", source_id="doc-1"),
+    Knowledge(id="k_2", question="Where is the refund?", text="On its way.", expires_at=NOW + timedelta(days=1)),
+    Knowledge(id="k_3", text="A naïve order is late by 17 days.", expires_at=NOW),
+    Knowledge(id="k_4", question="Is the card late?", text="No."),
+]
+
+
+@pytest.mark.parametrize("messages", TEMPLATES)
+@pytest.mark.parametrize("payload", INPUTS)
+@pytest.mark.parametrize("day", [-1, 0, 1])
+def test_the_engine_tells_the_facts_that_the_sdk_tells(messages: list[Message], payload: Any, day: int) -> None:
+    plain = version(messages, exemplars=3, rules=1)
+    made = msgspec.structs.replace(plain, knowledge=KNOWN, id="").identified()
+    sdk = as_the_sdk_has_it(Rollout(feature="answer", stable_version_id=made.id, updated_at=NOW, id=SALT), made)
+    now = NOW + timedelta(days=day)
+    for limit in (0, 1, 3):
+        expected = render(sdk.to("u").version, payload, facts=limit, now=to_micros(now))
+        assert msgspec.to_builtins(prompt(made, payload, facts=limit, now=now)) == expected
+
+
+def test_a_fact_is_no_template() -> None:
+    made = msgspec.structs.replace(version(TEMPLATES[1], exemplars=0, rules=0), knowledge=KNOWN[:1], id="").identified()
+    told = prompt(made, "Where is my late parcel?")
+    assert [turn.role for turn in told] == ["system", "system", "user"]
+    assert told[1].content.endswith("In Zürich, {input} says.")
+
+
 def test_near_exemplars_rank_alike_for_many_inputs() -> None:
     dice = random.Random(1)
     made = version([], exemplars=200, rules=0)
@@ -90,6 +121,41 @@ def test_near_exemplars_rank_alike_for_many_inputs() -> None:
     for _ in range(200):
         text = " ".join(dice.choices(WORDS, k=6))
         assert msgspec.to_builtins(prompt(made, text, exemplars=7)) == render(sdk.to(None).version, text, exemplars=7)
+
+
+@pytest.mark.parametrize(("user", "tenant"), [(None, None), ("ada", None), ("ada", "acme"), ("eve", "acme")])
+def test_what_is_for_one_user_or_tenant_is_shown_to_them_alone_by_server_and_sdk(
+    user: str | None, tenant: str | None
+) -> None:
+    dice = random.Random(2)
+    plain = version([], exemplars=60, rules=0)
+    whose = ["", audience("user", "ada"), audience("user", "eve"), audience("tenant", "acme")]
+    shown = [msgspec.structs.replace(item, audience=dice.choice(whose)) for item in plain.exemplars]
+    made = msgspec.structs.replace(plain, exemplars=shown, id="").identified()
+    assert made.id != plain.id
+    sdk = as_the_sdk_has_it(Rollout(feature="answer", stable_version_id=made.id, updated_at=NOW, id=SALT), made)
+    mine = audiences(user, tenant)
+    allowed = {item.output for item in shown if item.audience in {"", *mine}}
+    for _ in range(50):
+        text = " ".join(dice.choices(WORDS, k=6))
+        rendered = msgspec.to_builtins(prompt(made, text, exemplars=5, audiences=mine))
+        assert rendered == render(sdk.to(None).version, text, exemplars=5, audiences=mine)
+        assert {turn["content"] for turn in rendered if turn["role"] == "assistant"} <= allowed
+
+
+def test_the_engine_names_an_audience_as_the_sdk_does() -> None:
+    assert audiences("ada", "acme") == {audience("user", "ada"), audience("tenant", "acme")}
+    assert audiences(None, None) == frozenset()
+    assert "ada" not in audience("user", "ada")
+
+
+def test_two_ways_to_ask_one_thing_do_not_fill_the_prompt() -> None:
+    asked = ["where is my parcel today", "where is my parcel now", "my refund for the parcel", "gift cards"]
+    shown = [Exemplar(id=f"e{place}", input=text, output=text) for place, text in enumerate(asked)]
+    text = "where is my parcel and my refund"
+    everything = [item.output for item in nearest_by_words(shown, text, 9)]  # the nearest last
+    assert set(everything[-2:]) == {asked[0], asked[1]}
+    assert {item.output for item in nearest_by_words(shown, text, 2)} == {asked[1], asked[2]}
 
 
 @pytest.mark.parametrize("held", [0.0, 0.05, 0.2])

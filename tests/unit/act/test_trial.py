@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from trimtab.act.trial import Trial, harm_consumer, help_consumer
+from trimtab.act.trial import Trial, author_consumer, harm_consumer, help_consumer, people_consumer
 from trimtab.config import Canary, Verification
 from trimtab.ids import derived_id
 from trimtab.records import CaseResult, Change, GateReport, Incident, Outcome, Rollout
@@ -221,7 +222,7 @@ def test_verification_counts_a_person_once_per_window() -> None:
     for hours in (0, 1, 23, 24, 47, 48):
         trial.take(vote(hours, 0.0, new=True, user="ada", at=NOW + hours * HOUR), {})
     assert trial.change.verification["n"] == 3
-    assert {item.consumer_id for item in trial.votes} == {help_consumer(change().id)}
+    assert {item.consumer_id for item in trial.votes} == {help_consumer(change().id), people_consumer(change().id)}
 
 
 def test_share_in_force_when_the_answer_was_served_is_used() -> None:
@@ -264,7 +265,7 @@ def test_trial_kept_and_taken_up_again_decides_as_one_that_never_stopped() -> No
     generator = random.Random(3)
     straight = trial_of(change())
     held = change()
-    counted: dict[str, dict[str, datetime]] = {harm_consumer(held.id): {}, help_consumer(held.id): {}}
+    counted: dict[str, dict[str, datetime]] = defaultdict(dict)
     for place in range(300):
         said = vote(
             place, float(generator.random() < 0.3), new=generator.random() < 0.4,
@@ -313,3 +314,82 @@ def test_harmful_candidate_is_rolled_back_and_an_equal_one_is_not() -> None:
     # 5% promised; 9 of 100 is what chance allows once in thirty times
     assert equal.count("roll_back") <= 9
     assert harmful.count("promote") == 0
+
+
+def known(users: int) -> dict[str, datetime]:
+    return {f"user-{place}": NOW - timedelta(days=30) for place in range(users)}
+
+
+def half(**more: Any) -> Change:
+    return change(canary={"steps": [[NOW.isoformat(), 0.5]]}, **more)
+
+
+def test_verdict_that_rests_on_newcomers_is_held_and_says_so() -> None:
+    trial = trial_of(half(), incident=None)
+    for place in range(40):  # the old hands find both the same; newcomers blame stable
+        trial.take(vote(place, 1.0, new=place % 2 == 0), {}, pleased=known(40))
+    for place in range(100, 160):
+        trial.take(vote(place, 1.0, new=False), {}, pleased=known(40))
+    decision = trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR)
+    assert (decision.verb, decision.held) == ("stay", True)
+    assert "60 accounts that first voted during the trial" in decision.reason
+    late = trial.decide(rollout(0.5), 1000, NOW + 24 * 8 * HOUR)
+    assert (late.verb, late.held, "60 accounts" in late.reason) == ("pause", True, True)
+
+
+def test_verdict_that_the_known_bear_out_is_not_held() -> None:
+    trial = trial_of(half(), incident=None)
+    for place in range(60):
+        trial.take(vote(place, 1.0, new=False), {}, pleased=known(40))
+    assert trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR).verb == "promote"
+
+
+def test_newcomers_decide_where_too_few_are_known() -> None:
+    trial = trial_of(half(), incident=None)
+    for place in range(60):
+        trial.take(vote(place, 1.0, new=False), {}, pleased=known(19))
+    assert trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR).verb == "promote"
+
+
+def test_people_who_came_just_before_the_trial_are_newcomers() -> None:
+    trial = trial_of(half(), incident=None)
+    lately = {f"user-{place}": NOW - HOUR for place in range(60)}
+    for place in range(60):
+        trial.take(vote(place, 1.0, new=False), {}, pleased=lately)
+    assert trial.change.canary["known"]["people"] == 0
+
+
+def test_harm_among_the_known_rolls_back_however_newcomers_praise() -> None:
+    trial = trial_of(half(), incident=None)
+    for place in range(30):
+        trial.take(vote(place, 1.0, new=True), {}, pleased=known(30))
+        trial.take(vote(100 + place, 1.0, new=False), {}, pleased=known(30))
+    assert trial.decide(rollout(0.5), 0, NOW + HOUR).verb == "roll_back"
+
+
+def test_authors_of_what_a_candidate_rests_on_are_not_heard_in_its_trial() -> None:
+    trial = trial_of(half(), incident=None)
+    authors = {author_consumer(change().id): {f"user-{place}": NOW for place in range(60)}}
+    for place in range(60):
+        trial.take(vote(place, 1.0, new=False), authors)
+    assert (trial.change.canary["harm"]["n"], trial.change.canary["people"]) == (0, 0)
+    decision = trial.decide(rollout(0.5), 1000, NOW + 24 * 8 * HOUR)
+    assert decision.verb == "pause"
+    assert "60 people whose corrections it rests on were not heard" in decision.reason
+
+
+@pytest.mark.parametrize(("people", "verb"), [(19, "stay"), (20, "promote")])
+def test_few_voters_never_promote(people: int, verb: str) -> None:
+    trial = trial_of(half(), incident=None)
+    feed(trial, people, 1.0, new=False)
+    assert trial.decide(rollout(0.5), 1000, NOW + 24 * HOUR).verb == verb
+
+
+def test_promoted_change_is_verified_only_if_the_known_agree() -> None:
+    trial = trial_of(change("promoted"))
+    for place in range(20):  # half of the old hands say no
+        trial.take(vote(place, float(place % 2), new=True), {}, pleased=known(20))
+    for place in range(100, 300):
+        trial.take(vote(place, 0.0, new=True), {}, pleased=known(20))
+    decision = trial.decide(rollout(), 0, NOW + HOUR)
+    assert (decision.verb, decision.held) == ("stay", True)

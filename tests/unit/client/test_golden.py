@@ -136,7 +136,7 @@ def test_a_version_of_the_sdk_reads_a_newer_servers_answer() -> None:
     body = {
         "rollout": {"id": "r", "revision": 3, "stable_version_id": "v1", "new_field": 1},
         "versions": {
-            "v1": {"feature": "f", "knowledge": ["new"], "rules": [{"id": "r1", "text": "Be brief.", "new": 1}]}
+            "v1": {"feature": "f", "notions": ["new"], "rules": [{"id": "r1", "text": "Be brief.", "new": 1}]}
         },
         "new": True,
     }

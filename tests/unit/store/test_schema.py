@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract import hot_store_sample as a
 from trimtab import records
-from trimtab.records import Payload, Project, RunStep, TopicSurvey
+from trimtab.records import Chunk, Payload, Project, RunStep, TopicSurvey
 from trimtab.store.codec import Codec, Kind, id_bytes, id_text, json_text, known_ids
 from trimtab.store.schema import INFERENCES, NOUNS, Noun
 
@@ -33,6 +33,7 @@ SAMPLES: list[Any] = [
     a.calibration(),
     a.audit_item(SERVED),
     a.redaction(1),
+    a.patch(chunks=[Chunk(id="c-1")], retrieved=[Chunk(id="c-2", score=0.5)], source_id="doc-1"),
     a.topic(feature="answer", name="Late parcels"),
     a.topic_run(surveys=[TopicSurvey(space="s", said=9, texts=9, topics=1, outliers=3, outlier_share=1 / 3)]),
     a.delivery(feature="answer", sent_at=a.NOW),

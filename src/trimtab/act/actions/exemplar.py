@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from trimtab.act.actions.port import Plan, Proposal, Situation
 from trimtab.act.evidence import Evidence
 from trimtab.ids import content_id
-from trimtab.records import ChangeKind, Exemplar, text_of
+from trimtab.records import ChangeKind, Correction, Exemplar, text_of
+from trimtab.stats.bucket import audience
 
 __all__ = ["ExemplarAction"]
 
@@ -47,28 +48,50 @@ class ExemplarAction:
             return Proposal(None, f"{len(chosen)} usable corrections, {self._settings.min_corrections} needed")
         base = situation.base
         fresh = self._exemplars(situation, set(chosen))
-        said = {_key(item.input) for item in fresh}
-        kept = [item for item in base.exemplars if _key(item.input) not in said]
+        said = {(_key(item.input), item.audience) for item in fresh}
+        kept = [item for item in base.exemplars if (_key(item.input), item.audience) not in said]
         version = msgspec.structs.replace(base, exemplars=[*kept, *fresh])
         return Proposal(version, "the exemplars change nothing", {"exemplars": len(fresh)})
 
     def _exemplars(self, situation: Situation, chosen: set[str]) -> list[Exemplar]:
-        latest: dict[str, Exemplar] = {}
+        latest: dict[tuple[str, str], Exemplar] = {}
         project_id, feature, now = situation.project_id, situation.base.feature, situation.now
-        for item in self._evidence.corrections(project_id, feature, now):  # newest first
-            if item.feedback_id in chosen:
+        found = [item for item in self._evidence.corrections(project_id, feature, now) if item.feedback_id in chosen]
+        audiences = self._audiences(project_id, feature, found)
+        for item in found:  # newest first
+            shown_to = audiences.get(item.feedback_id)
+            if shown_to is not None:
                 text = text_of(item.input)
                 latest.setdefault(
-                    _key(text),
+                    (_key(text), shown_to),
                     Exemplar(
                         id=content_id("x", item.feedback_id.encode()),
                         input=text,
                         output=item.corrected,
                         source_feedback_id=item.feedback_id,
                         added_at=now,
+                        audience=shown_to,
                     ),
                 )
         return list(latest.values())
+
+    def _audiences(self, project_id: str, feature: str, words: Sequence[Correction]) -> dict[str, str]:
+        """Return by correction who is shown it; one of a user nobody named is left out where it is for them alone.
+
+        Where a user's tenant is not known, they alone are shown it: rather too few than too many.
+        """
+        settings = self._evidence.settings
+        override = settings.features.get(feature)
+        scope = (override.exemplar_scope if override else None) or self._settings.exemplar_scope
+        if scope == "global":
+            return {word.feedback_id: "" for word in words}
+        named = {word.feedback_id: word.user_id for word in words if word.user_id}
+        users = self._evidence.store.users(project_id, sorted(set(named.values()))) if scope == "tenant" else {}
+        tenants = {user_id: user.tenant for user_id, user in users.items()}
+        return {
+            key: audience("tenant", tenant) if (tenant := tenants.get(user_id)) else audience("user", user_id)
+            for key, user_id in named.items()
+        }
 
 
 def _key(text: str) -> str:

@@ -35,7 +35,7 @@ _NOTED_EVERY = timedelta(seconds=2)
 class PromptAction:
     """Searches with what the build part says, chooses by people it did not learn from, within calls, money and time.
 
-    `lint` says whether a text may enter a prompt. `turn` is the lock of `Decisions`.
+    `lint` says whether a prompt may follow that of a version. `turn` is the lock of `Decisions`.
     """
 
     kind: ChangeKind = "prompt"
@@ -48,7 +48,7 @@ class PromptAction:
         clock: Clock,
         *,
         turn: AbstractContextManager[Any],
-        lint: Callable[[str], bool] = bool,
+        lint: Callable[[str, Version], bool] = lambda prompt, _base: bool(prompt),
     ) -> None:
         self._evidence = evidence
         self._cleaners = cleaners
@@ -146,7 +146,7 @@ class PromptAction:
 
         def vet(text: str) -> str | None:
             clean = cleaner.batch([text])[0].strip()
-            return clean if clean and len(clean) <= settings.max_chars and self._lint(clean) else None
+            return clean if clean and len(clean) <= settings.max_chars and self._lint(clean, situation.base) else None
 
         return GepaSearch(reflect=attempt.reflect, vet=vet, clean=cleaner.batch, seed=settings.seed)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from trimtab.errors import Conflict, InvalidField, NotFound
 from trimtab.ids import new_id
 from trimtab.ingest.feature import declare
-from trimtab.records import Case, Exemplar, Feature, Message, Name, Payload, Rollout, Rule, Text, Version
+from trimtab.records import Case, Change, Exemplar, Feature, Message, Name, Payload, Rollout, Rule, Text, Version
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
 from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, name_in_path, read
@@ -35,7 +35,10 @@ class Served(Struct, frozen=True, kw_only=True):
 
 
 class NewVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Version made by hand. `serve` makes it the stable one for everyone at once."""
+    """A Version made by hand. `serve` makes it the stable one for everyone at once, `canary` shows it to a few first.
+
+    In a canary, votes decide: it takes more users step by step and at last everyone, or it is taken back.
+    """
 
     messages: list[Message] = []
     model: Name | None = None
@@ -44,13 +47,15 @@ class NewVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exemplars: list[Exemplar] = []
     note: Text = ""
     serve: bool = True
+    canary: bool = False
 
 
 class ServedVersion(Struct, frozen=True, kw_only=True):
-    """A stored Version, and what the feature serves after it."""
+    """A stored Version, what the feature serves after it, and the change that is on trial where it is in a canary."""
 
     version: Version
     rollout: Rollout
+    change: Change | None = None
 
 
 class Restore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,7 +138,10 @@ def list_versions(request: Call, feature: FromPath[str]) -> Listing[Version]:
     opt=contract("admin", body=NewVersion, answer=ServedVersion, status=201),
 )
 def create_version(request: Call, feature: FromPath[str], body: RawBody) -> ServedVersion:
-    """Store a Version made by hand and, unless told not to, serve it to everyone; a canary under way ends."""
+    """Store a Version made by hand and, unless told not to, serve it to everyone; a canary under way ends.
+
+    With `canary` it is shown to the first share of users instead, and their votes decide (409 while another is tried).
+    """
     told, engine, project_id = read(body, NewVersion), engine_of(request), request.auth.project_id
     name = name_in_path(feature)
     rollout = _rollout(engine, project_id, name)
@@ -150,12 +158,15 @@ def create_version(request: Call, feature: FromPath[str], body: RawBody) -> Serv
         note=told.note,
     )
     sealed = seal(engine.redactor.of(project_id), version)
-    if told.serve:
+    change = None
+    if told.canary:
+        change, rollout = engine.decisions.try_out(project_id, version, now)
+    elif told.serve:
         rollout = engine.decisions.serve(project_id, version, now)
     else:
         engine.store.commit({project_id: Writes(versions=[sealed])})
     stored = engine.store.version(project_id, name, sealed.record.id)
-    return ServedVersion(version=stored or sealed.record, rollout=rollout)
+    return ServedVersion(version=stored or sealed.record, rollout=rollout, change=change)
 
 
 @post(

@@ -15,7 +15,7 @@ from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_pa
 from trimtab.server.query import LIST, asked, query_of
 from trimtab.store.ports import Query
 
-__all__ = ["ROUTES", "Started"]
+__all__ = ["ROUTES", "Started", "states_of"]
 
 _STATED = (*LIST, "state")
 _UNDER_WAY = ("building", "awaiting", "canary", "paused")
@@ -27,7 +27,8 @@ class Started(Struct, frozen=True, kw_only=True):
     run_id: str
 
 
-def _states(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+def states_of(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the states that are asked for. Raises InvalidField for one that is none of `known`."""
     for state in told:
         if state not in known:
             raise InvalidField(f"state: expected one of {', '.join(known)}, got {state[:60]!r}", param="state")
@@ -38,7 +39,7 @@ def _states(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
 def list_incidents(request: Call) -> Listing[Incident]:
     """List incidents; times are compared with `detected_at`."""
     told = asked(request)
-    states = _states(told.state, get_args(IncidentState))
+    states = states_of(told.state, get_args(IncidentState))
     return listing(engine_of(request).store.incidents(request.auth.project_id, query_of(told), states))
 
 
@@ -105,7 +106,7 @@ def run_playbook(request: Call, incident_id: FromPath[str]) -> Started:
 def list_changes(request: Call) -> Listing[Change]:
     """List changes with their gate, canary and verification."""
     told = asked(request)
-    states = _states(told.state, get_args(ChangeState))
+    states = states_of(told.state, get_args(ChangeState))
     return listing(
         engine_of(request).store.changes(request.auth.project_id, query_of(told), states)  # type: ignore[arg-type]
     )

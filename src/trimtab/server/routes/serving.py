@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import get, post
 from litestar.params import FromPath, RawBody
@@ -19,6 +19,7 @@ from trimtab.server.auth import Keyring
 from trimtab.server.contract import Call, contract, engine_of, name_in_path, read
 from trimtab.server.feed import Feed
 from trimtab.server.stream import EventStream
+from trimtab.stats.bucket import audience
 
 __all__ = ["ROUTES", "Rendered", "ToRender"]
 
@@ -29,12 +30,14 @@ class ToRender(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to render for whom.
 
     `fallback` is the app's own prompt, in force while the version has no messages of its own; `exemplars` bounds the
-    worked examples. Without a user (else a session) the stable version is rendered.
+    worked examples, of those for everyone, for this user or for their `tenant`. Without a user (else a session) the
+    stable version is rendered.
     """
 
     input: Payload | None = None
     user_id: Identifier | None = None
     session_id: Identifier | None = None
+    tenant: Identifier | None = None
     fallback: Text | list[Message] | None = None
     exemplars: Annotated[int, Meta(ge=0, le=50)] = 3
 
@@ -98,8 +101,11 @@ def render_prompt(request: Call, feature: FromPath[str], body: RawBody) -> Rende
         raise NotFound(f"no version {version_id!r} of {rollout.feature!r}; restore another one", param="feature")
     fallback = told.fallback or []
     own = [Message(role="system", content=fallback)] if isinstance(fallback, str) else fallback
+    units: list[tuple[Literal["user", "tenant"], str | None]] = [("user", told.user_id), ("tenant", told.tenant)]
+    audiences = frozenset(audience(kind, unit) for kind, unit in units if unit)
+    now = engine.clock.now()
     return Rendered(
-        messages=prompt(version, told.input, fallback=own, exemplars=told.exemplars),
+        messages=prompt(version, told.input, fallback=own, exemplars=told.exemplars, now=now, audiences=audiences),
         version_id=version_id,
         arm=arm,
         rollout_id=rollout.id,

@@ -20,6 +20,7 @@ from trimtab.store.schema import (
     INCIDENTS,
     MONITOR_RULES,
     MONITORS,
+    RELEASES,
     RUN_STEPS,
     RUNS,
     SILENCES,
@@ -92,6 +93,11 @@ class Loop(Port):
         return [
             SILENCES.decode(row) for row in self._database.rows(statement.order_by(columns.created_at, columns.seq))
         ]
+
+    def released(self, project_id: str) -> set[str]:
+        """Return the ids of the corrections that were set aside and that a person released."""
+        statement = select(*RELEASES.fields).where(RELEASES.table.c.project_id == project_id)
+        return {RELEASES.decode(row).feedback_id for row in self._database.rows(statement)}
 
     def incident(self, project_id: str, incident_id: str) -> Incident | None:
         """Return one incident."""

@@ -17,6 +17,7 @@ from trimtab.store.hot.events import Events
 from trimtab.store.hot.inbox import Inbox
 from trimtab.store.hot.jobs import Jobs
 from trimtab.store.hot.judgements import Judgements
+from trimtab.store.hot.knowledge import Patches
 from trimtab.store.hot.loop import Loop
 from trimtab.store.hot.people import People
 from trimtab.store.hot.purge import Purges
@@ -41,6 +42,7 @@ class SqlHotStore(
     Asides,
     Topics,
     Datasets,
+    Patches,
     Erasures,
     Jobs,
     Censuses,

@@ -47,7 +47,9 @@ from trimtab.store.schema import (
     MONITORS,
     OPINIONS,
     OUTCOMES,
+    PATCHES,
     PROJECTS,
+    RELEASES,
     REVIEWS,
     ROLLOUTS,
     RUN_STEPS,
@@ -78,9 +80,10 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         anew: tuple[Noun[Any], ...] = (MONITORS, MONITOR_RULES, SILENCES, INCIDENTS, CHANGES, RUNS, DATASETS, ERASURES)
-        anew += (DELIVERIES, REVIEWS, JOBS)
+        anew += (DELIVERIES, REVIEWS, JOBS, PATCHES)
         self._upsert = {noun: self._upsert_of(noun) for noun in anew}
-        once = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES, DELIVERIES, REVIEWS)
+        once: tuple[Noun[Any], ...] = (RUN_STEPS, VERSIONS, CASES, FEATURES, PROJECTS, ROLLOUTS, OPINIONS, OUTCOMES)
+        once += (DELIVERIES, REVIEWS, RELEASES)
         self._once = {noun: self._insert_of(noun) for noun in once}
         self._key = self._key_statement()
         self._outcome_gone = self._outcome_statement()
@@ -160,9 +163,11 @@ class Committer:
             (self._upsert[MONITOR_RULES], (MONITOR_RULES.row(project_id, rule) for rule in writes.rules)),
             (self._unruled, ((project_id, name) for name in writes.unruled)),
             (self._upsert[SILENCES], _sealed(SILENCES, project_id, writes.silences)),
+            (self._once[RELEASES], (RELEASES.row(project_id, release) for release in writes.releases)),
             (self._upsert[INCIDENTS], (INCIDENTS.row(project_id, incident) for incident in writes.incidents)),
             (self._upsert[CHANGES], (CHANGES.row(project_id, change) for change in writes.changes)),
             (self._upsert[RUNS], (RUNS.row(project_id, run) for run in writes.runs)),
+            (self._upsert[PATCHES], _sealed(PATCHES, project_id, writes.patches)),
             (self._upsert[JOBS], (JOBS.row(project_id, job) for job in writes.jobs)),
             (self._upsert[DATASETS], (DATASETS.row(project_id, dataset) for dataset in writes.datasets)),
             (self._upsert[ERASURES], (ERASURES.row(project_id, erasure) for erasure in writes.erasures)),

@@ -1,4 +1,4 @@
-"""What acting takes: more kinds of incidents, knowledge in versions, deliveries and review items."""
+"""What acting takes: more kinds of incidents, knowledge and its way into indexes, deliveries, review items, jobs."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ def upgrade() -> None:
     _deliveries()
     _jobs()
     _received()
+    _guards()
+    _knowledge()
+
+
+def _guards() -> None:
+    """Make room for releases; say when each voter was first heard of and first pleased, as the act stage does now."""
+    record("releases", uuid("feedback_id"), number("released_at"), key=("project_id", "feedback_id"))
+    for what, which in (("heard", "voter_id IS NOT NULL"), ("pleased", "voter_id IS NOT NULL AND vote < 0.5")):
+        op.execute(
+            "INSERT INTO votes (consumer_id, user_id, project_id, counted_at) "
+            f"SELECT project_id || '/' || feature || '/{what}', voter_id, project_id, MIN(judged_at) "
+            f"FROM outcomes WHERE {which} GROUP BY project_id, feature, voter_id"
+        )
 
 
 def _deliveries() -> None:
@@ -112,3 +125,30 @@ def _jobs() -> None:
 def _received() -> None:
     """Make the counts of events that came and were not stored."""
     derived("received", text("result"), text("code"), number("count"), key=("result", "code"))
+
+
+def _knowledge() -> None:
+    """Make the table of what is to change in apps' indexes."""
+    record(
+        "knowledge_patches",
+        uuid("id"),
+        text("feature"),
+        text("kind"),
+        text("state"),
+        number("created_at"),
+        number("next_at"),
+        text("entry_id"),
+        text("version_id"),
+        text("question"),
+        text("text"),
+        text("source_id", optional=True),
+        number("expires_at", optional=True),
+        number("attempts"),
+        text("error"),
+        number("delivered_at", optional=True),
+        number("checked_at", optional=True),
+        text("chunks"),
+        text("retrieved"),
+        key=("project_id", "id"),
+    )
+    op.create_index("knowledge_patches_state", "knowledge_patches", ["project_id", "feature", "state"])
