@@ -128,6 +128,7 @@ DECIDED = {
     "POST /v1/settings/redaction/try": "admin",
     "GET /v1/set-aside": "read admin",
     "POST /v1/set-aside/retry": "admin",
+    "POST /v1/reconcile": "admin",
     "PUT /v1/clock": "admin",
     "POST /v1/tick": "admin",
     "GET /healthz": "",

@@ -117,6 +117,11 @@ class ArchiveStage:
         """Return where the lake stood when it was last looked at, 0 before the first look. Asks nobody."""
         return self._reached.get(table, 0)
 
+    def behind(self) -> dict[str, int]:
+        """Return how many rows wait to be shipped, by table, as of the last look into the lake."""
+        last = self._hot.last_places()
+        return {f"lake.{table}": max(0, last[table] - place) for table, place in self._reached.copy().items()}
+
     def close(self) -> None:
         """Wait for the round under way. A second call does nothing."""
         if self._thread is not None:

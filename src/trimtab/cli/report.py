@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.cli.counts import SentOption, counted, counts_section
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.looking import DATE_FORMATS, looking, span
 from trimtab.cli.place import ConfigOption, DataOption
@@ -46,30 +47,32 @@ def report(
     form: Annotated[Form, typer.Option("--format", help="How to show it; HTML has the charts.")] = Form.TABLE,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write it to this file.", show_default="the terminal")] = None,
+    sent: SentOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Show learning velocity: time to detect, to change, to verified fix; week by week; what changed.
+    """Show learning velocity, week by week, what changed, and whether every count agrees; status 1 where one is lost.
 
     Also while the server runs.
     """
     with told_plainly():
+        chosen = Form.JSON if json else form
+        if chosen is Form.TABLE and out is not None:
+            raise InvalidField("--out: expected --format json, markdown or html with it, got table", param="out")
         with looking(config, data, project) as look:
             begin, end = span(since, until, begin=look.project.created_at, end=look.now)
             asked = Asked(look.store, look.settings, project, begin, end, feature)
-            sections = make_report(asked)
-        chosen = Form.JSON if json else form
+            counts = counted(look.settings, look.store, sent)
+            sections = [*make_report(asked), counts_section(counts)]
         if chosen is Form.TABLE:
-            if out is not None:
-                raise InvalidField("--out: expected --format json, markdown or html with it, got table", param="out")
             _print(sections)
-            return
-        text = _text(chosen, asked, sections)
-        if out is None:
-            typer.echo(text.rstrip("\n"))
+        elif out is None:
+            typer.echo(_text(chosen, asked, sections).rstrip("\n"))
         else:
-            out.write_text(text, "utf-8")
+            out.write_text(_text(chosen, asked, sections), "utf-8")
             typer.echo(f"wrote {out}")
+    if not counts.whole:
+        raise typer.Exit(1)
 
 
 def _text(form: Form, asked: Asked, sections: Sequence[Section]) -> str:

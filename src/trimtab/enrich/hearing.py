@@ -15,7 +15,7 @@ from trimtab.enrich.signals.sign import Sign
 from trimtab.enrich.signals.turn import Turn, turn_of
 from trimtab.records import Feedback, Inference, Opinion
 
-__all__ = ["NEEDS_WORDS", "Hearing"]
+__all__ = ["NEEDS_WORDS", "Hearing", "last_run"]
 
 NEEDS_WORDS: Final = frozenset({"edit", "click"})
 """The kinds of which the feedback itself is looked at: the kept text, the citation that was clicked."""
@@ -59,7 +59,7 @@ class Hearing:
             window = self._spoken(ids[place : place + 1 + self._settings.turns])
             return signs + heard(self._turns[about.id], window, self._settings, _LIKENESS)
         if talk.closed:
-            run = self._spoken(ids[-1 - self._settings.abandon_after - self._settings.turns :])
+            run = self._spoken(ids[-last_run(self._settings) :])
             said = {turn.inference_id: heard(turn, run, self._settings, _LIKENESS) for turn in run}
             given_up = left(run, said, opinions, self._settings)
             if given_up is not None:
@@ -71,3 +71,8 @@ class Hearing:
         if missing:
             self._turns.update((each.id, turn_of(each)) for each in self._read(missing))
         return [self._turns[each] for each in ids if each in self._turns]
+
+
+def last_run(settings: Signals) -> int:
+    """Return how many of the last turns of a session say whether it was given up."""
+    return 1 + settings.abandon_after + settings.turns

@@ -10,7 +10,7 @@ import msgspec
 
 from trimtab.config import Settings
 from trimtab.enrich.conversation import Conversation, conversations, neighbours
-from trimtab.enrich.hearing import NEEDS_WORDS, Hearing
+from trimtab.enrich.hearing import NEEDS_WORDS, Hearing, last_run
 from trimtab.enrich.outcome import judge
 from trimtab.enrich.recent import RecentInferences
 from trimtab.enrich.segments import Segmenter
@@ -66,7 +66,7 @@ class Judging:
         ids = self._concerned(touched, talks, {turn.inference_id for turn in writes.turns})
         given = opinions or {}
         said = {**self._store.opinions(self._project_id, [each for each in ids if each not in given]), **given}
-        self._read([*ids, *self._following(ids, talks)])
+        self._read([*ids, *self._around(ids, talks)])
         shown = [each.feedback_id for key in ids for each in said.get(key, []) if each.kind in NEEDS_WORDS]
         words = self._store.feedback(self._project_id, shown) if shown else {}
         hearing = Hearing(self._settings.signals, talks, words, self._read)
@@ -124,13 +124,16 @@ class Judging:
                 concerned[talk.turns[-1].inference_id] = None
         return list(concerned)
 
-    def _following(self, ids: Sequence[str], talks: Mapping[tuple[str, str], Conversation]) -> list[str]:
+    def _around(self, ids: Sequence[str], talks: Mapping[tuple[str, str], Conversation]) -> list[str]:
+        """Return the answers that hearing will ask for: what follows, and of a session that is over its last turns."""
         wanted, reach = set(ids), self._settings.signals.turns
         found = []
         for talk in talks.values():
             for place, turn in enumerate(talk.turns):
                 if turn.inference_id in wanted:
                     found += [each.inference_id for each in talk.turns[place + 1 : place + 1 + reach]]
+            if talk.closed:
+                found += [each.inference_id for each in talk.turns[-last_run(self._settings.signals) :]]
         return found
 
     def _weighed_by(self, feature: str) -> Calibration:

@@ -19,6 +19,7 @@ from trimtab.enrich.outcome import latest
 from trimtab.enrich.recent import RecentInferences
 from trimtab.errors import whereabouts
 from trimtab.records import Feedback, Inference, Opinion
+from trimtab.store.census import CensusStore
 from trimtab.store.ports import (
     Aside,
     AsideKind,
@@ -45,7 +46,7 @@ _AGAIN_AT_ONCE = 50
 _CURSORS: dict[StreamKind, str] = {"inference": INFERENCE_CURSOR, "feedback": FEEDBACK_CURSOR}
 
 
-class EnrichStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, Protocol):
+class EnrichStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, CensusStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -77,10 +78,12 @@ class EnrichStage:
         self._timeout = timedelta(minutes=self._settings.sessions.timeout_minutes)
         self._sieve: Sieve[Any] = Sieve()
         self._missing: set[tuple[str, str]] | None = None
+        self._now: datetime | None = None
         self._lost = 0  # rows of this tick that could not be read
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each stream and return how many rows that was."""
+        self._now = now
         self._recent.turn(now)
         self._recent.without = self._set_aside()
         self._lost = 0
@@ -91,8 +94,12 @@ class EnrichStage:
             self._sieve.run(events, partial(self._handle, now), partial(self._pass_over, now))
         handled = len(events) + self._lost
         if max(len(inferences), len(feedback)) < self._batch_rows:  # what has piled up goes first
-            handled += self._close(now) + self._redo(now) + self._try_again(now)
+            handled += self._close(now, len(events)) + self._redo(now) + self._try_again(now)
         return handled
+
+    def behind(self) -> dict[str, int]:
+        """Return how many sessions wait to be closed, as of the last tick; rows are told by the cursors."""
+        return {} if self._now is None else {"enrich.sessions": self._store.count_quiet(self._now - self._timeout)}
 
     def _read(
         self, kind: StreamKind, after: Callable[[int, int], list[Stored[Any]]], now: datetime
@@ -233,9 +240,13 @@ class EnrichStage:
         writes.replaced = sorted(anew)
         return opinions
 
-    def _close(self, now: datetime) -> int:
-        """Close sessions in which nothing happened for long, and judge their last answers."""
-        quiet = self._store.quiet_sessions(now - self._timeout, _CLOSED_AT_ONCE)
+    def _close(self, now: datetime, read: int) -> int:
+        """Close sessions in which nothing happened for long, and judge their last answers.
+
+        As many as rows were read at least: no more can have begun with these, so however large batches grow while the
+        stage is behind, sessions do not pile up.
+        """
+        quiet = self._store.quiet_sessions(now - self._timeout, max(_CLOSED_AT_ONCE, read))
         if quiet:
             self._sieve.run(quiet, partial(self._end, now), partial(self._leave, now))
         return len(quiet)

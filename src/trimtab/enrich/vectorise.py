@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trimtab.embed.port import Embedder
 from trimtab.errors import TrimtabError, Unavailable, whereabouts
 from trimtab.records import Feedback, Inference, Outcome, text_of
+from trimtab.store.census import CensusStore
 from trimtab.store.ports import (
     Aside,
     AsideKind,
@@ -37,6 +38,7 @@ T = TypeVar("T", bound=Feedback | Outcome)
 
 _TEXT_CHARS = 4_000
 _AGAIN_AT_ONCE = 50
+_STREAMS: tuple[Literal["feedback", "outcomes"], ...] = ("feedback", "outcomes")
 _SetAside = Callable[[str, AsideKind, str, str], None]
 
 
@@ -52,7 +54,7 @@ class Embedders(Protocol):
         ...
 
 
-class VectoriseStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, Protocol):
+class VectoriseStore(EventStore, JudgementStore, CatalogStore, LoopStore, AsideStore, CensusStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -75,11 +77,15 @@ class _Lane(NamedTuple):
 
     @property
     def feedback_cursor(self) -> str:
-        return f"vectorise.{self.mark}.feedback"
+        return _cursor_of(self.mark, "feedback")
 
     @property
     def outcome_cursor(self) -> str:
-        return f"vectorise.{self.mark}.outcomes"
+        return _cursor_of(self.mark, "outcomes")
+
+
+def _cursor_of(mark: str, kind: Literal["feedback", "outcomes"]) -> str:
+    return f"vectorise.{mark}.{kind}"
 
 
 class VectoriseStage:
@@ -142,6 +148,17 @@ class VectoriseStage:
         if cursors or writes:
             self._store.commit(writes, cursors=cursors)
         return handled + (self._try_again(now) if handled < self._batch_rows else 0)
+
+    def behind(self) -> dict[str, int]:
+        """Return how many rows of each stream the space that has most to read has not read yet."""
+        last = self._store.last_places()
+        found = {"vectorise.feedback": 0, "vectorise.outcomes": 0}
+        for project in self._store.projects():
+            for space in self._vectors.spaces(project.id):
+                for kind in _STREAMS:
+                    ahead = last[kind] - self._store.cursor(_cursor_of(space.mark, kind))
+                    found[f"vectorise.{kind}"] = max(found[f"vectorise.{kind}"], ahead)
+        return found
 
     # ---------------------------------------------------------------- rows that raise
 

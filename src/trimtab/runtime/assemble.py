@@ -38,19 +38,19 @@ from trimtab.enrich.calibrate import CalibrateStage
 from trimtab.enrich.rescan import RescanStage
 from trimtab.enrich.stage import INFERENCE_CURSOR, EnrichStage
 from trimtab.errors import Unavailable
-from trimtab.ingest.intake import Intake
 from trimtab.measure.search import Search
 from trimtab.redact.project import Redactors
 from trimtab.runtime.parts import (
     WORKFLOWS,
+    Entrance,
     Stage,
     lock_folder,
     made_folder,
     nothing_embeds,
     open_datasets,
     open_digest,
+    open_entrance,
     open_erasing,
-    open_intake,
     open_jobs,
     open_keeping,
     open_knowing,
@@ -85,7 +85,7 @@ class Engine:
         store: HotStore,
         redactor: Redactors,
         rescan: RescanStage,
-        intake: Intake,
+        entrance: Entrance,
         decisions: Decisions,
         by_hand: ByHand,
         queue: QueueDesk,
@@ -106,7 +106,8 @@ class Engine:
         self.store = store
         self.redactor = redactor
         self.rescan = rescan
-        self.intake = intake
+        self.intake = entrance.intake
+        self.books = entrance.books
         self.decisions = decisions
         self.quarantine = Quarantine(store, Evidence(store, settings))
         self.by_hand = by_hand
@@ -166,7 +167,6 @@ def assemble(
         undo.callback(os.close, lock_folder(folder))
         store = undo.enter_context(contextlib.closing(open_store(settings, alone=True)))
         redactor = open_redactors(settings, store)
-        rescan = RescanStage(store, redactor)
         vectors = undo.enter_context(contextlib.closing(open_vectors(settings)))
         require_project(store, clock)
         answering = runner or open_runner(settings, undo)
@@ -184,13 +184,14 @@ def assemble(
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
+        entrance = open_entrance(settings, store, redactor, vectors, lake, clock, undo)
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
-            rescan=rescan,
-            intake=open_intake(settings, store, redactor, clock),
+            rescan=(rescan := RescanStage(store, redactor)),
+            entrance=entrance,
             decisions=(decisions := _decisions(settings, store, redactor, turn)),
             by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
             queue=queue,
@@ -206,7 +207,7 @@ def assemble(
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(settings, store, playbook, runs, turn, undo, [queue, knowing.stage], inline=inline_runs),
-                *(jobs, *meaning, *keeping, erasing),
+                *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
         )

@@ -60,8 +60,10 @@ from trimtab.enrich.stage import FEEDBACK_CURSOR, INFERENCE_CURSOR
 from trimtab.enrich.vectorise import VectoriseStage
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ingest.intake import Intake
+from trimtab.ingest.received import ReceivedStage
 from trimtab.measure.digest import Digest, digest
 from trimtab.measure.digest_lines import lines_of
+from trimtab.measure.reconcile import Reconciler
 from trimtab.records import Project, RedactionSettings
 from trimtab.redact.ner import SecondLook
 from trimtab.redact.plugin import open_detector
@@ -85,6 +87,7 @@ __all__ = [
     "SPACES",
     "VECTORS",
     "WORKFLOWS",
+    "Entrance",
     "Knowing",
     "RedactionBook",
     "Stage",
@@ -94,6 +97,7 @@ __all__ = [
     "nothing_embeds",
     "open_datasets",
     "open_digest",
+    "open_entrance",
     "open_erasing",
     "open_intake",
     "open_jobs",
@@ -109,6 +113,7 @@ __all__ = [
     "open_store",
     "open_vectors",
     "open_words",
+    "reconciler_of",
     "require_project",
 ]
 
@@ -156,6 +161,47 @@ def open_intake(settings: Settings, store: HotStore, redactor: Redactors, clock:
     """Return the door of events."""
     most, late = settings.server.body_bytes, settings.retention.late_events
     return Intake.over(store, redactor, clock, settings.ingest, body_bytes=most, late=late)
+
+
+class Entrance(NamedTuple):
+    """The door of events, what keeps count at it, and what compares its counts with all later ones."""
+
+    intake: Intake
+    received: ReceivedStage
+    books: Reconciler
+
+
+def open_entrance(
+    settings: Settings,
+    store: HotStore,
+    redactor: Redactors,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    clock: Clock,
+    undo: contextlib.ExitStack,
+) -> Entrance:
+    """Return where events come in and are counted."""
+    intake = open_intake(settings, store, redactor, clock)
+    received = ReceivedStage(store, intake.tally)
+    undo.callback(received.close)
+    return Entrance(intake, received, reconciler_of(settings, store, vectors, lake, written=received.write))
+
+
+def reconciler_of(
+    settings: Settings,
+    store: HotStore,
+    vectors: VectorStore,
+    lake: LakeStore | None,
+    *,
+    written: Callable[[], None] | None = None,
+) -> Reconciler:
+    """Return what compares the counts of those parts that are in use."""
+    return Reconciler(
+        store,
+        vectors=vectors if settings.embedding.kind != "none" else None,
+        lake=lake if settings.lake.enabled else None,
+        written=written,
+    )
 
 
 def open_vectors(settings: Settings) -> VectorStore:

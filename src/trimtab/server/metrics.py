@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,7 +16,7 @@ from trimtab.runtime.assemble import Engine
 from trimtab.runtime.workers import Workers
 from trimtab.server.feed import Feed
 from trimtab.server.pace import PaceGauges
-from trimtab.store.ports import Page, PurgedKind, Query
+from trimtab.store.ports import PurgedKind
 
 __all__ = ["Metrics"]
 
@@ -25,7 +25,12 @@ _LOSS = re.compile(r"(?P<reason>[a-z_]{1,32})=(?P<count>\d{1,9})")
 _LOSS_CHARS = 500
 _MOST_REASONS = 20
 _MOST_BACKFILLS = 10_000
-_CURSORS = ("enrich.inferences", "enrich.feedback", "detect", "act")
+_CURSORS: dict[str, PurgedKind] = {
+    "enrich.inferences": "inferences",
+    "enrich.feedback": "feedback",
+    "detect": "outcomes",
+    "act": "outcomes",
+}
 
 
 class Metrics:
@@ -197,14 +202,14 @@ class _EngineCounts(Collector):
         """How many rows each stage has not read yet: the newest row's place less the stage's cursor."""
         store = self._engine.store
         # Places alone: a row that is damaged must not keep the metrics from being read.
-        newest = Query(limit=1)
-        outcomes = max((_newest(store.list_outcomes(project.id, newest)) for project in store.projects()), default=0)
-        last = dict(
-            zip(_CURSORS, (store.last_seq("inferences"), store.last_seq("feedback"), outcomes, outcomes), strict=True)
-        )
+        last = store.last_places()
+        behind = {cursor: max(0, last[kind] - store.cursor(cursor)) for cursor, kind in _CURSORS.items()}
+        for stage in self._engine.stages:
+            told: Callable[[], dict[str, int]] | None = getattr(stage, "behind", None)
+            behind |= told() if told is not None else {}
         lag = GaugeMetricFamily("trimtab_stage_lag_rows", "Rows a stage has not read yet", labels=["cursor"])
-        for cursor in _CURSORS:
-            lag.add_metric([cursor], max(0, last[cursor] - store.cursor(cursor)))
+        for cursor, rows in behind.items():
+            lag.add_metric([cursor], rows)
         return lag
 
 
@@ -230,7 +235,3 @@ class _StageFailures(Collector):
             failing.add_metric([stage], stage in troubled)
         yield failed
         yield failing
-
-
-def _newest(page: Page[Any]) -> int:
-    return page.rows[0].seq if page.rows else 0

@@ -39,6 +39,7 @@ from trimtab.records import (
     User,
     Version,
 )
+from trimtab.store.census import CensusStore
 from trimtab.store.exchange import (
     ArmVotes,
     Arrival,
@@ -515,6 +516,7 @@ class HotStore(
     DatasetStore,
     ErasureStore,
     JobStore,
+    CensusStore,
     KnowledgeStore,
     MeasureStore,
     Protocol,

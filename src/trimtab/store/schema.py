@@ -116,6 +116,7 @@ __all__ = [
     "orphans",
     "probe",
     "purges",
+    "received",
     "rescans",
     "segments",
     "sessions",
@@ -484,4 +485,5 @@ purges = _derived(
     Column("noted", BigInteger(), nullable=False),
     Column("noted_at", BigInteger(), nullable=False),
 )
+received = _derived("received", _part("result"), _part("code"), Column("count", BigInteger(), nullable=False))
 probe = _derived("probe", _part("id", Integer()), Column("checks", BigInteger(), nullable=False))

@@ -322,3 +322,18 @@ def test_report_is_json_when_asked() -> None:
     RUN.invoke(app, ["key", "create", "admin"])
     assert json.loads(RUN.invoke(app, ["report", "--json"]).stdout)["velocity"]["incidents"] == 0
     assert RUN.invoke(app, ["report", "--since", "2026-02-01", "--until", "2026-01-01"]).exit_code == 2
+
+
+def test_report_ends_with_status_1_where_a_sender_counts_more_than_there_is() -> None:
+    RUN.invoke(app, ["key", "create", "admin"])
+    found = RUN.invoke(app, ["report", "--sent", "0,0,0"])
+    assert found.exit_code == 0
+    assert "Nothing is lost: every difference is accounted for." in found.stdout
+    lost = RUN.invoke(app, ["report", "--sent", "3"])
+    assert lost.exit_code == 1
+    assert "3 lost" in lost.stdout
+    told = json.loads(RUN.invoke(app, ["report", "--json", "--sent", "3"]).stdout)["counts"]
+    assert (told["whole"], told["lost"]) == (False, 3)
+    wrong = RUN.invoke(app, ["report", "--sent", "many"])
+    assert wrong.exit_code == 2
+    assert "expected --sent ACCEPTED[,DUPLICATES[,REFUSED]] in whole numbers, got 'many'" in wrong.stderr

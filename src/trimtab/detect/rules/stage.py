@@ -17,6 +17,7 @@ from trimtab.detect.rules.sampling import OTHER
 from trimtab.errors import ConfigError, InvalidField
 from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
+from trimtab.store.census import CensusStore
 from trimtab.store.ports import (
     CatalogStore,
     EventStore,
@@ -54,7 +55,7 @@ _READS: Mapping[RuleSource, PurgedKind] = {
 _OURS = ("rate", "threshold", "no_data", "drift")
 
 
-class RulesStore(EventStore, JudgementStore, LoopStore, CatalogStore, RedactionStore, Protocol):
+class RulesStore(EventStore, JudgementStore, LoopStore, CatalogStore, RedactionStore, CensusStore, Protocol):
     """What this stage needs of the store."""
 
 
@@ -118,6 +119,16 @@ class RulesStage:
         cursors = [CURSORS[source] for source in sorted(sources) if _READS[source] == kind]
         oldest = timedelta(hours=max(ages)) + _MARGIN if ages else timedelta(0)
         return cursors, oldest if kind != "feedback" else timedelta(0)
+
+    def behind(self) -> dict[str, int]:
+        """Return how many rows are not heard yet, by cursor; what is heard at a certain age waits for that."""
+        rules = [rule for known in list(self._projects.values()) for rule in known.rules or () if rule.spec.enabled]
+        sources: set[RuleSource] = {source_of(rule.spec.metric) for rule in rules} - {"mature"}
+        last = self._store.last_places()
+        return {
+            CURSORS[source]: max(0, last[_READS[source]] - self._store.cursor(CURSORS[source]))
+            for source in sorted(sources)
+        }
 
     def _know(self, project_id: str, now: datetime) -> None:
         known = self._projects.setdefault(project_id, _Project())

@@ -26,6 +26,10 @@ class Likeness(Protocol):
         """Return for each pair how alike its texts are: 1 the same, 0 (or less) nothing in common."""
         ...
 
+    def __hash__(self) -> int:
+        """Tell it from others: what one said of a pair is remembered."""
+        ...
+
 
 class Spelling:
     """Likeness by spelling: the cosine of two bags of words and of the groups of three letters in them.

@@ -15,9 +15,10 @@ from typing import NamedTuple
 from trimtab.enrich.signals.phrase import words_of
 from trimtab.enrich.signals.wording import common_words, goes_on
 
-__all__ = ["comparable", "normalised", "swapped"]
+__all__ = ["COMPARED_CHARS", "comparable", "normalised", "swapped"]
 
-_LONGEST = 600
+COMPARED_CHARS = 600
+"""Longer texts are mostly pasted material and are never rephrases of each other."""
 _READ_WHOLE = 20_000
 _SAME_START = 4
 _SHORTEST = 8
@@ -33,7 +34,7 @@ def normalised(text: str) -> str:
     """
     if len(text) > _READ_WHOLE:
         return text
-    return (_normalised if len(text) <= _LONGEST else _normalised.__wrapped__)(text)
+    return (_normalised if len(text) <= COMPARED_CHARS else _normalised.__wrapped__)(text)
 
 
 def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
@@ -42,7 +43,7 @@ def comparable(before: str, after: str, languages: tuple[str, ...]) -> bool:
     Under two words about the matter there is nothing to compare. Over 600 characters a text is mostly pasted material:
     two questions about one document are alike and still two questions.
     """
-    if max(len(before), len(after)) > _LONGEST or _is_code(before) or _is_code(after):
+    if max(len(before), len(after)) > COMPARED_CHARS or _is_code(before) or _is_code(after):
         return False
     common = common_words(languages)
     if min(len(_about(text, common).words) for text in (before, after)) < _FEWEST_WORDS:
@@ -56,7 +57,7 @@ def swapped(before: str, after: str, languages: tuple[str, ...]) -> float:
     1 too where a text is longer than what can be compared. 0: one only adds to the other. Words with the same first
     four letters count as one.
     """
-    if max(len(before), len(after)) > _LONGEST:
+    if max(len(before), len(after)) > COMPARED_CHARS:
         return 1.0
     common = common_words(languages)
     left, right = _about(before, common), _about(after, common)

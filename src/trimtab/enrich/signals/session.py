@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from trimtab.config import Signals
 from trimtab.enrich.signals.likeness import Likeness
-from trimtab.enrich.signals.rephrase import comparable, normalised, swapped
+from trimtab.enrich.signals.rephrase import COMPARED_CHARS, comparable, normalised, swapped
 from trimtab.enrich.signals.sign import Sign
 from trimtab.enrich.signals.turn import Turn
 from trimtab.enrich.signals.wording import tone_of
@@ -79,11 +80,17 @@ def _again(turn: Turn, after: Turn, settings: Signals, likeness: Likeness) -> Si
         if not settings.regenerate or turn.error:
             return None
         return Sign("regenerate", turn.inference_id, after.at, seconds, after.inference_id, x=1.0)
-    if not settings.rephrase or swapped(turn.asked, after.asked, settings.languages) > _MOST_SWAPPED:
-        return None  # the cheap question first
-    if not comparable(turn.asked, after.asked, settings.languages):
+    if not settings.rephrase or max(len(turn.asked), len(after.asked)) > COMPARED_CHARS:
         return None
-    near = likeness([(turn.asked, after.asked)])[0]
-    if near < settings.rephrase_likeness:
+    near = _nearness(turn.asked, after.asked, settings.languages, likeness)
+    if near is None or near < settings.rephrase_likeness:
         return None
     return Sign("rephrase", turn.inference_id, after.at, near, after.inference_id, x=1.0)
+
+
+@lru_cache(maxsize=16_384)  # a pair of turns is heard again with each of the next turns
+def _nearness(before: str, after: str, languages: tuple[str, ...], likeness: Likeness) -> float | None:
+    """Return how alike two requests are, None where the second cannot be a rephrase of the first."""
+    if swapped(before, after, languages) > _MOST_SWAPPED:  # the cheap question first
+        return None
+    return likeness([(before, after)])[0] if comparable(before, after, languages) else None

@@ -1,4 +1,4 @@
-"""Running it: is it alive, is it ready, what do its numbers say; the API described; a clock that can be set."""
+"""Running it: is it alive, is it ready, do its numbers agree; the API described; a clock that can be set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from trimtab.clock import SetClock
 from trimtab.errors import Conflict, InvalidField, Unavailable
+from trimtab.measure.reconcile import Reconciliation, Sent
 from trimtab.records import Time
 from trimtab.runtime.workers import Workers
 from trimtab.server.contract import Call, contract, engine_of, read
@@ -90,6 +91,20 @@ def metrics(request: Call) -> Response[bytes]:
     return Response(found.text(), media_type=_METRICS_TYPE)
 
 
+@post(
+    "/v1/reconcile",
+    sync_to_thread=True,
+    status_code=200,
+    opt=contract("admin", body=Sent, answer=Reconciliation, body_required=False),
+)
+def reconcile(request: Call, body: RawBody) -> Reconciliation:
+    """Compare every count of this server end to end, all projects together: is anything lost, and where.
+
+    A body says what a sender counted, to be compared too. Reads several indexes whole: seconds on millions of rows.
+    """
+    return engine_of(request).books.reconcile(sent=read(body, Sent) if body else None)
+
+
 @get("/schema", sync_to_thread=False, opt=contract(answer=dict))
 def schema(request: Call) -> Response[bytes]:
     """Return this API as an OpenAPI document."""
@@ -121,4 +136,4 @@ def _set_clock_of(request: Call) -> SetClock:
     return clock
 
 
-ROUTES = [health, ready, metrics, schema, set_clock, tick]
+ROUTES = [health, ready, metrics, reconcile, schema, set_clock, tick]

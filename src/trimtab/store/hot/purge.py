@@ -122,16 +122,18 @@ class Purges(Port):
             "feedback": [row.received_at for row in words],
             "outcomes": [row.at for row in judged] if lot.walk == "outcomes" else [],
         }
-        counted: dict[PurgedKind, int] = {kind: len(times) for kind, times in arrived.items() if times}
-        for kind in counted:  # before they go: from now on nothing so old is taken in
+        arrived = {kind: times for kind, times in arrived.items() if times}
+        counted: dict[PurgedKind, int] = {}
+        for kind in arrived:  # before they go: from now on nothing so old is taken in
             until = from_micros(max(arrived[kind]))
             held = self._until.get(kind)
             self._until[kind] = until if held is None else max(held, until)
         with self._database.transaction({row.project_id for row in lot.rows}) as write:
             for statement, rows in self._gone.jobs(lot.walk, answers, words, judged, lot.rows):
-                if rows:
-                    write.many(statement, rows)
-            moved = [(kind, counted[kind], max(arrived[kind]), 0, 0, _NEVER) for kind in counted]
+                removed = write.many(statement, rows) if rows else 0
+                if removed and statement in self._gone.counted:  # what an erasure took before counts there
+                    counted[self._gone.counted[statement]] = removed
+            moved = [(kind, counted.get(kind, 0), max(arrived[kind]), 0, 0, _NEVER) for kind in arrived]
             if moved:
                 write.many(self._gone.count, moved)
         return counted
@@ -335,6 +337,11 @@ class _Removal:
         self._feedback = self._delete(FEEDBACK.table, "project_id", "id")
         self._outcome = self._delete(OUTCOMES.table, "project_id", "inference_id", "seq")
         self._opinion = self._delete(OPINIONS.table, "project_id", "inference_id")
+        self.counted: dict[Prepared, PurgedKind] = {
+            self._inference: "inferences",
+            self._feedback: "feedback",
+            self._outcome: "outcomes",
+        }
         self._join = self._delete(joins, "project_id", "feedback_id")
         self._orphan = self._delete(orphans, "project_id", "feedback_id")
         self._aim = self._delete(aims, "project_id", "target_kind", "target_key", "feedback_id")

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 from trimtab.errors import Unavailable
 from trimtab.store.hot.aside import Asides
 from trimtab.store.hot.catalog import Catalog
+from trimtab.store.hot.census import Censuses
 from trimtab.store.hot.conversations import Conversations
 from trimtab.store.hot.counters import Counters
 from trimtab.store.hot.database import Database, holes, prepare
@@ -48,6 +49,7 @@ class SqlHotStore(
     Erasures,
     Jobs,
     Measures,
+    Censuses,
 ):
     """All ports of `trimtab.store.ports` over one database."""
 

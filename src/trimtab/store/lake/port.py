@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
+from trimtab.store.census import CensusStore
 from trimtab.store.ports import EventStore, JudgementStore, RetentionStore, Stored
 
 __all__ = [
@@ -37,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being worked on, how many parts of it are done, and of how many."""
 
 
-class HotRows(EventStore, JudgementStore, RetentionStore, Protocol):
+class HotRows(EventStore, JudgementStore, RetentionStore, CensusStore, Protocol):
     """The part of the hot store that is shipped and compared."""
 
 

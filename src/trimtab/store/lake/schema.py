@@ -7,6 +7,7 @@ same in every engine) follow from `created_at`; an inference has the hash of its
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -49,6 +50,7 @@ _ARROW = {
     "long": DataType.int64(),
     "boolean": DataType.bool(),
 }
+_DAY_US = 86_400_000_000
 _FIXED = ("seq", "project_id", "day")
 
 
@@ -139,7 +141,7 @@ class LakeNoun(Generic[T]):
         columns["seq"] = [row.seq for row in rows]
         columns["project_id"] = [row.project_id for row in rows]
         columns["created_us"] = [values[self._created] for values in encoded]
-        columns["day"] = [f"{from_micros(values[self._created]):%Y-%m-%d}" for values in encoded]
+        columns["day"] = [_day_of(values[self._created] // _DAY_US) for values in encoded]
         if self._input is not None:
             columns["input_hash"] = [hashlib.sha256(values[self._input].encode()).hexdigest() for values in encoded]
         return columns
@@ -149,6 +151,12 @@ class LakeNoun(Generic[T]):
         if self.codec.kinds[name] is Kind.TIME:
             column = column.cast(DataType.int64())
         return list(column.to_pylist())
+
+
+@functools.lru_cache(maxsize=4096)  # rows of one day come together
+def _day_of(number: int) -> str:
+    """Return a day, counted from the epoch, as its date."""
+    return f"{from_micros(number * _DAY_US):%Y-%m-%d}"
 
 
 def _defaults(record: type[Struct], codec: Codec[Any]) -> list[tuple[int, Any]]:

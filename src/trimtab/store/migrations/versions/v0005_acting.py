@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from trimtab.store.migrations.parts import flag, number, real, record, text, uuid
+from trimtab.store.migrations.parts import derived, flag, number, real, record, text, uuid
 
 __all__ = ["down_revision", "revision", "upgrade"]
 
@@ -45,6 +45,7 @@ def upgrade() -> None:
     _jobs()
     _case_answers()
     _work()
+    _received()
     _guards()
     _knowledge()
 
@@ -223,6 +224,11 @@ def _work() -> None:
         key=("project_id", "id"),
     )
     op.create_index("work_log_time", "work_log", ["project_id", "at"])
+
+
+def _received() -> None:
+    """Make the counts of events that came and were not stored."""
+    derived("received", text("result"), text("code"), number("count"), key=("result", "code"))
 
 
 def _knowledge() -> None:
