@@ -38,7 +38,7 @@ from trimtab.config import Settings, Storage  # noqa: E402
 from trimtab.enrich.stage import EnrichStage  # noqa: E402
 from trimtab.ids import new_id  # noqa: E402
 from trimtab.records import Feature, Feedback, Inference, Profile, Redacted  # noqa: E402
-from trimtab.runtime.parts import open_store  # noqa: E402
+from trimtab.runtime.parts import open_store  # noqa: E402,
 from trimtab.server.auth import mint  # noqa: E402
 from trimtab.store.ports import Arrival, HotStore, Writes  # noqa: E402
 

@@ -14,7 +14,10 @@ from trimtab.clock import SetClock
 from trimtab.config import Settings, Storage
 from trimtab.errors import Conflict
 from trimtab.runtime.assemble import assemble
-from trimtab.runtime.parts import DATABASE, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    open_store,
+)
 from trimtab.store.hot.postgres import open_postgres
 from trimtab.store.ports import Query
 

@@ -11,7 +11,11 @@ from trimtab.config import Settings
 from trimtab.errors import InvalidField
 from trimtab.measure.reconcile import Pair, Reconciliation, Sent
 from trimtab.measure.report.parts import Grid, Section
-from trimtab.runtime.parts import open_lake_lazily, open_vectors, reconciler_of
+from trimtab.runtime.parts import (
+    open_lake_lazily,
+    open_vectors,
+    reconciler_of,
+)
 from trimtab.store.ports import HotStore
 
 __all__ = ["SentOption", "counted", "counts_section"]

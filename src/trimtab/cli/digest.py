@@ -16,7 +16,7 @@ from trimtab.cli.looking import DATE_FORMATS, looking, span
 from trimtab.cli.place import ConfigOption, DataOption
 from trimtab.measure.digest import Digest, Finding
 from trimtab.measure.digest_lines import lines_of
-from trimtab.runtime.parts import digest_of
+from trimtab.runtime.acting import digest_of
 
 __all__ = ["digest"]
 

@@ -21,7 +21,11 @@ from trimtab.config import Settings
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Erasure
 from trimtab.runtime.assemble import assemble
-from trimtab.runtime.parts import DATABASE, open_redactors, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    open_redactors,
+    open_store,
+)
 
 __all__ = ["erase"]
 

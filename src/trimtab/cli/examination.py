@@ -20,7 +20,11 @@ from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Runner, Settings
 from trimtab.errors import TrimtabError
-from trimtab.runtime.parts import DATABASE, KEY_FILE, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    KEY_FILE,
+    open_store,
+)
 
 __all__ = ["Finding", "examine"]
 

@@ -28,7 +28,11 @@ from trimtab.config import Settings
 from trimtab.errors import Conflict, InvalidField
 from trimtab.ingest.explain import explained
 from trimtab.records import Dataset, DatasetKind
-from trimtab.runtime.parts import open_redactors, open_store, open_words
+from trimtab.runtime.parts import (
+    open_redactors,
+    open_store,
+    open_words,
+)
 from trimtab.store.lake.delta import open_lake
 from trimtab.store.lake.place import place_of
 from trimtab.store.lake.port import LAKE_TABLES, LakeTable, Span

@@ -21,7 +21,10 @@ from trimtab.config import Settings
 from trimtab.errors import NotFound
 from trimtab.records import KeyKind, Project
 from trimtab.redact.wall import seal
-from trimtab.runtime.parts import open_redactors, open_store
+from trimtab.runtime.parts import (
+    open_redactors,
+    open_store,
+)
 from trimtab.server.auth import Minted, mint
 from trimtab.store.ports import HotStore, Writes
 

@@ -21,7 +21,10 @@ from trimtab.cli.failure import told_plainly
 from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import SystemClock
 from trimtab.config import Settings
-from trimtab.runtime.parts import DATABASE, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    open_store,
+)
 from trimtab.store.lake.delta import DeltaLake, open_lake
 from trimtab.store.lake.place import place_of
 from trimtab.store.lake.port import LAKE_TABLES, LakeTable, Progress

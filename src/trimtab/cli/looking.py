@@ -14,7 +14,10 @@ from trimtab.config import Settings
 from trimtab.errors import InvalidField, NotFound
 from trimtab.records import Project
 from trimtab.runtime.kept_clock import KeptClock
-from trimtab.runtime.parts import DATABASE, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    open_store,
+)
 from trimtab.store.ports import HotStore
 
 __all__ = ["DATE_FORMATS", "Look", "looking", "span"]

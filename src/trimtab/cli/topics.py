@@ -17,7 +17,10 @@ from trimtab.cli.failure import told_plainly
 from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.errors import InvalidField, NotFound
 from trimtab.records import Topic, TopicRun, TopicState, TopicSurvey
-from trimtab.runtime.parts import DATABASE, open_store
+from trimtab.runtime.parts import (
+    DATABASE,
+    open_store,
+)
 from trimtab.store.ports import HotStore, Query
 
 __all__ = ["sparkline", "topics"]

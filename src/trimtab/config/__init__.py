@@ -6,34 +6,36 @@
 
 from __future__ import annotations
 
-from trimtab.config.load import FILE_NAME, NAMED, Loaded, allowed_values, load, settings_paths, without_password
-from trimtab.config.sections import (
+from trimtab.config.acting import (
     Canary,
     Digest,
-    Embedding,
-    Engine,
-    FeatureOverride,
     Finetune,
     Gate,
     Guard,
-    Ingest,
     Judge,
     Knowledge,
+    NotifyTarget,
+    Optimizer,
+    Playbook,
+    Reviewing,
+    Rules,
+    Runner,
+    Verification,
+)
+from trimtab.config.load import FILE_NAME, NAMED, Loaded, allowed_values, load, settings_paths, without_password
+from trimtab.config.sections import (
+    Embedding,
+    Engine,
+    FeatureOverride,
+    Ingest,
     Lake,
-    Language,
     Limits,
     Logging,
     Monitoring,
     Ner,
-    NotifyTarget,
-    Optimizer,
     Outcomes,
-    Playbook,
     Redaction,
     Retention,
-    Reviewing,
-    Rules,
-    Runner,
     Segments,
     Server,
     Sessions,
@@ -41,9 +43,9 @@ from trimtab.config.sections import (
     Signals,
     Storage,
     Topics,
-    Verification,
     WatchRule,
 )
+from trimtab.config.values import Language
 
 __all__ = [
     "FILE_NAME",

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta, Struct
 
-from trimtab.config.sections import Section, Settings
+from trimtab.config.sections import Settings
+from trimtab.config.values import Section
 from trimtab.errors import ConfigError
 
 __all__ = [

@@ -40,6 +40,15 @@ from trimtab.enrich.stage import INFERENCE_CURSOR, EnrichStage
 from trimtab.errors import Unavailable
 from trimtab.measure.search import Search
 from trimtab.redact.project import Redactors
+from trimtab.runtime.acting import (
+    open_digest,
+    open_jobs,
+    open_knowing,
+    open_playbook,
+    open_queue,
+    open_recheck,
+    open_runner,
+)
 from trimtab.runtime.parts import (
     WORKFLOWS,
     Entrance,
@@ -48,19 +57,12 @@ from trimtab.runtime.parts import (
     made_folder,
     nothing_embeds,
     open_datasets,
-    open_digest,
     open_entrance,
     open_erasing,
-    open_jobs,
     open_keeping,
-    open_knowing,
     open_lake_lazily,
     open_meaning,
-    open_playbook,
-    open_queue,
-    open_recheck,
     open_redactors,
-    open_runner,
     open_store,
     open_vectors,
     require_project,

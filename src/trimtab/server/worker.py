@@ -28,7 +28,9 @@ from trimtab.ingest.intake import Intake
 from trimtab.ingest.remote import News, RemoteJournal
 from trimtab.redact.project import Redactors
 from trimtab.runtime.kept_clock import FollowedClock
-from trimtab.runtime.parts import open_redactors
+from trimtab.runtime.parts import (
+    open_redactors,
+)
 from trimtab.server.address import Addresses
 from trimtab.server.asking import Asking
 from trimtab.server.auth import Keyring, guard

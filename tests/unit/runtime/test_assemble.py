@@ -20,7 +20,9 @@ from trimtab.config import Engine as EngineSettings
 from trimtab.errors import ConfigError, Conflict, MissingExtra, Unavailable
 from trimtab.ids import new_id
 from trimtab.runtime.assemble import Engine, assemble
-from trimtab.runtime.parts import KEY_FILE
+from trimtab.runtime.parts import (
+    KEY_FILE,
+)
 from trimtab.runtime.workers import Workers
 from trimtab.store.lake.delta import open_lake
 

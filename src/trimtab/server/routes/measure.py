@@ -14,7 +14,7 @@ from trimtab.ids import new_id
 from trimtab.measure.digest import Digest
 from trimtab.measure.velocity import Velocity, velocity
 from trimtab.records import Name, Time, Uuid, WorkKind, WorkLog, WorkSource
-from trimtab.runtime.parts import digest_of
+from trimtab.runtime.acting import digest_of
 from trimtab.server.contract import Call, Listing, contract, engine_of, listing, read
 from trimtab.server.query import asked, query_of, span_of
 from trimtab.store.ports import Writes
