@@ -15,7 +15,7 @@ from tests.live import live
 from tests.llm_endpoint import LlmEndpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: a process has one engine with playbooks, and other tests want theirs
 def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with live(tmp_path_factory.mktemp("docs-server"), stages=True) as server:
         yield {"TRIMTAB_URL": server.url, "TRIMTAB_KEY": server.keys["admin"]}

@@ -143,7 +143,7 @@ def said(count: int) -> Iterator[dict[str, Any]]:
         ask = list(TRUTH)[place % len(TRUTH)]
         user, answer = f"user-{place}", derived_id("answer", str(place))
         output = KNOWN.get(ask, "")
-        common = {"created_at": NOW.isoformat(), "user_id": user}
+        common = {"created_at": (NOW - timedelta(minutes=10)).isoformat(), "user_id": user}
         yield {
             "type": "inference", "id": answer, "feature": "support", "input": ask, "output": output or "Sorry.",
             "arm": "stable", **common,

@@ -72,4 +72,8 @@ def _example(kind: Any) -> str:
             return _toml(get_args(part)[-1])
         if get_origin(part) is tuple:
             return _toml([0.2, 0.1])
+        if part is str:
+            return _toml("NAME")
+        if (get_args(part) or (part,))[0] is int:
+            return "1"
     return "0.1"

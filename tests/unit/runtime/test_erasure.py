@@ -76,7 +76,7 @@ def test_the_receipt_says_what_was_removed_where(engine: Engine, clock: SetClock
     builder, judge = learners()
     first = home.erased(engine, clock, builder)
     assert first.person == person(PROJECT, builder)
-    assert first.finished == ["hot", "versions", "datasets", "vectors", "lake", "spaces"]
+    assert first.finished == ["hot", "versions", "knowledge", "datasets", "vectors", "lake", "spaces"]
     hot, lake = first.removed["hot"], first.removed["lake"]
     # 5 votes, a correction, a note by somebody else, a word on another's answer and another's word on theirs.
     assert (hot["inferences"], hot["feedback"], hot["users"]) == (5, 9, 1)

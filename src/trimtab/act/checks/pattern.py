@@ -17,7 +17,7 @@ __all__ = ["PATTERNS", "Patterns", "serve"]
 PATTERNS: Final = frozenset({"regex", "json_schema"})
 """The checks by name."""
 
-_ENTRY: Final = "trimtab.act.checks.pattern:serve"
+_ENTRY: Final = "trimtab.act.checks.trying:serve"
 _LIMIT_S: Final = 2.0
 _FENCED: Final = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 _REFERENCES: Final = ("$ref", "$dynamicRef")
