@@ -92,7 +92,8 @@ class PostgresDatabase:
         self._closed = False
         self._engine, self._place = _engine(url, connections)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._looking = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # Not read-only: such a connection, given back, begins READ WRITE from then on, whatever the database allows.
+        self._looking = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._making_room = threading.Lock()
         self._room_refused: datetime | None = None
         self._alone: Alone | None = None
