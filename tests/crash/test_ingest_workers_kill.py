@@ -92,6 +92,7 @@ class Sender:
                 self.again += 1
                 continue
             told = answer.json()
+            assert answer.status_code == 200, told
             assert told["rejected"] == [], told
             assert told["accepted"] + told["duplicates"] == LOT
             return
@@ -106,6 +107,7 @@ def test_kills_of_workers_and_engine_lose_nothing_acknowledged(server: ServerPro
     for turn in range(KILLS):
         goal = sum(len(sender.acknowledged) for sender in senders) + dice.randrange(LOT, 20 * LOT)
         while sum(len(sender.acknowledged) for sender in senders) < goal:
+            assert all(sender.thread.is_alive() for sender in senders), "a sender was answered what it cannot read"
             time.sleep(0.002)  # what others have acknowledged cannot be awaited
         running = workers(server.pid)
         if turn % 3 == 2:

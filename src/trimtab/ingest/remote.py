@@ -112,8 +112,9 @@ class RemoteJournal(Room):
             return []
         self._require_open()
         number = next(self._numbers)
+        if not self._sent(Rows(number, packed)):
+            raise Unavailable(_GONE)
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(framed(Rows(number, packed)))
         new: list[bool | None] = await waiting
         return new
 
@@ -124,8 +125,15 @@ class RemoteJournal(Room):
         )
 
     def tell(self, news: News) -> None:
-        """Hand on what was counted."""
-        self._writer.write(framed(news))
+        """Hand on what was counted; it is lost with a writer that has gone."""
+        self._sent(news)
+
+    def _sent(self, message: Rows | News) -> bool:
+        try:
+            self._writer.write(framed(message))
+        except RuntimeError:  # uvloop says so of a transport that broke before `listen` was told
+            return False
+        return True
 
     async def listen(self) -> None:
         """Hand answers to those who wait for them, until the writer has gone."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.intake import PROJECT, Desk, body, desk, feedback, inference
 from trimtab.config import Ingest
@@ -110,6 +111,22 @@ def test_a_full_disk_is_told_as_the_writer_tells_it(front: Desk) -> None:
         await asyncio.gather(serving, listening)
 
     asyncio.run(calls())
+
+
+def test_a_line_that_broke_a_moment_ago_is_something_to_try_again(front: Desk) -> None:
+    async def calls() -> None:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=theirs)
+        journal = RemoteJournal(reader, writer, in_flight_bytes=1 << 20)
+        intake = Intake(front.intake.features, journal, front.redactor, front.clock, Ingest())
+        ours.close()
+        journal.tell(News({}, 0, [], []))
+        await asyncio.sleep(0)  # the write fails here, and nobody listens yet who would be told
+        journal.tell(News({}, 0, [], []))
+        with pytest.raises(Unavailable, match="gone away"):
+            await intake.accept(PROJECT, body(inference(1)))
+
+    uvloop.run(calls())  # what the server runs on: asyncio's own transport swallows such a write
 
 
 def test_what_a_dying_worker_handed_over_is_stored_whole(front: Desk) -> None:
