@@ -78,6 +78,10 @@ def test_a_switch_is_written_only_on_the_revision_it_expects(store: HotStore) ->
             store.commit({P: Writes(switches=[Switch(a.rollout(stale + 1), stale)])})
     assert store.rollout(P, "answer") == second
     assert store.rollout_history(P, "answer") == [first, second]
+    other, elsewhere = a.rollout(1, feature="other"), a.rollout(1, stable_version_id="v9")
+    store.commit({P: Writes(switches=[Switch(other, 0)]), "q": Writes(switches=[Switch(elsewhere, 0)])})
+    assert store.rollouts(P) == {"answer": second, "other": other}
+    assert store.rollouts("nobody") == {}
     with pytest.raises(ValueError, match="revision"):
         store.commit({P: Writes(switches=[Switch(a.rollout(2), 2)])})
 
@@ -251,6 +255,8 @@ def test_runs_show_their_steps_in_order_and_lists_leave_them_out(store: HotStore
     assert store.run(P, run.id) == msgspec.structs.replace(done, steps=steps)
     assert [row.record for row in store.runs(P, Query(version_id="v2")).rows] == [done]
     assert store.runs(P, Query(version_id="v1")).rows == []
+    assert [row.record for row in store.runs(P, Query(), ["done", "failed"]).rows] == [done]
+    assert store.runs(P, Query(), ["running"]).rows == []
 
 
 def test_votes_remember_when_each_user_was_last_counted(store: HotStore) -> None:

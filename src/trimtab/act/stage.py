@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -38,8 +38,16 @@ __all__ = ["CURSOR", "ActStage"]
 
 CURSOR = "act"
 _LIVE: tuple[ChangeState, ...] = ("awaiting", "canary", "paused", "promoted")
-_UNDER_WAY = ("building", "awaiting", "canary", "paused")
+_UNDER_WAY: tuple[ChangeState, ...] = ("building", "awaiting", "canary", "paused")
 _WATCHED: tuple[ChangeState, ...] = ("promoted", "verified")
+
+
+class _Scene(NamedTuple):
+    """What a tick finds of a project: changes to be heard, what each feature serves, incidents that are open."""
+
+    live: list[Change]
+    rollouts: dict[str, Rollout]
+    incidents: dict[str, Incident]
 
 
 class ActStage:
@@ -71,6 +79,7 @@ class ActStage:
         self._notices = notices or Notices(store, settings.notify)
         rows = settings.engine.batch_rows
         self._listening = Listening(store, settings.canary, batch_rows=rows, follows=follows)
+        self._new: set[str] = set()  # incidents that fire and were looked at: nothing proven earlier had come back
 
     def tick(self, now: datetime) -> int:
         """Advance trials by at most one batch of rows, then start what is due; return how many rows were read."""
@@ -89,15 +98,16 @@ class ActStage:
         by_project: dict[str, dict[str, list[Outcome]]] = {}
         for row in rows:
             by_project.setdefault(row.project_id, {}).setdefault(row.record.feature, []).append(row.record)
-        live = {project.id: self._live(project.id, now) for project in self._store.projects()}
+        scenes = {project.id: self._scene(project.id, now) for project in self._store.projects()}
         answers = self._listening.answers(
-            (project_id, change, self._store.rollout(project_id, change.feature))
-            for project_id, changes in live.items()
-            for change in changes
+            (project_id, change, scene.rollouts.get(change.feature))
+            for project_id, scene in scenes.items()
+            for change in scene.live
         )
+        self._new &= {incident_id for scene in scenes.values() for incident_id in scene.incidents}
         writes: dict[str, Writes] = {}
-        for project_id, changes in live.items():
-            written = self._advance(project_id, changes, by_project.get(project_id, {}), answers, now)
+        for project_id, scene in scenes.items():
+            written = self._advance(project_id, scene, by_project.get(project_id, {}), answers, now)
             if written.changes or written.incidents or written.votes:
                 self._notices.add(project_id, written, now)
                 writes[project_id] = written
@@ -108,30 +118,36 @@ class ActStage:
             self._store.commit(writes, cursors=cursors)
         return len(rows) + answers.rows
 
-    def _live(self, project_id: str, now: datetime) -> list[Change]:
-        """Return the changes under way, and those that were proven and are watched for a while yet."""
+    def _scene(self, project_id: str, now: datetime) -> _Scene:
+        """Read once what every change asks for: a look of its own for each would be hundreds of queries a tick.
+
+        Changes are those under way, and those that were proven and are watched for a while yet.
+        """
         live = [row.record for row in self._store.changes(project_id, Query(limit=1000), states=_LIVE).rows]
         proven = self._store.changes(project_id, Query(limit=100), states=("verified",)).rows
-        return live + [row.record for row in proven if was_brought_lately(row.record, now)]
+        live += [row.record for row in proven if was_brought_lately(row.record, now)]
+        held = self._store.incidents(project_id, Query(limit=1000), states=("firing", "recovering"))
+        incidents = {row.record.id: row.record for row in held.rows}
+        return _Scene(live, self._store.rollouts(project_id), incidents)
 
     def _advance(
         self,
         project_id: str,
-        live: Sequence[Change],
+        scene: _Scene,
         outcomes: dict[str, list[Outcome]],
         answers: Answers,
         now: datetime,
     ) -> Writes:
         writes = Writes(votes=self._newcomers(project_id, outcomes))
-        for change in live:
+        for change in scene.live:
             heard = answers.by_feature.get((project_id, change.feature), [])
             if change.state == "verified":
-                self._watch(project_id, change, heard, now, writes)
+                self._watch(project_id, scene, change, heard, now, writes)
             else:
-                self._try(project_id, change, outcomes.get(change.feature, []), heard, now, writes)
-        after = {change.id: change for change in (*live, *writes.changes)}
-        self._follow(project_id, list(after.values()), now, writes)
-        self._recur(project_id, list(after.values()), now, writes)
+                self._try(project_id, scene, change, outcomes.get(change.feature, []), heard, now, writes)
+        after = {change.id: change for change in (*scene.live, *writes.changes)}
+        self._follow(project_id, scene, list(after.values()), now, writes)
+        self._recur(project_id, scene, list(after.values()), now, writes)
         return writes
 
     def _newcomers(self, project_id: str, outcomes: dict[str, list[Outcome]]) -> list[Vote]:
@@ -152,13 +168,12 @@ class ActStage:
         known = self._store.votes(consumer, list(first))
         return [Vote(consumer, voter, at) for voter, at in first.items() if voter not in known]
 
-    def _follow(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
+    def _follow(self, project_id: str, scene: _Scene, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
         """Bring open incidents together with what is served: one waits for proof only while its change is served."""
-        held = self._store.incidents(project_id, Query(limit=1000), states=("firing", "recovering"))
         moved = {incident.id for incident in writes.incidents}
         mended = {change.incident_id for change in changes if change.state == "promoted"}
-        for incident in (row.record for row in held.rows if row.record.id not in moved | mended):
-            rollout = self._store.rollout(project_id, incident.feature)
+        for incident in (each for each in scene.incidents.values() if each.id not in moved | mended):
+            rollout = scene.rollouts.get(incident.feature)
             if rollout is None:
                 continue
             served = incident.version_id == rollout.stable_version_id
@@ -169,20 +184,20 @@ class ActStage:
             over = msgspec.structs.replace(incident, state="resolved", resolution="superseded", resolved_at=now)
             writes.incidents.append(over)
 
-    def _recur(self, project_id: str, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
+    def _recur(self, project_id: str, scene: _Scene, changes: Sequence[Change], now: datetime, writes: Writes) -> None:
         """Link incidents that are back to what had been proven mended, and take back a version that made it worse."""
-        firing = self._store.incidents(project_id, Query(limit=1000), states=("firing",))
-        moved = {incident.id for incident in writes.incidents}
-        for incident in (row.record for row in firing.rows if row.record.id not in moved):
-            if "recurrence_of" in incident.detail:
+        moved = {incident.id for incident in writes.incidents} | self._new
+        for incident in (each for each in scene.incidents.values() if each.id not in moved):
+            if incident.state != "firing" or "recurrence_of" in incident.detail:
                 continue
             query = Query(feature=incident.feature, limit=200)
             solved = self._store.incidents(project_id, query, states=("resolved",))
             before = recurs(incident, (row.record for row in solved.rows))
             if before is None:
+                self._new.add(incident.id)
                 continue
             again = msgspec.structs.replace(incident, detail={**incident.detail, "recurrence_of": before.id})
-            rollout = self._store.rollout(project_id, incident.feature)
+            rollout = scene.rollouts.get(incident.feature)
             cause = next((each for each in changes if _brought(each, incident, rollout)), None)
             switched = {switch.rollout.feature for switch in writes.switches}
             is_innocent = incident.feature in switched or not is_worse(incident, before)
@@ -199,10 +214,16 @@ class ActStage:
             self._carry_out(cause, before, rollout, decision, now, writes)
 
     def _watch(
-        self, project_id: str, change: Change, answers: Sequence[Inference], now: datetime, writes: Writes
+        self,
+        project_id: str,
+        scene: _Scene,
+        change: Change,
+        answers: Sequence[Inference],
+        now: datetime,
+        writes: Writes,
     ) -> None:
         """Keep the guardrails of a change up after its proof."""
-        rollout = self._store.rollout(project_id, change.feature)
+        rollout = scene.rollouts.get(change.feature)
         switched = {switch.rollout.feature for switch in writes.switches}
         if rollout is None or rollout.stable_version_id != change.candidate_version_id or not answers:
             return
@@ -213,19 +234,20 @@ class ActStage:
             if guardrails.moved:
                 writes.changes.append(guardrails.change)
             return
-        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        incident = self._incident(project_id, scene, change)
         self._carry_out(guardrails.change, incident, rollout, decision, now, writes)
 
     def _try(
         self,
         project_id: str,
+        scene: _Scene,
         change: Change,
         outcomes: Iterable[Outcome],
         answers: Sequence[Inference],
         now: datetime,
         writes: Writes,
     ) -> None:
-        rollout = self._store.rollout(project_id, change.feature)
+        rollout = scene.rollouts.get(change.feature)
         stable = rollout.stable_version_id if rollout else None
         by_hand = change.state in ("canary", "paused") and stable == change.candidate_version_id
         if by_hand:
@@ -237,7 +259,7 @@ class ActStage:
             return
         if change.state == "awaiting":
             return
-        incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
+        incident = self._incident(project_id, scene, change)
         guardrails = self._listening.guarded(project_id, change, rollout, answers)
         trial = self._heard(project_id, guardrails.change, incident, outcomes)
         decision = trial.decide(rollout, self._exposures(project_id, change, now), now)
@@ -257,6 +279,11 @@ class ActStage:
             incident = marked
             writes.incidents.append(marked)
         self._carry_out(trial.change, incident, rollout, decision, now, writes)
+
+    def _incident(self, project_id: str, scene: _Scene, change: Change) -> Incident | None:
+        if change.incident_id is None:
+            return None
+        return scene.incidents.get(change.incident_id) or self._store.incident(project_id, change.incident_id)
 
     def _heard(self, project_id: str, change: Change, incident: Incident | None, outcomes: Iterable[Outcome]) -> Trial:
         """Return the trial of a change with these votes counted."""
@@ -323,36 +350,37 @@ class ActStage:
         return incident.state == "recovering" and promoted_at is not None and now - promoted_at >= patience
 
     def _exposures(self, project_id: str, change: Change, now: datetime) -> int:
+        """Return the candidate's answers since its step began, 0 while it is too early to step on whatever it is."""
         if change.state != "canary" or change.step_at is None:
+            return 0
+        if now - change.step_at < timedelta(hours=self._settings.canary.step_hours):
             return 0
         served = self._store.exposures(project_id, change.feature, change.step_at, now + timedelta(minutes=1))
         return sum(item.inferences for item in served if item.version_id == change.candidate_version_id)
 
     def _start_runs(self, project_id: str, now: datetime) -> None:
-        made = self._store.changes(project_id, Query(limit=1000), states=("building",)).rows
-        for change in (row.record for row in made if row.record.incident_id is None and row.record.run_id):
-            run = self._store.run(project_id, change.run_id or "")
-            if run is not None and run.state == "running":  # proposed by hand: no incident will look after it
-                self._pick_up(project_id, run)
-        firing = self._store.incidents(project_id, Query(limit=1000, newest=False), states=("firing",))
-        for incident in (row.record for row in firing.rows):
-            order = self._due(project_id, incident, now)
+        for row in self._store.runs(project_id, Query(limit=1000), states=("running",)).rows:
+            self._pick_up(project_id, row.record)
+        firing = self._store.incidents(project_id, Query(limit=1000, newest=False), states=("firing",)).rows
+        busy = self._busy(project_id) if firing else set()
+        for incident in (row.record for row in firing):
+            order = None if incident.feature in busy else self._due(project_id, incident, now)
             if order is not None:
                 self._runs.start(order)
+                busy = self._busy(project_id)
+
+    def _busy(self, project_id: str) -> set[str]:
+        """Return the features that something is under way for."""
+        runs = self._store.runs(project_id, Query(limit=1000), states=("running",)).rows
+        changes = self._store.changes(project_id, Query(limit=1000), states=_UNDER_WAY).rows
+        return {row.record.feature for row in runs} | {row.record.feature for row in changes}
 
     def _due(self, project_id: str, incident: Incident, now: datetime) -> Order | None:
-        """Return the run an incident is due, if any: nothing else of its feature is under way, and words came in."""
+        """Return the run an incident is due, if any: words came in, and its feature was left alone long enough."""
         if self._playbook.mode(incident.feature) == "off":
             return None
         query = Query(feature=incident.feature, limit=1000)
         runs = [row.record for row in self._store.runs(project_id, query).rows]
-        for run in runs:
-            if run.state == "running":
-                self._pick_up(project_id, run)
-                return None
-        changes = [row.record for row in self._store.changes(project_id, query).rows]
-        if any(change.state in _UNDER_WAY for change in changes):
-            return None
         mine = [run for run in runs if run.incident_id == incident.id]
         cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
         if any(now - run.started_at < cooldown for run in mine if run.playbook != NOTICE):

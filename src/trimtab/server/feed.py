@@ -160,8 +160,8 @@ class Feed:
         missed: Iterable[Stored[Rollout]] = []
         if last_id is not None and last_id < seq:
             missed = [row for row in self._store.rollouts_after(last_id, _MOST_ROWS) if row.project_id == project_id]
-        rollouts = (self._store.rollout(project_id, feature.name) for feature in self._store.features(project_id))
-        hello = Hello(revisions={one.feature: one.revision for one in rollouts if one is not None})
+        rollouts = self._store.rollouts(project_id)
+        hello = Hello(revisions={feature: one.revision for feature, one in rollouts.items()})
         return [("", _event("hello", seq, hello)), *((row.record.feature, _switched(row)) for row in missed)]
 
     async def _look(self) -> None:

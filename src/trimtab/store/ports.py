@@ -379,6 +379,10 @@ class CatalogStore(Protocol):
         """Return what the feature serves now."""
         ...
 
+    def rollouts(self, project_id: str) -> dict[str, Rollout]:
+        """Return by feature what each serves now."""
+        ...
+
     def users(self, project_id: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return what is known of these users."""
         ...
@@ -495,10 +499,10 @@ class LoopStore(Protocol):
         """Return one run with its steps in order of their start."""
         ...
 
-    def runs(self, project_id: str, query: Query) -> Page[Run]:
-        """Return one page of runs without their steps; times are compared with `started_at`.
+    def runs(self, project_id: str, query: Query, states: Sequence[str] = ()) -> Page[Run]:
+        """Return one page of runs without their steps, of these states if any are given.
 
-        The version is the candidate of the run's change.
+        Times are compared with `started_at`; the version is the candidate of the run's change.
         """
         ...
 

@@ -13,7 +13,7 @@ from trimtab.act.knowledge.index import Retriever, Webhook
 from trimtab.act.knowledge.patches import PatchDesk, PatchStore
 from trimtab.config import Knowledge as KnowledgeSettings
 from trimtab.errors import Conflict, TrimtabError, Unavailable
-from trimtab.records import KnowledgePatch, Version
+from trimtab.records import KnowledgePatch, Rollout, Version
 from trimtab.store.ports import Query
 
 __all__ = ["KnowledgeStage", "KnowledgeStageStore"]
@@ -63,8 +63,8 @@ class KnowledgeStage:
         """Write the patches that are due and hand some over; return how many were written or, inline, tried."""
         handled = 0
         for project in self._store.projects():
-            for feature in self._store.features(project.id):
-                handled += self._follow(project.id, feature.name, now)
+            for rollout in self._store.rollouts(project.id).values():
+                handled += self._follow(project.id, rollout, now)
         if self._webhook is None and self._retriever is None:
             return handled
         if self._inline:
@@ -80,10 +80,8 @@ class KnowledgeStage:
         if self._thread is not None:
             self._thread.join()
 
-    def _follow(self, project_id: str, feature: str, now: datetime) -> int:
-        rollout = self._store.rollout(project_id, feature)
-        if rollout is None:
-            return 0
+    def _follow(self, project_id: str, rollout: Rollout, now: datetime) -> int:
+        feature = rollout.feature
         seen = self._seen.get((project_id, feature))
         if seen is not None and seen[0] == rollout.revision and seen[1] - _LOOK_EVERY <= now < seen[1]:
             return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, literal_column, select, tuple_
 
 from trimtab.records import ApiKey, AuditItem, Calibration, Feature, Project, Rollout, User, Version
 from trimtab.store.hot.page import Port, after, chunks, paged
@@ -65,6 +65,15 @@ class Catalog(Port):
         statement = select(*ROLLOUTS.fields).where(columns.project_id == project_id, columns.feature == feature)
         rows = self._database.rows(statement.order_by(columns.revision.desc()).limit(1))
         return ROLLOUTS.decode(rows[0]) if rows else None
+
+    def rollouts(self, project_id: str) -> dict[str, Rollout]:
+        """Return by feature what each serves now."""
+        columns = ROLLOUTS.table.c
+        mine = columns.project_id == project_id
+        newest = select(columns.feature, func.max(columns.revision)).where(mine).group_by(columns.feature)
+        statement = select(*ROLLOUTS.fields).where(mine, tuple_(columns.feature, columns.revision).in_(newest))
+        found = [ROLLOUTS.decode(row) for row in self._database.rows(statement)]
+        return {rollout.feature: rollout for rollout in found}
 
     def users(self, project_id: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return what is known of these users."""

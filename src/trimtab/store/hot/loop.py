@@ -143,10 +143,10 @@ class Loop(Port):
         rows = self._database.rows(statement.order_by(columns.started_at, columns.seq))
         return msgspec.structs.replace(run, steps=[RUN_STEPS.decode(row) for row in rows])
 
-    def runs(self, project_id: str, query: Query) -> Page[Run]:
-        """Return one page of runs without their steps; times are compared with `started_at`."""
+    def runs(self, project_id: str, query: Query, states: Sequence[str] = ()) -> Page[Run]:
+        """Return one page of runs without their steps, of these states if any; times count from `started_at`."""
         columns, change = RUNS.table.c, CHANGES.table.c
-        conditions: list[ColumnElement[bool]] = []
+        conditions: list[ColumnElement[bool]] = [columns.state.in_(list(states))] if states else []
         if query.feature is not None:
             conditions.append(columns.feature == query.feature)
         if query.version_id is not None:
