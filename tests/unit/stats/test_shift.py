@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from trimtab.stats.shift import began_later, log_excess
+from trimtab.stats.shift import began_later, least_log_excess, log_excess
 
 
 @given(st.integers(1, 300), st.integers(1, 3000), st.floats(0, 1), st.floats(0, 1))
@@ -21,11 +22,17 @@ def test_excess_is_the_upper_tail_of_the_hypergeometric(of_now: int, of_before: 
         assert log_excess(now, of_now, before, of_before) == pytest.approx(exact, rel=1e-6, abs=1e-6)
 
 
-def test_a_hopeless_sign_costs_one_term_and_is_never_called_surer_than_it_is() -> None:
-    exact = log_excess(30, 100, 200, 1000)
-    quick = log_excess(30, 100, 200, 1000, alarm_at=-20.0)
-    assert -20.0 < quick < exact
-    assert log_excess(60, 100, 20, 1000, alarm_at=-20.0) == log_excess(60, 100, 20, 1000)
+@given(st.integers(1, 300), st.integers(1, 3000), st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1))
+def test_the_first_terms_of_many_signs_are_those_of_each_and_no_sign_is_surer(
+    of_now: int, of_before: int, shares: list[tuple[float, float]]
+) -> None:
+    now = np.array([round(share * of_now) for share, _ in shares])
+    before = np.array([round(share * of_before) for _, share in shares])
+    least = least_log_excess(now, of_now, before, of_before)
+    for first, one, other in zip(least, now, before, strict=True):
+        exact = hypergeom.logpmf(one, of_now + of_before, one + other, of_now)
+        assert first == pytest.approx(min(exact, 0.0), rel=1e-6, abs=1e-6)
+        assert first <= log_excess(int(one), of_now, int(other), of_before) + 1e-6
 
 
 def test_p_values_keep_their_promise_when_nothing_changed() -> None:

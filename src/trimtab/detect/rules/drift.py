@@ -19,7 +19,7 @@ from trimtab.ids import derived_id
 from trimtab.records import Incident, Monitor
 from trimtab.stats.detector import RateMonitor
 from trimtab.stats.interval import clopper_pearson_upper
-from trimtab.stats.shift import log_excess
+from trimtab.stats.shift import least_log_excess, log_excess
 
 __all__ = ["BLOCK", "DriftWatch", "sign_name"]
 
@@ -296,10 +296,13 @@ def _loudest(
     family = int(np.count_nonzero(counts + before >= _LEAST_CARRIERS))
     limit = log_part - math.log(max(family, 1))
     risen = (counts >= _LEAST_CARRIERS) & (counts / inputs - before / of >= _LEAST_RISE)
-    best: _Found | None = None
-    for place in np.flatnonzero(risen):
-        now, then = int(counts[place]), int(before[place])
-        log_p = log_excess(now, inputs, then, of, alarm_at=limit)
-        if best is None or limit - log_p > best.margin:
-            best = _Found(limit - log_p, f"{kind}:{place}", now, inputs, then, of, log_p, blocks)
-    return best
+    places = np.flatnonzero(risen)
+    if not len(places):
+        return None
+    log_ps = least_log_excess(counts[places], inputs, before[places], of)
+    for each in np.flatnonzero(log_ps <= limit):  # hardly ever any: only these are worth their whole sum
+        log_ps[each] = log_excess(int(counts[places[each]]), inputs, int(before[places[each]]), of)
+    best = int(log_ps.argmin())
+    place, log_p = int(places[best]), float(log_ps[best])
+    now, then = int(counts[place]), int(before[place])
+    return _Found(limit - log_p, f"{kind}:{place}", now, inputs, then, of, log_p, blocks)
