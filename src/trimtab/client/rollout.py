@@ -157,7 +157,7 @@ class Rollouts:
             if again := due & unanswered:
                 with self._lock:
                     self._due |= again
-                wait = min(wait, _AGAIN_S * 2.0**self._failures)
+                wait = min(wait, _AGAIN_S * 2.0 ** min(self._failures, 10))
             self._more.wait(max(wait, 0.0))
         self._transport.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,20 @@ def test_the_last_known_version_stays_while_the_server_is_away(make: Make, wire:
         seen = len(wire.gets())
         wire.await_that(lambda seen=seen: len(wire.gets()) > seen)  # type: ignore[misc]
         assert client.resolve() == known
+
+
+def test_a_server_that_was_away_for_long_is_asked_when_it_is_back(make: Make) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    client = make(refresh_s=0.001, resolve_timeout_s=0.001, url=f"http://127.0.0.1:{port}")
+    client.watch("answer", *(f"feature-{number}" for number in range(200)))
+    while client._rollouts._failures < 1024:  # as a day without the server brings
+        time.sleep(0.01)
+    with WireServer(port) as back:
+        back.serve("answer", rollout(), [STABLE])
+        back.await_that(lambda: client.resolve().version is not None)
+        client.close(0.2)
 
 
 def test_a_process_that_starts_while_the_server_is_away_has_the_last_known_version(
