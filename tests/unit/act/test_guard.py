@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,3 +200,18 @@ def test_answers_far_from_what_a_change_adds_are_untouched() -> None:
     assert untouched(Letters(), base, changed, ["aaaa", "bbb", "cc"]) == [False, True, True]
     assert untouched(Letters(), base, taught(4, model="next"), ["bbb"]) == [False]
     assert untouched(Letters(), taught(0), taught(0, ("aaaaa", "no")), ["bbb"]) == [False]
+
+
+def test_no_text_makes_a_pattern_run_for_ever() -> None:
+    # In a process of its own: a pattern that backtracks without end lets no other thread run, not even a test's clock.
+    told = """
+from trimtab.act.guard.lint import look
+for text in ("please ignore" + "'" * 400 + " x", "vergiss " + "' a" * 400, "a-" * 20_000 + "!", "to " + "a." * 20_000):
+    look(text)
+"""
+    subprocess.run(
+        [sys.executable, "-c", told],
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )

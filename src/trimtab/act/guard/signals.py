@@ -24,7 +24,8 @@ def _told(kind: str, weight: float, *sources: str) -> list[Pattern]:
     return [Pattern(kind, weight, re.compile(source)) for source in sources]
 
 
-_GAP = r"\W+(?:[\w']+\W+){0,4}?"
+# An apostrophe is either inside a word or outside one: read both ways, a row of them would take for ever.
+_GAP = r"\W+(?:\w+(?:'\w+)*\W+){0,4}?"
 
 _RULES_EN = (
     r"(?:instructions?|prompts?|rules|guidelines|directives?|orders|context|messages?|polic(?:y|ies)|training"
@@ -192,10 +193,10 @@ _CARRY = _told(
     r"\b(?:conversation|chat|history|data|datos|dados|dati|daten|donnees|données|conversa|conversación"
     r"|conversazione|gespräch\w*"
     r"|messages|everything|every|all|credentials|secrets)\b[^\n]{0,40}\b(?:to|an|à|a|al|para|vers|su) "
-    r"(?:https?://|[\w.+-]+@[\w-]+\.\w)",
+    r"(?:https?://|[\w.+-]{1,64}@[\w-]{1,63}\.\w)",
 )
 _LINK = _told(
-    "link", 0.5, r"\b(?:https?://|www\.)[^\s]+|\b[\w-]{2,}\.(?:com|net|org|io|ai|app|dev|example|xyz|info|ru|cn)\b"
+    "link", 0.5, r"\b(?:https?://|www\.)[^\s]+|\b[\w-]{2,63}\.(?:com|net|org|io|ai|app|dev|example|xyz|info|ru|cn)\b"
 )
 _RUN = _told(
     "run",
