@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from trimtab.config import Settings, WatchRule
 from trimtab.detect.rules.sampling import OTHER
 from trimtab.detect.rules.stage import RulesStage
-from trimtab.errors import ConfigError
+from trimtab.errors import ConfigError, Unavailable
 from trimtab.ids import derived_id, new_id
 from trimtab.records import Incident, Inference, Monitor, MonitorRule, Outcome, Project, Redacted, Silence
 from trimtab.store.hot.sqlite import open_sqlite
@@ -230,6 +230,48 @@ def test_restart_goes_on_where_the_watch_stood(tmp_path: Path) -> None:
     world.answer(60, slow=1.0)
     world.tick()
     assert len(world.incidents) == 1
+
+
+class _Failing:
+    """The store, but for one verb, which cannot reach the database until `away` is lifted."""
+
+    def __init__(self, store: HotStore, away: str) -> None:
+        self._store = store
+        self.away = away
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.away:
+            raise Unavailable("the database is away")
+        return getattr(self._store, name)
+
+
+def test_database_that_is_away_at_the_start_costs_nothing_that_was_learned(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(200, slow=0.05)
+    world.tick()
+    store = _Failing(world.store, "monitors")
+    world.stage = RulesStage(cast("HotStore", store), world.settings)
+    with pytest.raises(Unavailable):
+        world.tick()
+    store.away = ""
+    world.answer(1)
+    world.tick()
+    assert [monitor.votes for monitor in world.monitors("slow")] == [201]
+
+
+def test_alarm_in_a_moment_without_the_database_is_raised_when_it_is_back(tmp_path: Path) -> None:
+    world = World(tmp_path, slow=SLOW)
+    world.answer(200, slow=0.0)
+    world.tick()
+    store = _Failing(world.store, "list_inferences")  # asked where an incident is, when it opens
+    world.stage = RulesStage(cast("HotStore", store), world.settings)
+    world.answer(60, slow=1.0)
+    with pytest.raises(Unavailable):
+        world.tick()
+    store.away = ""
+    world.tick()
+    assert len(world.incidents) == 1
+    assert [monitor.votes for monitor in world.monitors("slow")] == [260]
 
 
 def test_rule_declared_through_the_api_is_heard_within_seconds(tmp_path: Path) -> None:

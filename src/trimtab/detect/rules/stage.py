@@ -96,6 +96,13 @@ class RulesStage:
 
     def tick(self, now: datetime) -> int:
         """Handle at most one batch of each source and return how many rows that was."""
+        try:
+            return self._handle(now)
+        except BaseException:
+            self.forget()  # groups may have been read in part, or have heard what was not written
+            raise
+
+    def _handle(self, now: datetime) -> int:
         self._awake_since = self._awake_since or now
         projects = [project.id for project in self._store.projects()]
         for project_id in projects:
@@ -153,7 +160,7 @@ class RulesStage:
         over = {"state": "resolved", "resolution": "superseded", "resolved_at": now}
         writes.incidents += [msgspec.structs.replace(each, **over) for each in self._orphaned(project_id, known)]
         if writes.monitors or writes.incidents:
-            self._commit({project_id: writes}, {})
+            self._store.commit({project_id: writes})
 
     def _orphaned(self, project_id: str, known: _Project) -> Iterator[Incident]:
         """Yield open incidents of groups that are watched no more: their rule is gone, off, or groups otherwise."""
@@ -196,7 +203,7 @@ class RulesStage:
         if reached == cursor:
             return 0
         writes = {project_id: self._feed(project_id, source, items, now) for project_id, items in heard.items()}
-        self._commit(writes, {CURSORS[source]: reached})
+        self._store.commit(writes, cursors={CURSORS[source]: reached})
         return reached - cursor
 
     def _begin(self, source: RuleSource) -> int:
@@ -262,14 +269,7 @@ class RulesStage:
             if changed:
                 writes.monitors.append(post.record())
         if writes.monitors or writes.incidents:
-            self._commit({project_id: writes}, {})
-
-    def _commit(self, writes: Mapping[str, Writes], cursors: Mapping[str, int]) -> None:
-        try:
-            self._store.commit(writes, cursors=cursors)
-        except BaseException:
-            self.forget()  # what the posts remember was not written
-            raise
+            self._store.commit({project_id: writes})
 
     def _post(self, project_id: str, item: Heard, now: datetime) -> Post:
         known, rule = self._projects[project_id], item.rule
