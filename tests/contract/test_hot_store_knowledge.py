@@ -45,6 +45,17 @@ def test_due_is_what_waits_no_longer_than_now(store: HotStore) -> None:
     assert waiting(a.NOW + a.SECOND, 1) == [due.id]
 
 
+def test_due_for_a_check_is_what_was_written_and_not_looked_for_too_often(store: HotStore) -> None:
+    gone, weary, fresh = (
+        a.patch(kind="delete", state="delivered"),
+        a.patch(state="unverified", attempts=5),
+        a.patch(state="unverified", attempts=4),
+    )
+    store.commit({a.P: Writes(patches=[a.sealed(each) for each in (gone, weary, fresh)])})
+    due = store.due_patches(a.P, ("delivered", "unverified"), a.NOW, 1, checks=5)
+    assert [row.record.id for row in due] == [fresh.id]
+
+
 def test_a_patch_that_did_not_come_from_the_redactor_is_not_written(store: HotStore) -> None:
     with pytest.raises(WallBreach):
         store.commit({a.P: Writes(patches=[a.patch()])})  # type: ignore[list-item]

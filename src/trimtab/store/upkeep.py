@@ -77,9 +77,12 @@ class KnowledgeStore(Protocol):
         ...
 
     def due_patches(
-        self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int
+        self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int, *, checks: int | None = None
     ) -> list[Stored[KnowledgePatch]]:
-        """Return at most `limit` patches of these states whose `next_at` has come, oldest first."""
+        """Return at most `limit` patches of these states whose `next_at` has come, oldest first.
+
+        With `checks` only what an index can be asked for: upserts that were tried fewer times than that.
+        """
         ...
 
 

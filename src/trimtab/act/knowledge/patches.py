@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -22,6 +22,7 @@ __all__ = ["LIVE", "SOURCE_CORRECTED", "PatchDesk", "PatchStore"]
 LIVE: tuple[PatchState, ...] = ("waiting", "delivered", "verified", "unverified")
 SOURCE_CORRECTED = "the app's own document says so by now"
 _MOST = 10_000
+_PAGE = 1000
 
 
 class PatchStore(CatalogStore, EventStore, LoopStore, KnowledgeStore, Protocol):
@@ -77,8 +78,8 @@ class PatchDesk:
     def forget(self, project_id: str, entry_ids: Collection[str], now: datetime) -> int:
         """Take the words of these entries out of every patch, each followed by a delete; return how many had any."""
         with self._turn:
-            rows = (row.record for row in self._store.patches(project_id, Query(limit=_MOST), LIVE).rows)
-            held = [item for item in rows if item.kind == "upsert" and item.entry_id in entry_ids]
+            live = list(self._live(project_id))
+            held = [item for item in live if item.kind == "upsert" and item.entry_id in entry_ids]
             patches = [each for item in held for each in (_withdrawn(item), _delete(item, item.version_id, now))]
             if patches:
                 self._store.commit({project_id: Writes(patches=seal_all(self._cleaners.of(project_id), patches))})
@@ -136,6 +137,14 @@ class PatchDesk:
             if current is not None and current.state == patch.state:
                 tried = {"attempts": current.attempts + 1, "error": error[:500], "next_at": next_at}
                 self._written(project_id, msgspec.structs.replace(current, **tried))
+
+    def _live(self, project_id: str) -> Iterator[KnowledgePatch]:
+        """Yield all patches that are not withdrawn, of whichever feature."""
+        query: Query | None = Query(limit=_PAGE)
+        while query is not None:
+            page = self._store.patches(project_id, query, LIVE)
+            yield from (row.record for row in page.rows)
+            query = Query(limit=_PAGE, after=page.next) if page.next is not None else None
 
     def _judged(self, patch: KnowledgePatch, retrieved: Sequence[str], now: datetime) -> KnowledgePatch:
         first = list(retrieved)[: self._settings.top_k]

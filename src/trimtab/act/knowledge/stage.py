@@ -14,7 +14,7 @@ from trimtab.act.knowledge.patches import PatchDesk, PatchStore
 from trimtab.config import Knowledge as KnowledgeSettings
 from trimtab.errors import Conflict, TrimtabError, Unavailable
 from trimtab.records import KnowledgePatch, Rollout, Version
-from trimtab.store.ports import Query
+from trimtab.store.ports import Query, Stored
 
 __all__ = ["KnowledgeStage", "KnowledgeStageStore"]
 
@@ -117,11 +117,12 @@ class KnowledgeStage:
             waiting = self._store.due_patches(project.id, ("waiting",), now, _LOT) if self._webhook else []
             for row in waiting:
                 tried += self._hand_over(project.id, row.record, now)
-            checking = self._store.due_patches(project.id, ("delivered", "unverified"), now, _LOT)
-            for row in checking if self._retriever else []:
-                if row.record.kind == "upsert" and row.record.attempts < _CHECKS:
-                    tried += self._check(project.id, row.record, now)
+            for row in self._to_check(project.id, now) if self._retriever else []:
+                tried += self._check(project.id, row.record, now)
         return tried
+
+    def _to_check(self, project_id: str, now: datetime) -> list[Stored[KnowledgePatch]]:
+        return self._store.due_patches(project_id, ("delivered", "unverified"), now, _LOT, checks=_CHECKS)
 
     def _hand_over(self, project_id: str, patch: KnowledgePatch, now: datetime) -> int:
         if self._stop.is_set() or self._webhook is None:

@@ -32,12 +32,14 @@ class Patches(Port):
         return paged(self._database, PATCHES, project_id, query, *conditions)
 
     def due_patches(
-        self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int
+        self, project_id: str, states: Sequence[PatchState], now: datetime, limit: int, *, checks: int | None = None
     ) -> list[Stored[KnowledgePatch]]:
         """Return at most `limit` patches of these states whose `next_at` has come, oldest first."""
         columns = PATCHES.table.c
         statement = select(*PATCHES.columns).where(
             columns.project_id == project_id, columns.state.in_(list(states)), columns.next_at <= to_micros(now)
         )
+        if checks is not None:
+            statement = statement.where(columns.kind == "upsert", columns.attempts < checks)
         rows = self._database.rows(statement.order_by(columns.seq).limit(limit))
         return [PATCHES.stored(row) for row in rows]

@@ -137,6 +137,46 @@ def test_an_erased_persons_words_leave_every_patch_and_a_look_from_before_brings
     assert again.counts == {}
 
 
+def test_an_erased_persons_words_leave_the_oldest_patch_of_many(store: HotStore, desk: PatchDesk) -> None:
+    said = "018f0000-0000-7000-8000-000000000001"
+    theirs = msgspec.structs.replace(ENTRY, id=content_id("k", said.encode()), source_feedback_id=said)
+    desk.follow(P, *serve(store, theirs), NOW)
+    store.commit({P: Writes(patches=[seal(REDACTOR, carried_out(number)) for number in range(10_001)])})
+    removed = PatchPlace(desk, SetClock(NOW)).erase(P, Gone(["u-1"], [], [said]))
+    assert removed is not None
+    assert removed.counts == {"patches": 1}
+    assert not [row for row in store.patches(P, Query(), ("waiting",)).rows if row.record.text]
+
+
+def test_what_needs_no_check_keeps_none_from_being_checked(store: HotStore) -> None:
+    store.commit({P: Writes(patches=[seal(REDACTOR, carried_out(number)) for number in range(25)])})
+    settings = KnowledgeSettings(retrieve="tests.unit.act.knowledge.test_patches:found_entry")
+    desk = PatchDesk(store, REDACTOR, settings)
+    stage = KnowledgeStage(store, desk, settings, retriever=open_retriever(settings, lambda: NOW), inline=True)
+    desk.follow(P, *serve(store, ENTRY), NOW)
+    desk.acknowledge(P, only(store, "waiting").id, [], None, NOW)
+    stage.tick(NOW)
+    assert only(store, "verified").entry_id == ENTRY.id
+
+
+def carried_out(number: int) -> KnowledgePatch:
+    """Return a delete that the app's worker has carried out."""
+    return KnowledgePatch(
+        id=derived_id("gone", str(number)),
+        feature=FEATURE,
+        kind="delete",
+        state="delivered",
+        created_at=NOW,
+        next_at=NOW,
+        entry_id=f"k_gone_{number}",
+        version_id="v1",
+    )
+
+
+def found_entry(_query: str, _k: int) -> list[dict[str, Any]]:
+    return [{"id": ENTRY.id}]
+
+
 def test_verified_means_that_the_index_gives_it_among_the_first(store: HotStore, desk: PatchDesk) -> None:
     desk.follow(P, *serve(store, ENTRY), NOW)
     patch_id = only(store).id
