@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.act.goback import gone_back
 from trimtab.act.notices import Notices
-from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, withdrawn
+from trimtab.act.rollout import exposed, held_back, promoted, reset, restored, returned, withdrawn
 from trimtab.config import Canary
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id, new_id
@@ -69,13 +69,13 @@ class Decisions:
     def approve(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Start the canary of a change that waits for approval; a rollback is served to everyone at once."""
         change = self._change(project_id, change_id, ("awaiting",), "approve")
+        rollout = self._rollout(project_id, change.feature)
         if change.kind == "rollback":
-            rollout = self._rollout(project_id, change.feature)
             writes = gone_back(self._store, project_id, change, rollout, now, "approved by hand")
             self._notices.add(project_id, writes, now)
             self._store.commit({project_id: writes})
             return writes.changes[0]
-        switch = exposed(self._rollout(project_id, change.feature), change, self._first_share, now)
+        switch = held_back(exposed(rollout, change, self._first_share, now), rollout, self._holdback)
         trial = {"steps": [[now.isoformat(), self._first_share]]}
         return self._write(
             project_id,
@@ -88,7 +88,8 @@ class Decisions:
     def promote(self, project_id: str, change_id: str, now: datetime) -> Change:
         """Serve a tried candidate to everyone; its incident then recovers until votes verify it."""
         change = self._change(project_id, change_id, _TRIED, "promote")
-        switch = promoted(self._rollout(project_id, change.feature), now)
+        rollout = self._rollout(project_id, change.feature)
+        switch = held_back(promoted(rollout, now), rollout, self._holdback)
         incidents = []
         incident = self._store.incident(project_id, change.incident_id) if change.incident_id else None
         if incident is not None and incident.state == "firing":
@@ -125,9 +126,9 @@ class Decisions:
             return self._write(project_id, now, msgspec.structs.replace(change, **declined))
         rollout = self._rollout(project_id, change.feature)
         if rollout.candidate_version_id == change.candidate_version_id:
-            switch = withdrawn(rollout, now)
+            switch = held_back(withdrawn(rollout, now), rollout, self._holdback)
         elif rollout.stable_version_id == change.candidate_version_id:
-            switch = restored(rollout, change.base_version_id, now)
+            switch = returned(rollout, change.base_version_id, now, self._holdback)
         else:
             raise Conflict(f"change {change_id!r} is not what {change.feature!r} serves", param="change_id")
         incidents = []
@@ -177,7 +178,7 @@ class Decisions:
         if self._store.version(project_id, feature, version_id) is None:
             raise NotFound(f"no version {version_id!r} of {feature!r}", param="version_id")
         rollout = self._rollout(project_id, feature)
-        switch = held_back(restored(rollout, version_id, now), rollout, self._holdback)
+        switch = returned(rollout, version_id, now, self._holdback)
         self._store.commit({project_id: Writes(switches=[switch])})
         return switch.rollout
 
@@ -241,10 +242,7 @@ class Decisions:
         switch: Switch | None = None,
         incidents: list[Incident] | None = None,
     ) -> Change:
-        switches = []
-        if switch is not None:
-            switches.append(held_back(switch, self._rollout(project_id, change.feature), self._holdback))
-        writes = Writes(changes=[change], switches=switches, incidents=incidents or [])
+        writes = Writes(changes=[change], switches=[switch] if switch else [], incidents=incidents or [])
         self._notices.add(project_id, writes, now)
         self._store.commit({project_id: writes})
         return change

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from trimtab.act.rollout import restored
+from trimtab.act.rollout import returned
 from trimtab.errors import Conflict
 from trimtab.records import Change, Incident, Rollout
 from trimtab.store.ports import HotStore, Query, Writes
@@ -28,7 +28,7 @@ def gone_back(store: HotStore, project_id: str, change: Change, rollout: Rollout
     served = msgspec.structs.replace(
         change, state="promoted", exposed_at=now, step_at=now, promoted_at=now, reason=reason
     )
-    writes = Writes(changes=[served], switches=[restored(rollout, change.candidate_version_id, now)])
+    writes = Writes(changes=[served], switches=[returned(rollout, change.candidate_version_id, now)])
     query = Query(feature=change.feature, version_id=change.base_version_id, limit=100)
     for row in store.changes(project_id, query, states=("promoted", "verified")).rows:
         told = f"its version was taken back: {reason}"[:500]

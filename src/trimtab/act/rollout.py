@@ -12,7 +12,7 @@ from trimtab.records import Arm, Change, Rollout
 from trimtab.stats.bucket import in_candidate, in_holdback
 from trimtab.store.ports import Switch
 
-__all__ = ["exposed", "held_back", "promoted", "reset", "restored", "served_to", "stepped", "withdrawn"]
+__all__ = ["exposed", "held_back", "promoted", "reset", "restored", "returned", "served_to", "stepped", "withdrawn"]
 
 
 def exposed(rollout: Rollout, change: Change, share: float, now: datetime) -> Switch:
@@ -57,6 +57,20 @@ def withdrawn(rollout: Rollout, now: datetime) -> Switch:
 def restored(rollout: Rollout, version_id: str, now: datetime) -> Switch:
     """Serve an earlier version to everyone, and end any trial."""
     return _switch(rollout, now, stable_version_id=version_id, candidate_version_id=None, share=0.0, change_id=None)
+
+
+def returned(rollout: Rollout, version_id: str, now: datetime, share: float | None = None) -> Switch:
+    """Serve a version of before to everyone again, and end any trial; `share`, where given, resizes or ends a holdback.
+
+    What is left may be bad: nobody begins to be held back with it, and who was is served what everyone is.
+    """
+    switch = restored(rollout, version_id, now)
+    held = rollout.holdback_version_id
+    if held is None:
+        return switch
+    if held == rollout.stable_version_id != version_id:
+        share = 0.0
+    return switch if share is None else held_back(switch, rollout, share)
 
 
 def held_back(switch: Switch, before: Rollout, share: float) -> Switch:

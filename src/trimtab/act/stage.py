@@ -18,7 +18,7 @@ from trimtab.act.listening import ANSWERS_CURSOR, Answers, Listening
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
-from trimtab.act.rollout import held_back, promoted, restored, stepped, withdrawn
+from trimtab.act.rollout import held_back, promoted, returned, stepped, withdrawn
 from trimtab.act.runs import Runs
 from trimtab.act.trial import (
     Decision,
@@ -322,9 +322,11 @@ class ActStage:
                 if incident is not None and incident.state == "firing":
                     writes.incidents.append(msgspec.structs.replace(incident, state="recovering"))
             case "roll_back":
-                was_served = change.state in _WATCHED
-                switch = restored(rollout, change.base_version_id, now) if was_served else withdrawn(rollout, now)
-                writes.switches.append(held_back(switch, rollout, holdback))
+                writes.switches.append(
+                    returned(rollout, change.base_version_id, now, holdback)
+                    if change.state in _WATCHED
+                    else held_back(withdrawn(rollout, now), rollout, holdback)
+                )
                 told = {"reason": decision.reason, "canary": {**change.canary, "stopped_by": decision.by}}
                 change = msgspec.structs.replace(change, state="rolled_back", rolled_back_at=now, **told)
                 if incident is not None:

@@ -140,6 +140,29 @@ def test_nobody_is_held_back_with_the_bad_version(tmp_path: Path) -> None:
         assert bad not in (rollout.holdback_version_id, rollout.candidate_version_id)
 
 
+def test_going_back_by_hand_holds_nobody_back_with_what_is_left(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        bad = world.release(BAD)
+        canary = msgspec.structs.replace(SETTINGS.canary, holdback=0.1)
+        decisions = Decisions(world.loop.store, world.loop.redactor, canary)  # it was just turned on
+        now = world.loop.clock.now()
+        assert decisions.restore(PROJECT, FEATURE, world.good, now).holdback_version_id is None
+        assert decisions.serve(PROJECT, BAD, now).holdback_version_id == world.good
+        assert decisions.reset_holdback(PROJECT, FEATURE, now).holdback_version_id == bad
+        left = decisions.restore(PROJECT, FEATURE, world.good, now)
+    assert (left.holdback_version_id, left.holdback_share) == (None, 0.0)
+
+
+def test_going_back_keeps_a_holdback_with_an_earlier_version(tmp_path: Path) -> None:
+    canary = msgspec.structs.replace(SETTINGS.canary, holdback=0.1)
+    with World(tmp_path, msgspec.structs.replace(SETTINGS, canary=canary)) as world:
+        world.release(BAD)
+        better = world.release(msgspec.structs.replace(GOOD, note="another"))
+        world.release(msgspec.structs.replace(BAD, note="bad again"))
+        kept = world.decisions.restore(PROJECT, FEATURE, better, world.loop.clock.now())
+        assert (kept.holdback_version_id, kept.holdback_share) == (world.good, 0.1)
+
+
 def test_release_by_hand_can_be_shown_to_a_few_whose_votes_take_it_back(world: World) -> None:
     for _ in world.days(3):
         pass
