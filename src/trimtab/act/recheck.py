@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,8 @@ import structlog
 
 from trimtab.act.aftermath import Lost, reopened, undone, was_brought_lately
 from trimtab.act.checks.desk import ExamDesk
-from trimtab.act.rollout import held_back, restored
+from trimtab.act.rollout import returned
+from trimtab.clock import EPOCH
 from trimtab.config import Settings
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.records import Case, Change, Rollout, Version
@@ -52,6 +53,7 @@ class RecheckStage:
         self._turn = turn
         self._inline = inline
         self._looked_at: datetime | None = None
+        self._tried: dict[tuple[str, str], datetime] = {}
         self._thread: threading.Thread | None = None
         self._log = structlog.get_logger("trimtab.recheck")
 
@@ -62,24 +64,31 @@ class RecheckStage:
         if self._looked_at is not None and timedelta(0) <= now - self._looked_at < _LOOK_EVERY:
             return 0
         self._looked_at = now
-        for project in self._store.projects():
-            for feature in self._store.features(project.id):
-                rollout = self._store.rollout(project.id, feature.name)
-                fixes = self._fixes(project.id, feature.name)
-                if rollout is None or not self._is_due(project.id, rollout, fixes, now):
-                    continue
-                told = (project.id, rollout, fixes, now)
-                self._thread = threading.Thread(target=self._guarded, args=told, name="trimtab-recheck", daemon=True)
-                self._thread.start()
-                if self._inline:
-                    self._thread.join()
-                return 0
+        # Who waited longest comes first: a feature that cannot be asked keeps none of the others waiting.
+        due = min(self._due(now), key=lambda each: self._tried.get((each[0], each[1].feature), EPOCH), default=None)
+        if due is not None:
+            project_id, rollout, fixes = due
+            self._tried[project_id, rollout.feature] = now
+            told = (project_id, rollout, fixes, now)
+            self._thread = threading.Thread(target=self._guarded, args=told, name="trimtab-recheck", daemon=True)
+            self._thread.start()
+            if self._inline:
+                self._thread.join()
         return 0
 
     def close(self) -> None:
         """Wait for the feature under way. May be called twice; before the store closes."""
         if self._thread is not None:
             self._thread.join()
+
+    def _due(self, now: datetime) -> Iterator[tuple[str, Rollout, list[Change]]]:
+        """Yield project, rollout and proven fixes of each feature that is to be asked about."""
+        for project in self._store.projects():
+            for feature in self._store.features(project.id):
+                rollout = self._store.rollout(project.id, feature.name)
+                fixes = self._fixes(project.id, feature.name)
+                if rollout is not None and self._is_due(project.id, rollout, fixes, now):
+                    yield project.id, rollout, fixes
 
     def _fixes(self, project_id: str, feature: str) -> list[Change]:
         query = Query(feature=feature, limit=_MOST_CASES)
@@ -164,7 +173,7 @@ class RecheckStage:
         served = rollout.stable_version_id
         if cause is not None and lost is not None:
             served = cause.base_version_id
-            writes.switches.append(held_back(restored(held, served, now), held, self._holdback))
+            writes.switches.append(returned(held, served, now, self._holdback))
             current = after.get(cause.id) or self._store.change(project_id, cause.id) or cause
             after[cause.id] = msgspec.structs.replace(
                 current,

@@ -19,12 +19,14 @@ from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.recheck import RecheckStage
 from trimtab.clock import EPOCH
 from trimtab.config import Gate
+from trimtab.errors import Unavailable
 from trimtab.ids import derived_id
 from trimtab.records import (
     Case,
     CaseResult,
     Change,
     Exemplar,
+    Feature,
     GateReport,
     Incident,
     Inference,
@@ -299,6 +301,36 @@ def test_fix_that_holds_stays_and_is_asked_again_after_a_week_only(proven: Prove
     assert asked == [5]
     assert proven.look(days=6).state == "resolved"
     assert asked == [5]
+
+
+def test_feature_that_cannot_be_asked_keeps_no_other_from_being_asked(proven: Proven) -> None:
+    away = "a-first"  # in the order of features it comes before
+    made = seal(proven.world.redactor, msgspec.structs.replace(knowing(0), feature=away))
+    held = msgspec.structs.replace(
+        proven.rollout, feature=away, stable_version_id=made.record.id, id=derived_id(away), revision=1
+    )
+    assert proven.fix.gate is not None
+    results = [
+        msgspec.structs.replace(each, case_id=derived_id(away, each.case_id)) for each in proven.fix.gate.results
+    ]
+    gate = msgspec.structs.replace(proven.fix.gate, results=results)
+    told = {"feature": away, "candidate_version_id": made.record.id, "id": derived_id(away), "gate": gate}
+    feature = seal(proven.world.redactor, Feature(name=away, created_at=EPOCH))
+    also = msgspec.structs.replace(proven.fix, **told)
+    case = msgspec.structs.replace(proven.cases[0], feature=away, id=results[0].case_id)
+    proven.store.commit({PROJECT: Writes(features=[feature], versions=[made], switches=[Switch(held, 0)])})
+    proven.store.commit({PROJECT: Writes(changes=[also], cases=[seal(proven.world.redactor, case)])})
+    answer = proven.world.runner.answer
+
+    def sometimes(version: Version, inputs: Sequence[Payload]) -> list[str]:
+        if version.feature == away:
+            raise Unavailable("its model is away")
+        return answer(version, inputs)
+
+    proven.world.runner.answer = sometimes  # type: ignore[method-assign]
+    proven.serve(knowing(0, 1))
+    proven.look(days=8)
+    assert proven.look(days=0.1).state == "firing"
 
 
 def test_gate_fails_a_candidate_that_undoes_a_proven_fix(proven: Proven) -> None:
