@@ -305,6 +305,37 @@ def test_answers_that_people_corrected_count_as_bad_ones(room: Room, judge_of: C
     assert [(each.runner, each.output, each.ruling) for each in room.kept] == [(SERVED, "nonsense", "bad")]
 
 
+def test_a_corrected_answer_is_judged_once_however_many_others_have(
+    room: Room, judge_of: Callable[..., LlmJudge]
+) -> None:
+    asked = []
+
+    def counting(data: dict[str, str]) -> str:
+        asked.append(data["question"])
+        return fair(data)
+
+    given = Inference(
+        id=derived_id("i"), feature=FEATURE, created_at=NOW, input="question 1", output="nonsense", version_id="v1"
+    )
+    said = Feedback(id=derived_id("f"), kind="correction", text="answer 1", created_at=NOW, inference_id=given.id)
+    room.store.append([Arrival(P, event, NOW) for event in seal_all(room.redactor, [given, said])])
+    room.store.commit({P: Writes(joined=[(said.id, given.id)])})
+    others = [case(1000 + place, "judge", feature="other") for place in range(401)]
+    room.cases(case(1, "judge", feedback_id=said.id), *others)
+    desk = room.desk(judge=judge_of(counting))
+    desk.measure(P, FEATURE, NOW)
+    noted = [
+        CaseAnswer(
+            id=derived_id("served", each.id), feature="other", case_id=each.id, version_id="v1", runner=SERVED,
+            sample=0, created_at=NOW, output="no", ruling="bad", ruled_at=NOW,
+        )
+        for each in others
+    ]  # fmt: skip
+    room.store.commit({P: Writes(case_answers=seal_all(room.redactor, noted))})
+    report = desk.measure(P, FEATURE, NOW)
+    assert (asked, report.rulings) == (["question 1"], 1)
+
+
 def test_a_ruling_on_an_answer_that_is_not_there_is_refused(room: Room) -> None:
     with pytest.raises(NotFound):
         room.desk().rule(P, derived_id("none"), True, NOW)

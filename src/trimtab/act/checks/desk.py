@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -33,6 +33,7 @@ SERVED: Final = "served"
 _KEPT: Final = timedelta(days=28)  # an answer that nobody ruled on
 _MOST: Final = 400  # rulings that a judge is measured by, the newest
 _LOT: Final = 16
+_PAGE: Final = 1000
 
 
 class Sitting(NamedTuple):
@@ -161,7 +162,7 @@ class ExamDesk:
         if judge is None:
             return self.report(project_id, feature)
         cases = {case.id: case for case in self._store.cases(project_id, feature)}
-        self._corrected(project_id, list(cases.values()), now)
+        self._corrected(project_id, feature, list(cases.values()), now)
         ruled = self._ruled(project_id, feature)
         waiting = [answer for answer in ruled if answer.judge != judge.key and answer.case_id in cases][:most]
         for start in range(0, len(waiting), _LOT):
@@ -212,11 +213,13 @@ class ExamDesk:
         page = self._store.case_answers(project_id, Query(feature=feature, limit=_MOST), ruled=True)
         return distinct([row.record for row in page.rows])
 
-    def _corrected(self, project_id: str, cases: Sequence[Case], now: datetime) -> None:
-        """Note the answers that golden cases came from, which a person has called bad, as answers with a ruling."""
+    def _corrected(self, project_id: str, feature: str, cases: Sequence[Case], now: datetime) -> None:
+        """Note the answers that golden cases came from, which a person has called bad, as answers with a ruling.
+
+        Each once: noted again, an answer would lose what the judge said of it, and be paid for again.
+        """
         by_word = {case.feedback_id: case for case in cases if case.feedback_id and case.check not in PATTERNS}
-        page = self._store.case_answers(project_id, Query(limit=_MOST), runner=SERVED) if by_word else None
-        noted = {row.record.case_id for row in page.rows} if page else set()
+        noted = set(self._noted(project_id, feature)) if by_word else set()
         wanted = [word for word, case in by_word.items() if case.id not in noted][-_MOST:]
         words = self._store.feedback(project_id, wanted)
         answers = self._store.joined(project_id, wanted)
@@ -243,6 +246,13 @@ class ExamDesk:
                 )
             )
         self._write(project_id, made)
+
+    def _noted(self, project_id: str, feature: str) -> Iterator[str]:
+        query: Query | None = Query(feature=feature, limit=_PAGE)
+        while query is not None:
+            page = self._store.case_answers(project_id, query, runner=SERVED)
+            yield from (row.record.case_id for row in page.rows)
+            query = msgspec.structs.replace(query, after=page.next) if page.next is not None else None
 
     def _write(self, project_id: str, answers: Sequence[CaseAnswer]) -> None:
         if answers:
