@@ -482,6 +482,7 @@ def _begun(order: Order) -> Run:
         state="running",
         started_at=order.now,
         incident_id=order.incident_id or None,
+        progress={"effects": list(order.effects)} if order.effects else {},
     )
 
 

@@ -409,7 +409,6 @@ class ActStage:
         state = self._runs.state(run.id)
         if state == "running":
             return
-        effects = tuple(step.name.removeprefix("do_") for step in run.steps if step.name.startswith("do_"))
         order = Order(
             project_id=project_id,
             run_id=run.id,
@@ -417,7 +416,7 @@ class ActStage:
             incident_id=run.incident_id or "",
             now=run.started_at,
             action=run.playbook,
-            effects=effects,
+            effects=tuple(run.progress.get("effects", ())),
         )
         if state == "unknown":  # its file is gone; every step knows what it did
             self._runs.start(order)

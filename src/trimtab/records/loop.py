@@ -254,7 +254,8 @@ class RunStep(Record, frozen=True):
 class Run(Record, frozen=True):
     """One durable execution. `playbook` names the action that may change the feature; of a "notice" none does.
 
-    `progress` holds numbers of a long step under way: what it has tried and spent.
+    `progress` holds the names of what is done beside (`effects`), and numbers of a long step under way: what it has
+    tried and spent.
     """
 
     id: Uuid

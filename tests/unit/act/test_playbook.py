@@ -15,6 +15,8 @@ from trimtab.act.actions.port import Plan, Proposal, Situation
 from trimtab.act.evidence import Evidence
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.runs import RunState
+from trimtab.act.stage import ActStage
 from trimtab.errors import ConfigError
 from trimtab.records import ChangeKind, Exemplar, Incident, Rule, Run, Version
 from trimtab.store.ports import Query, Writes
@@ -56,6 +58,31 @@ class Tell:
         return Writes(incidents=[msgspec.structs.replace(situation.incident, detail=told)])
 
 
+class Ask(Tell):
+    """The same under another name."""
+
+    name = "ask"
+
+
+class Lost:
+    """The record of runs after its file was lost: it knows of none, and starts what it is told to."""
+
+    def __init__(self) -> None:
+        self.started: list[Order] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def start(self, order: Order) -> None:
+        self.started.append(order)
+
+    def state(self, _: str) -> RunState:
+        return "unknown"
+
+    def close(self) -> None:
+        pass
+
+
 class World:
     """A world with an incident that fires."""
 
@@ -81,7 +108,7 @@ class World:
             settings,
             self.loop.runner,
             actions=[ExemplarAction(Evidence(store, settings)), OneRule()],
-            effects=[Tell()],
+            effects=[Tell(), Ask()],
         )
 
     def runs(self) -> list[Run]:
@@ -119,6 +146,20 @@ def test_effects_are_done_once_and_with_the_first_run(world: World) -> None:
     assert (order.action, order.effects) == ("rule", ("tell",))
     assert world.incident.detail == {"told": 1}
     assert playbook.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now()) is None
+
+
+def test_run_whose_record_was_lost_between_two_effects_does_the_other_too(world: World) -> None:
+    playbook = world.playbook("tell", "ask", "rule")
+    order = playbook.next_order(PROJECT, world.incident, [], world.loop.clock.now())
+    assert order is not None
+    playbook.steps(order)[0][1](order)
+    runs = Lost()
+    stage = ActStage(world.loop.store, SETTINGS, playbook, runs)
+    stage.tick(world.loop.clock.now())
+    assert runs.started == [order]
+    for _, step in playbook.steps(runs.started[0]):
+        step(order)
+    assert world.incident.detail == {"told": 2}
 
 
 def test_held_incident_is_told_of_and_nothing_changes(world: World) -> None:

@@ -272,5 +272,6 @@ class _Attempt:
         with self._turn:  # or this would bring a run back that a person has just cancelled
             run = self._store.run(self._project_id, self._run_id)
             if run is not None and run.state == "running":
-                told = msgspec.structs.replace(run, progress={**self._told, **self.spent()}, steps=[])
+                progress = {**run.progress, **self._told, **self.spent()}
+                told = msgspec.structs.replace(run, progress=progress, steps=[])
                 self._store.commit({self._project_id: Writes(runs=[told])})
