@@ -64,16 +64,19 @@ class QueueDesk:
 
     def tick(self, now: datetime) -> int:
         """Look at each feature once an hour; handle at most one per tick and return how many were."""
-        if not self._due:
-            if self._looked_at is not None and now < self._looked_at + _LOOK:
-                return 0
+        if self._looked_at is None or now >= self._looked_at + _LOOK:
             self._looked_at = now
             for project in self._store.projects():
-                self._due += [(project.id, each.name, each.created_at) for each in self._store.features(project.id)]
+                found = ((project.id, each.name, each.created_at) for each in self._store.features(project.id))
+                self._due += [each for each in found if each not in self._due]
         if not self._due:
             return 0
-        self._scheduled(*self._due[0], now)
-        self._due.popleft()  # only now: what raised is tried again
+        feature = self._due.popleft()
+        try:
+            self._scheduled(*feature, now)
+        except Exception:
+            self._due.append(feature)  # tried again, after the others
+            raise
         return 1
 
     def order(self, project_id: str, feature: str, now: datetime, items: int | None = None) -> ReviewBatch:
