@@ -143,6 +143,23 @@ def test_what_another_reviewer_has_cannot_be_judged(server: Live, client: httpx.
     assert client.post(f"/v1/review/{item}", json={"reviewer": "r-2", "verdict": "good"}).status_code == 409
 
 
+def test_of_two_verdicts_at_once_one_counts_and_says_the_same_everywhere(server: Live, client: httpx.Client) -> None:
+    items = [asked_about(server, client, f"at-once-{place}") for place in range(8)]
+
+    def judge(item: str, verdict: str) -> int:
+        with server.client("admin") as mine:
+            return mine.post(f"/v1/review/{item}", json={"reviewer": "r-1", "verdict": verdict}).status_code
+
+    told = [(item, verdict) for item in items for verdict in ("good", "bad", "good", "bad")]
+    with ThreadPoolExecutor(4) as people:
+        answers = list(people.map(lambda each: judge(*each), told))
+    assert sorted(answers) == [200] * 8 + [409] * 24
+    settled(client)
+    said = {each["inference_id"]: each["value"] for each in client.get("/v1/feedback").json()["items"]}
+    closed = client.get("/v1/review", params={"state": "done"}).json()["items"]
+    assert {each["inference_id"]: float(each["verdict"] == "good") for each in closed} == said
+
+
 def test_an_answer_that_is_no_longer_kept_can_only_be_skipped(server: Live, client: httpx.Client) -> None:
     item = a.review_item(opened_at=NOW)
     server.engine.store.commit({"default": Writes(reviews=[item])})

@@ -92,7 +92,10 @@ def item_id(inference_id: str) -> str:
 
 
 class Reviews:
-    """Who has which item. All verbs that change one take turns, so that two reviewers never have the same."""
+    """Who has which item. All verbs that change one take turns, so that two reviewers never have the same.
+
+    `turn` is their lock; who claims an item, hands its verdict on and closes it holds it for all three.
+    """
 
     def __init__(
         self,
@@ -105,7 +108,7 @@ class Reviews:
         self._store = store
         self._cleaners = cleaners
         self._settings = settings
-        self._turn: AbstractContextManager[Any] = turn or threading.RLock()
+        self.turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._last: dict[tuple[str, str], datetime] = {}  # by project and reviewer, when they closed an item
 
     def next(
@@ -114,7 +117,7 @@ class Reviews:
         """Reserve the first `count` items for a reviewer and return them; their own still reserved ones come first."""
         cleaner = self._cleaners.of(project_id)
         known_as = cleaner.identifier(reviewer)
-        with self._turn:
+        with self.turn:
             found = self._store.reviewable(project_id, feature, known_as, now, count)
             held = [self._held(item, known_as, now) for item in found]
             sealed = seal_all(cleaner, held)
@@ -130,7 +133,7 @@ class Reviews:
         """
         cleaner = self._cleaners.of(project_id)
         known_as = cleaner.identifier(reviewer)
-        with self._turn:
+        with self.turn:
             found = self._store.review(project_id, item)
             if found is None:
                 raise NotFound(f"no review item {item!r}", param="item_id")
@@ -163,7 +166,7 @@ class Reviews:
             reserved_until=None,
             minutes=self._minutes(project_id, item, now, seconds),
         )
-        with self._turn:
+        with self.turn:
             sealed = seal_all(self._cleaners.of(project_id), [closed, *self._referee(project_id, closed, now)])
             self._store.commit({project_id: Writes(reviewed=sealed, work=worked(closed))})
             self._last[project_id, closed.reserved_by or ""] = now
@@ -171,7 +174,7 @@ class Reviews:
 
     def open(self, project_id: str, writes: Writes, stale: Sequence[ReviewItem], now: datetime) -> None:
         """Commit new items, and close those of `stale` that still nobody has, with their cards."""
-        with self._turn:
+        with self.turn:
             cards = {each.id: [each] for each in stale if each.card_id is None}
             cards |= {key: self._store.review_card(project_id, key) for key in {each.card_id for each in stale} if key}
             left: list[ReviewItem] = []
@@ -190,7 +193,7 @@ class Reviews:
         """
         cleaner = self._cleaners.of(project_id)
         known_as = cleaner.identifier(reviewer)
-        with self._turn:
+        with self.turn:
             found = self._store.review(project_id, item)
             if found is None:
                 raise NotFound(f"no review item {item!r}", param="item_id")

@@ -155,9 +155,7 @@ def judge_review(request: Call, item_id: FromPath[str], body: RawBody) -> Judged
     """Judge an item. The verdict becomes feedback of the source `reviewer`, as if the app had sent it."""
     engine, project_id = engine_of(request), request.auth.project_id
     wanted, told = id_in_path(item_id, "item"), read(body, Ruling)
-    _checked(told)
-    item = engine.reviews.claim(project_id, wanted, told.reviewer, engine.clock.now())
-    return _judged(engine, project_id, item, told)
+    return _judged(engine, project_id, wanted, told)
 
 
 @get("/v1/guest/review", sync_to_thread=True, opt=contract(answer=GuestView, guest=True))
@@ -186,9 +184,7 @@ def judge_guest_review(request: Call, body: RawBody) -> GuestRuling:
     engine, project_id, link = engine_of(request), request.auth.project_id, _link(request)
     told = read(body, GuestRuling)
     ruling = Ruling(reviewer=link.reviewer, **msgspec.structs.asdict(told))
-    _checked(ruling)
-    item = engine.reviews.claim(project_id, link.item_id, link.reviewer, engine.clock.now())
-    _judged(engine, project_id, item, ruling)
+    _judged(engine, project_id, link.item_id, ruling)
     return told
 
 
@@ -199,7 +195,15 @@ def _link(request: Call) -> ReviewLink:
     return link
 
 
-def _judged(engine: Engine, project_id: str, item: ReviewItem, told: Ruling) -> Judged:
+def _judged(engine: Engine, project_id: str, item_id: str, told: Ruling) -> Judged:
+    """Carry out a verdict, one at a time: of two at once the second finds the item closed."""
+    _checked(told)
+    with engine.reviews.turn:
+        item = engine.reviews.claim(project_id, item_id, told.reviewer, engine.clock.now())
+        return _ruled(engine, project_id, item, told)
+
+
+def _ruled(engine: Engine, project_id: str, item: ReviewItem, told: Ruling) -> Judged:
     answer = engine.store.inferences(project_id, [item.inference_id]).get(item.inference_id)
     if answer is None and told.verdict != "skip":
         raise Conflict(f"the answer of review item {item.id!r} is no longer kept; skip it")
