@@ -26,6 +26,14 @@ def test_a_job_is_ordered_followed_and_called_off(tmp_path: Path) -> None:
         assert client.get("/v1/jobs", params={"feature": "other"}).json()["items"] == []
 
 
+def test_a_feature_with_a_slash_in_its_name_is_trained_too(tmp_path: Path) -> None:
+    settings = Settings(lake=Lake(enabled=False), finetune=Finetune(command=f"{sys.executable} -c pass"))
+    with live(tmp_path, settings, clock=SetClock(NOW)) as server, server.client() as client:
+        client.put("/v1/features/shop%2Fsupport").raise_for_status()
+        ordered = client.post("/v1/features/shop%2Fsupport/finetune")
+        assert (ordered.status_code, ordered.json()["feature"]) == (202, "shop/support")
+
+
 def test_without_a_command_nothing_is_ordered(tmp_path: Path) -> None:
     with live(tmp_path, Settings(lake=Lake(enabled=False)), clock=SetClock(NOW)) as server, server.client() as client:
         client.put("/v1/features/support").raise_for_status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +15,12 @@ from tests.live import NOW, Live, live
 from trimtab.clock import SetClock
 from trimtab.records import Project
 from trimtab.redact.wall import seal
+from trimtab.server.app import ROUTES
 from trimtab.server.auth import mint
+from trimtab.server.contract import Contract
 from trimtab.store.ports import Writes
+
+FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
 
 
 @pytest.fixture
@@ -107,6 +112,19 @@ def test_lists_filter_by_feature_version_and_time(client: httpx.Client) -> None:
     assert ids(since="2026-03-01T11:00:00Z") == {b, c}
     assert ids(until="2026-03-01T11:00:00Z") == {a}
     assert ids(since="2026-03-01T13:00:00+02:00", feature="one") == {b}
+
+
+@pytest.mark.parametrize("told", [{"since": FIRST}, {"until": FIRST}, {"since": LAST}, {"since": FIRST, "until": LAST}])
+def test_no_time_is_too_early_or_too_late_to_ask_for(client: httpx.Client, told: dict[str, str]) -> None:
+    client.post("/v1/events", content=body(inference("one"))).raise_for_status()
+    more = {"feature": "support", "metric": "inferences", "step": "day", "q": "x"}
+    for route in ROUTES:
+        promised: Contract = route.opt["contract"]
+        if "GET" in route.http_methods and {"since", "until"} & set(promised.query):
+            asked = {name: value for name, value in {**more, **told}.items() if name in promised.query}
+            for path in route.paths:
+                answer = client.get(re.sub(r"{(\w+):str}", "support", path), params=asked)
+                assert answer.status_code < 500, (path, asked, answer.text)
 
 
 def test_feedback_is_joined_and_counted_with_its_n_and_interval(fresh: Live, client: httpx.Client) -> None:

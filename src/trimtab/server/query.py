@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
+from trimtab.clock import EPOCH
 from trimtab.errors import InvalidField
 from trimtab.measure.series import Metric, SeriesStep
 from trimtab.records import FeedbackKind, Name, Time, Uuid
 from trimtab.server.contract import Call, Contract
 from trimtab.store.ports import Query
 
-__all__ = ["LIST", "PARAMETERS", "Asked", "asked", "query_of", "span_of", "states_of"]
+__all__ = ["LIST", "PARAMETERS", "Asked", "Span", "asked", "query_of", "span_of", "states_of"]
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "now": (Literal["true", "false"], "true: for everyone at once, without gate and canary"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
+_LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 _MOST = 1000
 _DIGITS = 39  # of 2^127: the cursor of a list by time carries a time and a place
 _GOT = 60
@@ -113,16 +115,35 @@ def asked(request: Call) -> Asked:
     )
 
 
-def span_of(told: Asked, now: datetime, unless_told: timedelta) -> tuple[datetime, datetime]:
+class Span(Protocol):
+    """What says from when until when, if it does."""
+
+    @property
+    def since(self) -> datetime | None:
+        """From this time on."""
+        ...
+
+    @property
+    def until(self) -> datetime | None:
+        """Before this time."""
+        ...
+
+
+def span_of(told: Span, now: datetime, unless_told: timedelta) -> tuple[datetime, datetime]:
     """Return from when until when is asked for: until `now` and for as long as said here, unless told.
 
     Raises InvalidField where it ends before it begins.
     """
-    until = told.until or now
-    since = told.since or until - unless_told
+    until = _within_reach(told.until or now)
+    since = _within_reach(told.since or until - unless_told)
     if since >= until:
         raise InvalidField(f"since: expected it before {until.isoformat()}, got {since.isoformat()}", param="since")
     return since, until
+
+
+def _within_reach(time: datetime) -> datetime:
+    """Return the time, or the end of what is held: of year 1 or 9999 there is no week before or after."""
+    return min(max(time, EPOCH), _LATEST)
 
 
 def query_of(told: Asked) -> Query:
@@ -151,7 +172,8 @@ def _read(found: dict[str, str], name: str) -> Any:
         return None
     kind, _ = PARAMETERS[name]
     try:
-        return msgspec.convert(found[name], kind)
+        told = msgspec.convert(found[name], kind)
+        return _within_reach(told) if kind is Time else told
     except msgspec.ValidationError:
         expected = "a time with its zone such as 2026-01-31T12:00:00Z" if kind is Time else "a name"
         hint = "; a + in a URL is a blank, write %2B" if kind is Time and " " in found[name] else ""

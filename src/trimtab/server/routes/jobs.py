@@ -7,7 +7,7 @@ from litestar.params import FromPath
 
 from trimtab.errors import NotFound
 from trimtab.records import Job
-from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
+from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing, name_in_path
 from trimtab.server.query import asked, query_of
 
 __all__ = ["ROUTES"]
@@ -22,7 +22,7 @@ __all__ = ["ROUTES"]
 def order_job(request: Call, feature: FromPath[str]) -> Job:
     """Begin to train a model on what people said of a feature; GET /v1/jobs/{id} says when it is done."""
     engine = engine_of(request)
-    return engine.jobs.order(request.auth.project_id, feature, engine.clock.now())
+    return engine.jobs.order(request.auth.project_id, name_in_path(feature), engine.clock.now())
 
 
 @get(

@@ -13,8 +13,7 @@ from trimtab.errors import InvalidField
 from trimtab.records import KnowledgePatch, PatchState
 from trimtab.records.field import Identifier
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing, read
-from trimtab.server.query import asked, query_of
-from trimtab.server.routes.loop import states_of
+from trimtab.server.query import asked, query_of, states_of
 
 __all__ = ["ROUTES", "Acknowledged", "DocumentBoost"]
 

@@ -9,13 +9,13 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from trimtab.act.actions.port import Plan
-from trimtab.errors import Conflict, InvalidField, NotFound
+from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, ChangeState, Incident, IncidentState, Run
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
-from trimtab.server.query import LIST, asked, query_of
+from trimtab.server.query import LIST, asked, query_of, states_of
 from trimtab.store.ports import Query
 
-__all__ = ["ROUTES", "Started", "states_of"]
+__all__ = ["ROUTES", "Started"]
 
 _STATED = (*LIST, "state")
 _UNDER_WAY = ("building", "awaiting", "canary", "paused")
@@ -25,14 +25,6 @@ class Started(Struct, frozen=True, kw_only=True):
     """A run that was started; GET /v1/runs/{id} follows it."""
 
     run_id: str
-
-
-def states_of(told: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the states that are asked for. Raises InvalidField for one that is none of `known`."""
-    for state in told:
-        if state not in known:
-            raise InvalidField(f"state: expected one of {', '.join(known)}, got {state[:60]!r}", param="state")
-    return told
 
 
 @get("/v1/incidents", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Incident], query=_STATED))

@@ -14,12 +14,13 @@ from trimtab.config import WatchRule
 from trimtab.detect.rules.post import MonitorState, Post
 from trimtab.detect.rules.replay import Replay, replay
 from trimtab.detect.rules.rule import Rule, checked, rules_of
-from trimtab.errors import Conflict, InvalidField, NotFound
+from trimtab.errors import Conflict, NotFound
 from trimtab.ids import new_id
 from trimtab.records import Monitor, MonitorRule, Silence, Time
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
 from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, id_in_path, name_in_path, read
+from trimtab.server.query import span_of
 from trimtab.store.ports import Writes
 
 __all__ = ["ROUTES", "Group", "ReplayOrder", "SilenceOrder", "Watch"]
@@ -118,10 +119,7 @@ def delete_monitor(request: Call, monitor: FromPath[str]) -> Listing[Watch]:
 def replay_monitor(request: Call, body: RawBody) -> Replay:
     """Say what a watch would have found in stored history. Nothing is declared or written."""
     told, engine = read(body, ReplayOrder), engine_of(request)
-    until = told.until or engine.clock.now()
-    since = told.since or until - _REPLAYED
-    if since >= until:
-        raise InvalidField(f"expected since before until, got {since.isoformat()!r}", param="since")
+    since, until = span_of(told, engine.clock.now(), _REPLAYED)
     rule = Rule("replay", checked("replay", told.spec), "api")
     return replay(engine.store, request.auth.project_id, rule, engine.settings, since, until)
 

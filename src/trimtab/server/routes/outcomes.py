@@ -18,7 +18,7 @@ from trimtab.errors import InvalidField, NotFound
 from trimtab.records import AuditItem, Calibration, Name, Outcome, Payload, Tier, Time
 from trimtab.runtime.assemble import Engine
 from trimtab.server.contract import Call, Listing, contract, engine_of, listing, read
-from trimtab.server.query import LIST, Asked, asked, query_of
+from trimtab.server.query import LIST, Asked, asked, query_of, span_of
 from trimtab.stats.interval import wilson
 from trimtab.store.ports import Writes
 
@@ -117,7 +117,7 @@ def summarise(request: Call) -> Listing[VersionRate]:
     That is the rate among voters. What it says of all answers: `/v1/outcomes/dissatisfaction`.
     """
     told, engine = asked(request), engine_of(request)
-    since, until = _span(told.since, told.until, engine)
+    since, until = span_of(told, engine.clock.now(), _SPAN)
     project_id, feature = request.auth.project_id, _feature(told)
     rows = engine.store.scores(project_id, feature, since, until)
     few = sum(row.votes for row in rows) <= _PEOPLE_COUNTED
@@ -152,7 +152,7 @@ def estimate(request: Call) -> Dissatisfaction:
     """
     told, engine = asked(request), engine_of(request)
     project_id, feature = request.auth.project_id, _feature(told)
-    since, until = _span(told.since, told.until, engine)
+    since, until = span_of(told, engine.clock.now(), _SPAN)
     return dissatisfaction(engine.store, project_id, _calibration(engine, project_id, feature), since, until)
 
 
@@ -179,7 +179,7 @@ def draw(request: Call, body: RawBody) -> Listing[AuditItem]:
     """
     told, engine, project_id = read(body, Draw), engine_of(request), request.auth.project_id
     _known([each.name for each in engine.store.features(project_id)], told.feature)
-    since, until = _span(told.since, told.until, engine)
+    since, until = span_of(told, engine.clock.now(), _SPAN)
     seed = secrets.randbits(62)
     now = engine.clock.now()
     drawn = engine.store.sample(project_id, told.feature, since, until, told.count, seed)
@@ -233,14 +233,6 @@ def _feature(told: Asked) -> str:
 def _known(names: list[str], feature: str) -> None:
     if feature not in names:
         raise NotFound(f"no feature {feature!r}; its first answer or PUT /v1/features/NAME makes it", param="feature")
-
-
-def _span(since: datetime | None, until: datetime | None, engine: Engine) -> tuple[datetime, datetime]:
-    end = until or engine.clock.now()
-    start = since or end - _SPAN
-    if start >= end:
-        raise InvalidField(f"expected since before until, got {start.isoformat()} and {end.isoformat()}", param="since")
-    return start, end
 
 
 def _table(engine: Engine, feature: str) -> Calibration:
