@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from typing import Any
-
-import httpx
-import msgspec
 
 from trimtab.act.line import fault_of, plain_line
+from trimtab.act.llm import ChatEndpoint
 from trimtab.config import Rules as RulesSettings
 from trimtab.config import Runner as RunnerSettings
-from trimtab.errors import ConfigError, Unavailable
+from trimtab.errors import ConfigError
+from trimtab.records import Message
 from trimtab.redact.wall import Cleaner
 
 __all__ = ["RuleWriter"]
@@ -27,18 +24,6 @@ _SYSTEM = (
     "answers, and no rule says so yet, reply with that rule alone: one imperative sentence of at most {most} "
     "characters, general enough for the next such case, naming no person. Otherwise reply NONE."
 )
-
-
-class _Said(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Said
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
 
 
 class RuleWriter:
@@ -55,11 +40,8 @@ class RuleWriter:
                 param="rules.model",
             )
         self._settings = settings
-        key = os.environ.get(runner.api_key_env, "")
-        self._client = httpx.Client(
-            base_url=runner.base_url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=runner.timeout_s,
+        self._endpoint = ChatEndpoint(
+            runner.base_url, api_key_env=runner.api_key_env, timeout_s=runner.timeout_s, retries=runner.retries
         )
 
     def draft(self, cleaner: Cleaner, words: Sequence[str], rules: Sequence[str]) -> str:
@@ -67,23 +49,12 @@ class RuleWriter:
         shown = cleaner.batch([text[:_WORD_CHARS] for text in words[:_WORDS]])
         data = json.dumps({"rules": list(rules), "words": shown}, ensure_ascii=False)
         system = _SYSTEM.replace("{most}", str(self._settings.max_chars))
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": data}]
-        body: dict[str, Any] = {"model": self._settings.model, "messages": messages, "temperature": 0}
-        try:
-            answer = self._client.post("chat/completions", json=body)
-            answer.raise_for_status()
-            completion = msgspec.json.decode(answer.content, type=_Completion)
-        except httpx.HTTPStatusError as error:
-            raise Unavailable(f"the model endpoint answered {error.response.status_code}") from error
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the model endpoint cannot be reached: {type(error).__name__}") from error
-        except msgspec.MsgspecError as error:
-            raise Unavailable(f"the model endpoint sent no chat completion: {type(error).__name__}") from error
-        line = plain_line((completion.choices[0].message.content or "") if completion.choices else "")
+        messages = [Message(role="system", content=system), Message(role="user", content=data)]
+        line = plain_line(self._endpoint.say(self._settings.model, messages, {"temperature": 0}))
         if fault_of(line, most=self._settings.max_chars) or cleaner.batch([line]) != [line]:
             return ""
         return line
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Try nothing again, and close the connections."""
+        self._endpoint.close()
