@@ -18,6 +18,7 @@ from trimtab.errors import ConfigError
 
 __all__ = ["doctor", "effective"]
 
+_SECRET = (".url", ".webhook_url", ".retrieve_url")
 _MARKS = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]", "failure": "[red]failure[/red]"}
 
 
@@ -49,20 +50,22 @@ def effective(found: Loaded) -> list[tuple[str, Any, str]]:
         section, _, key = path.rpartition(".")
         if section.endswith(".NAME"):
             continue
-        value = getattr(getattr(found.settings, section), key)
-        if path == "storage.url":
-            value = without_password(value)
-        if path == "runner.url" and value:
-            value = "***"
+        value = _shown(path, getattr(getattr(found.settings, section), key))
         rows.append((path, msgspec.to_builtins(value), found.sources.get(path, "default")))
     for table in NAMED:
         for name, told in getattr(found.settings, table).items():
             for key in told.__struct_fields__:
                 path = f"{table}.{name}.{key}"
                 if path in found.sources:
-                    value = "***" if key == "url" else getattr(told, key)
-                    rows.append((path, msgspec.to_builtins(value), found.sources[path]))
+                    rows.append((path, msgspec.to_builtins(_shown(path, getattr(told, key))), found.sources[path]))
     return rows
+
+
+def _shown(path: str, value: Any) -> Any:
+    """Return a value as it may be shown: what posts to an address needs no more than that, so it is a secret."""
+    if not isinstance(value, str) or not value:
+        return value
+    return "***" if path.endswith(_SECRET) and path != "storage.url" else without_password(value)
 
 
 def _examined(config: Path | None, data: Path | None) -> tuple[Loaded | None, list[Finding]]:

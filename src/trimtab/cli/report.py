@@ -69,10 +69,17 @@ def report(
         elif out is None:
             typer.echo(_text(chosen, asked, sections).rstrip("\n"))
         else:
-            out.write_text(_text(chosen, asked, sections), "utf-8")
-            typer.echo(f"wrote {out}")
+            _write(out, _text(chosen, asked, sections))
     if not counts.whole:
         raise typer.Exit(1)
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise InvalidField(f"--out: cannot write {str(out)!r}: {error.strerror}", param="out") from error
+    typer.echo(f"wrote {out}")
 
 
 def _text(form: Form, asked: Asked, sections: Sequence[Section]) -> str:

@@ -283,6 +283,9 @@ def test_doctor_looks_at_every_runner(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_doctor_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
     told = '[canary]\nsteps = [0.1]\n[features.a]\nplaybook = "off"\n[notify.ops]\nurl = "https://a.example/T0KEN"\n'
+    told += (
+        '[knowledge]\nwebhook_url = "https://a.example/T0KEN"\n[judge]\nbase_url = "https://me:T0KEN@a.example/v1"\n'
+    )
     (tmp_path / "trimtab.toml").write_text(told, "utf-8")
     answer = RUN.invoke(app, ["doctor", "--json", "--settings", "--data", "elsewhere"])
     shown = {row["path"]: (row["value"], row["source"]) for row in json.loads(answer.stdout)["settings"]}
@@ -309,6 +312,8 @@ def test_report_is_written_in_every_form(tmp_path: Path) -> None:
     assert RUN.invoke(app, ["report", "--format", "html", "--out", str(file)]).stdout == f"wrote {file}\n"
     assert file.read_text("utf-8").startswith("<!doctype html>")
     assert RUN.invoke(app, ["report", "--out", str(file)]).exit_code == 2
+    nowhere = RUN.invoke(app, ["report", "--format", "html", "--out", str(tmp_path / "none" / "report.html")])
+    assert (nowhere.exit_code, "cannot write" in nowhere.stderr) == (2, True)
 
 
 def test_digest_of_a_quiet_place_says_so_and_is_json_when_asked() -> None:
