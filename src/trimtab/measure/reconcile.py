@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from trimtab.store.census import Census
+from trimtab.store.census import Census, Missing
 from trimtab.store.lake.port import LAKE_TABLES, HotRows, LakeStore, LakeTable
 from trimtab.store.ports import CatalogStore, PurgedKind
 from trimtab.store.vectors.port import VectorStore
@@ -102,8 +102,11 @@ class Reconciler:
         self._lake = lake
         self._written = written
 
-    def reconcile(self, *, sent: Sent | None = None) -> Reconciliation:
-        """Compare everything. Seconds on millions of rows. Raises `Unavailable`."""
+    def reconcile(self, *, sent: Sent | None = None, seen_by: str | None = None) -> Reconciliation:
+        """Compare everything. Seconds on millions of rows. Raises `Unavailable`.
+
+        Of the rows that miss, only those of the project `seen_by` are named, where it is given.
+        """
         if self._written is not None:
             self._written()
         kept = self._kept()
@@ -112,7 +115,7 @@ class Reconciler:
         census = self._store.census(said=_SAID, enriched=_JOINS, upto=upto)
         after = self._embedded()
         behind = _behind(census, kept, self._lanes())
-        pairs = [*_streams(census), _joined(census), *_judged(census)]
+        pairs = [*_streams(census), _joined(census, seen_by), *_judged(census, seen_by)]
         if before is not None and after is not None:
             pairs.append(_embedded_pair(census, before, after, behind))
         if kept is not None:
@@ -198,6 +201,10 @@ def _pair(
     )
 
 
+def _named(missing: Missing, seen_by: str | None) -> list[str]:
+    return [row.record_id for row in missing.rows if seen_by in (None, row.project_id)]
+
+
 def _streams(census: Census) -> Iterator[Pair]:
     """Set what was counted when it was stored against the rows there are and those that left."""
     for kind in ("inferences", "feedback"):
@@ -212,7 +219,7 @@ def _streams(census: Census) -> Iterator[Pair]:
         )
 
 
-def _joined(census: Census) -> Pair:
+def _joined(census: Census, seen_by: str | None) -> Pair:
     return _pair(
         "feedback held",
         census.held["feedback"],
@@ -222,17 +229,17 @@ def _joined(census: Census) -> Pair:
             "set aside": census.astray.aside,
             "not read yet": census.unread,
         },
-        ids=[row.record_id for row in census.astray.rows],
+        ids=_named(census.astray, seen_by),
     )
 
 
-def _judged(census: Census) -> Iterator[Pair]:
+def _judged(census: Census, seen_by: str | None) -> Iterator[Pair]:
     missing, aside = census.unjudged.rows, census.unjudged.aside
     yield _pair(
         "answers that somebody spoke of",
         census.spoken,
         {"judged": census.spoken - len(missing) - aside, "set aside": aside},
-        ids=[row.record_id for row in missing],
+        ids=_named(census.unjudged, seen_by),
     )
     gone = census.purged["outcomes"] + census.erased.get("outcomes", 0)
     yield _pair(

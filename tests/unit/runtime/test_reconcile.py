@@ -127,6 +127,8 @@ def test_a_word_that_reached_nothing_is_named(engine: Engine, folder: Path) -> N
     one = derived_id("vote", derived_id("answer", home.word(3), "0"))
     damage(folder, f"DELETE FROM joins WHERE feedback_id = x'{one.replace('-', '')}'")
     assert pair(engine.books.reconcile(), "feedback held").ids == [one]
+    assert pair(engine.books.reconcile(seen_by="default"), "feedback held").ids == [one]
+    assert pair(engine.books.reconcile(seen_by="another"), "feedback held").ids == []
 
 
 @pytest.mark.parametrize("table", ["inferences", "feedback", "outcomes"])

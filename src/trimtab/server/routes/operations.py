@@ -100,9 +100,11 @@ def metrics(request: Call) -> Response[bytes]:
 def reconcile(request: Call, body: RawBody) -> Reconciliation:
     """Compare every count of this server end to end, all projects together: is anything lost, and where.
 
-    A body says what a sender counted, to be compared too. Reads several indexes whole: seconds on millions of rows.
+    A body says what a sender counted, to be compared too. Of the rows that miss, those of the key's project are named.
+    Reads several indexes whole: seconds on millions of rows.
     """
-    return engine_of(request).books.reconcile(sent=read(body, Sent) if body else None)
+    sent = read(body, Sent) if body else None
+    return engine_of(request).books.reconcile(sent=sent, seen_by=request.auth.project_id)
 
 
 @get("/schema", sync_to_thread=False, opt=contract(answer=dict))
