@@ -318,7 +318,8 @@ def test_a_corrected_answer_is_judged_once_however_many_others_have(
         id=derived_id("i"), feature=FEATURE, created_at=NOW, input="question 1", output="nonsense", version_id="v1"
     )
     said = Feedback(id=derived_id("f"), kind="correction", text="answer 1", created_at=NOW, inference_id=given.id)
-    room.store.append([Arrival(P, event, NOW) for event in seal_all(room.redactor, [given, said])])
+    told: list[Inference | Feedback] = [given, said]
+    room.store.append([Arrival(P, event, NOW) for event in seal_all(room.redactor, told)])
     room.store.commit({P: Writes(joined=[(said.id, given.id)])})
     others = [case(1000 + place, "judge", feature="other") for place in range(401)]
     room.cases(case(1, "judge", feedback_id=said.id), *others)
