@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,6 +57,17 @@ def test_few_people_who_say_the_same_again_and_again_are_set_aside() -> None:
     [agreement] = found(words)
     assert (agreement.rule, agreement.people, len(agreement.corrections)) == ("few", 2, 6)
     assert "6 corrections that say nearly the same came from 2 people within 24 h" in agreement.reason
+
+
+def test_corrections_as_long_as_may_be_are_compared_in_little_memory() -> None:
+    draw = random.Random(0)
+    words = [said(f"p{place}", "".join(map(chr, draw.choices(range(0x4E00, 0x9FFF), k=200_000)))) for place in range(6)]
+    tracemalloc.start()
+    try:
+        assert found(words) == []
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_many_newcomers_who_say_nothing_else_are_set_aside() -> None:

@@ -25,6 +25,7 @@ __all__ = ["Agreement", "author_of", "folded", "sudden"]
 _CHARACTERS = 4  # per shingle
 _ALIKE = 0.5  # Jaccard likeness from which two texts say the same
 _TELLING = 8  # words from which the same answer is no coincidence, whatever was asked
+_READ = 4000  # characters of a text that are compared: nobody's correction may fill the memory
 _COMMON = 200  # a shingle in more texts than this tells nothing apart
 _SURE = 0.001
 
@@ -121,7 +122,8 @@ def _clusters(texts: Sequence[str]) -> list[int]:
     leaders: list[frozenset[str]] = []
     numbers: list[frozenset[str]] = []  # those who name other numbers do not agree, however alike their words
     where: dict[str, list[int]] = defaultdict(list)
-    for key in dict.fromkeys(folded(text) for text in texts):
+    keys = [folded(text[:_READ]) for text in texts]
+    for key in dict.fromkeys(keys):
         shingles, named = _shingles(key), frozenset(re.findall(r"\d+", key))
         shared: dict[int, int] = defaultdict(int)
         for shingle in shingles:
@@ -141,7 +143,7 @@ def _clusters(texts: Sequence[str]) -> list[int]:
                 where[shingle].append(len(leaders))
         leaders.append(shingles)
         numbers.append(named)
-    return [known[folded(text)] for text in texts]
+    return [known[key] for key in keys]
 
 
 def _by(words: Sequence[Correction], numbers: Sequence[int]) -> list[list[Correction]]:
