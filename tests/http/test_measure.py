@@ -95,6 +95,10 @@ def test_logged_work_is_told_measured_apart_from_assumed(client: httpx.Client) -
         ("triage", 0.5),
     ]
     assert len(client.get("/v1/work").json()["items"]) == 3
+    again = {"id": derived_id("shift"), "kind": "approve", "minutes": 5, "source": "measured"}
+    for _ in range(2):  # an answer that got lost is asked for again
+        assert client.post("/v1/work", json=again).json()["id"] == again["id"]
+    assert len(client.get("/v1/work").json()["items"]) == 4
     wrong = client.post("/v1/work", json={"kind": "triage", "minutes": -1, "source": "measured"})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "minutes")
 

@@ -25,7 +25,10 @@ _WEEK = timedelta(days=7)
 
 
 class NewWork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Minutes that a person worked: measured by a clock, or `assumed`; `at` is now unless told."""
+    """Minutes that a person worked: measured by a clock, or `assumed`; `at` is now unless told.
+
+    Sent again under the same `id` it counts once, as it was told last.
+    """
 
     kind: WorkKind
     minutes: Annotated[float, Meta(ge=0, le=10_000)]
@@ -33,6 +36,7 @@ class NewWork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: Time | None = None
     feature: Name | None = None
     incident_id: Uuid | None = None
+    id: Uuid | None = None
 
 
 @get(
@@ -89,7 +93,7 @@ def log_work(request: Call, body: RawBody) -> WorkLog:
     told, engine = read(body, NewWork), engine_of(request)
     now = engine.clock.now()
     made = WorkLog(
-        id=new_id(now),
+        id=told.id or new_id(now),
         at=told.at or now,
         kind=told.kind,
         minutes=told.minutes,
