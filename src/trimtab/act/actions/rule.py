@@ -87,8 +87,8 @@ class RuleAction:
 
     def _grouped(self, situation: Situation, words: Sequence[_Word]) -> list[list[_Word]]:
         store, project_id, feature = self._evidence.store, situation.project_id, situation.base.feature
-        places = [place for place in store.topic_places(project_id, feature) if place.topic_id is not None]
-        grouped = [[word for word in words if word.feedback_id in set(place.feedback_ids)] for place in places]
+        topics = [set(place.feedback_ids) for place in store.topic_places(project_id, feature) if place.topic_id]
+        grouped = [[word for word in words if word.feedback_id in topic] for topic in topics]
         return [group for group in grouped if group] or [list(words)]
 
     def _written(self, situation: Situation) -> list[_Word]:
