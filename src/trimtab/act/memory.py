@@ -22,6 +22,7 @@ from trimtab.records import Exemplar, Payload, Version, text_of
 __all__ = ["Considered", "ExemplarMemory", "FittedMemory"]
 
 _CHUNK = 2048
+_SPEAKERS = 256  # exemplars whose likeness to all others is at hand at once
 _VERSIONS_KEPT = 8
 _ALIKE = 0.55  # cosine from which two inputs ask for the same thing
 _TYPICAL = 0.3  # share of an answer's exemplars that a typical question is nearer to its centre than
@@ -256,14 +257,17 @@ def _standing(
     weights = np.ones(len(exemplars), dtype=np.float32)
     added = np.array([item.added_at.timestamp() if item.added_at else -np.inf for item in exemplars])
     later = np.flatnonzero(np.isfinite(added))
-    for row in later[np.argsort(added[later], kind="stable")]:
-        alike = vectors @ vectors[row]
-        older = (alike >= _ALIKE) & (added < added[row])
-        agrees = labels == labels[row]
-        doubt = 0.5 * np.clip((alike - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
-        weights = np.where(older & ~agrees, weights * (1 - doubt), weights)
-        weights = np.where(older & agrees, np.minimum(weights * 1.3, 1.0), weights)
-    return weights.astype(np.float32)
+    later = later[np.argsort(added[later], kind="stable")]
+    for start in range(0, len(later), _SPEAKERS):
+        rows = later[start : start + _SPEAKERS]
+        for row, likeness in zip(rows, vectors[rows] @ vectors.T, strict=True):
+            near = np.flatnonzero(likeness >= _ALIKE)
+            near = near[added[near] < added[row]]
+            agrees = labels[near] == labels[row]
+            doubt = 0.5 * np.clip((likeness[near] - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
+            old = weights[near]
+            weights[near] = np.where(agrees, np.minimum(old * 1.3, 1.0), old * (1 - doubt))
+    return weights
 
 
 def _centres(

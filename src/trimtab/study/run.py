@@ -5,12 +5,14 @@ A study that was stopped goes on where it was: cells whose file is there are not
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 import queue
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -107,7 +109,7 @@ def _world(table: Table, preset: Preset, seed: int, folder: Path, tell: Progress
         groups.setdefault(_without(preset.dials_of(cell, seed), _LATER), []).append(cell)
     for cells in groups.values():
         # one thread: worlds fill the cores, and matrices this small make threads wait for each other
-        with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="trimtab-study-") as place:
+        with threadpool_limits(1), _nothing_collected(), tempfile.TemporaryDirectory(prefix="trimtab-study-") as place:
             _group(table, preset, seed, cells, Path(place), folder, tell)
 
 
@@ -130,8 +132,21 @@ def _group(
         at = place / cell.name
         lived = world._replace(dials=dials)
         result = live_through(lived, spaces, calm, cell, preset.labour, at, partial(tell, seed, cell.name))
+        gc.collect()
         shutil.rmtree(at, ignore_errors=True)
         _write(_file(folder, seed, cell), result)
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let no cycles be looked for: a world holds a million objects that stay, and each look goes over all of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _without(dials: Dials, names: Collection[str]) -> bytes:
