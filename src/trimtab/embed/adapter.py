@@ -10,10 +10,13 @@ profit from what old ones taught.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-__all__ = ["Adapter", "fit_adapter"]
+__all__ = ["Adapter", "fit_adapter", "sums"]
 
 
 class Adapter:
@@ -44,8 +47,7 @@ def fit_adapter(
         return None
     examples = rows.astype(np.float64)
     count = np.bincount(labels, weights)
-    total = np.zeros((len(count), rows.shape[1]))
-    np.add.at(total, labels, examples * weights[:, None])
+    total = sums(examples, labels, weights.astype(np.float64), len(count))
     means = total / np.maximum(count, 1e-9)[:, None]
     spread = (examples - means[labels]) * np.sqrt(weights)[:, None]
     scatter = spread.T @ spread / max(float(weights.sum()), 1e-9)
@@ -55,3 +57,10 @@ def fit_adapter(
         return None
     values, directions = np.linalg.eigh(scatter + shrinkage * level * np.eye(width))
     return Adapter(((directions * values**-0.5) @ directions.T).astype(np.float32))
+
+
+def sums(rows: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return for each of `count` labels the weighted sum of its rows (count x d), added up in their order."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], np.arange(count + 1))
+    return np.asarray(sparse.csr_matrix((weights[order], order, starts), shape=(count, len(rows))) @ rows)
