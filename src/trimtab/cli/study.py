@@ -108,6 +108,9 @@ def _run(table: Table, plan: Preset, folder: Path, jobs: int | None, console: Co
             done[seed, name] = week
             lived = sum(week for (_, cell), week in done.items() if cell != "calm weeks")
             bar.update(task, completed=lived - before, description=f"world {seed}, {name}")
+            if week == weeks and not console.is_terminal:  # a log has no bar; each cell that is done gets a line
+                cells = sum(week == weeks for week in done.values())
+                console.print(f"world {seed}, {name}: done, {cells} of {plan.worlds * len(plan.cells)} cells")
 
         run(table, plan, folder, jobs=jobs, progress=tell)
 

@@ -32,7 +32,10 @@ def render(study: Study) -> RenderableType:
 
 
 def _months(study: Study) -> Table:
-    table = Table(title=f"Right answers, live, by month ({len(study.seeds)} worlds)", title_justify="left")
+    table = Table(
+        title=f"Right answers, live, by month ({len(study.seeds)} of {study.plan.preset.worlds} worlds)",
+        title_justify="left",
+    )
     table.add_column("cell")
     table.add_column("start", justify="right")
     for month in next(iter(study.cells.values()))[0].months:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trimtab.embed.adapter import fit_adapter
+from trimtab.embed.adapter import fit_adapter, sums
 
 RANDOM = np.random.default_rng(0)
 
@@ -61,3 +61,13 @@ def test_there_is_nothing_to_learn_where_labels_hold_one_point() -> None:
 def test_shrinkage_must_be_positive() -> None:
     with pytest.raises(ValueError, match="expected shrinkage above 0, got 0"):
         fit_adapter(np.eye(3, dtype=np.float32), np.arange(3), np.ones(3, np.float32), shrinkage=0)
+
+
+def test_sums_are_those_of_the_rows_one_by_one() -> None:
+    rows = RANDOM.normal(size=(101, 7))
+    labels, weights = RANDOM.integers(0, 5, 101), RANDOM.random(101)
+    labels[labels == 3] = 2  # one label has no rows
+    expected = np.zeros((6, 7))
+    for row, label, weight in zip(rows, labels, weights, strict=True):
+        expected[label] += row * weight
+    np.testing.assert_array_equal(sums(rows, labels, weights, 6), expected)
