@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trimtab.act.guard.control import is_local, untouched
 from trimtab.act.guardrails import Guardrails, bad_consumer, limits_of, seen_consumer, unit_of
-from trimtab.act.memory import FittedMemory
+from trimtab.act.memory import ExemplarMemory, FittedMemory
 from trimtab.config import Canary
 from trimtab.records import Change, Inference, Outcome, Rollout, text_of
 from trimtab.store.ports import HotStore
@@ -35,14 +35,23 @@ class Listening:
     """Reads for changes in front of users.
 
     While there are none it reads nothing: its place follows that of the stage `follows`, which reads every answer.
+    Where a `memory` is what answers, likeness is judged in its space, else in one fitted on each candidate's exemplars.
     """
 
-    def __init__(self, store: HotStore, canary: Canary, *, batch_rows: int, follows: str | None = None) -> None:
+    def __init__(
+        self,
+        store: HotStore,
+        canary: Canary,
+        *,
+        batch_rows: int,
+        follows: str | None = None,
+        memory: ExemplarMemory | FittedMemory | None = None,
+    ) -> None:
         self._store = store
         self._settings = canary
         self._batch_rows = batch_rows
         self._follows = follows
-        self._memory = FittedMemory()
+        self._memory = memory or FittedMemory()
 
     def answers(self, live: Iterable[tuple[str, Change, Rollout | None]]) -> Answers:
         """Return the next answers, of those features only that a change of is heard."""
@@ -77,9 +86,12 @@ class Listening:
 
     def untouched(self, project_id: str, change: Change, outcomes: Sequence[Outcome]) -> Collection[str]:
         """Return the ids of the answers that somebody said no to and both versions answer alike."""
-        arms = (change.base_version_id, change.candidate_version_id)
-        ids = [each.inference_id for each in outcomes if (each.vote or 0.0) > 0.5 and each.version_id in arms]
-        if not ids or change.state not in _TRIED or change.candidate_version_id is None:
+        arms, exposed_at = (change.base_version_id, change.candidate_version_id), change.exposed_at
+        if change.state not in _TRIED or exposed_at is None or change.candidate_version_id is None:
+            return ()
+        said_no = [each for each in outcomes if (each.vote or 0.0) > 0.5 and each.version_id in arms]
+        ids = [each.inference_id for each in said_no if each.created_at >= exposed_at]  # a trial hears no older ones
+        if not ids:
             return ()
         base = self._store.version(project_id, change.feature, change.base_version_id)
         candidate = self._store.version(project_id, change.feature, change.candidate_version_id)

@@ -9,19 +9,26 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.embed.adapter import Adapter, fit_adapter, sums
 from trimtab.embed.port import Embedder
 from trimtab.records import Exemplar, Payload, Version, text_of
 
-__all__ = ["ExemplarMemory", "FittedMemory"]
+__all__ = ["Considered", "ExemplarMemory", "FittedMemory"]
 
 _CHUNK = 2048
+_SPEAKERS = 256  # exemplars whose likeness to all others is at hand at once
 _VERSIONS_KEPT = 8
 _ALIKE = 0.55  # cosine from which two inputs ask for the same thing
+_TYPICAL = 0.3  # share of an answer's exemplars that a typical question is nearer to its centre than
+_FEW = 3
+_ROUNDING = 1e-4
+_FOUR = 4
 _FORGOTTEN = 0.02  # weight under which an exemplar no longer counts
 
 
@@ -30,6 +37,21 @@ class _Memory(NamedTuple):
     labels: NDArray[np.int64]
     weights: NDArray[np.float32]
     answers: list[str]
+    adapter: Adapter | None = None
+    centres: NDArray[np.float32] | None = None
+
+
+class Considered(NamedTuple):
+    """Answers with what led to them, one row per input.
+
+    `margin` is the lead of the winning answer's share of the vote over the second's, 0 to 1; `nearest` the likeness of
+    the nearest exemplar; `vectors` the inputs as the memory sees them (n x d, unit rows).
+    """
+
+    answers: list[str]
+    margin: NDArray[np.float64]
+    nearest: NDArray[np.float64]
+    vectors: NDArray[np.float32]
 
 
 class ExemplarMemory:
@@ -41,12 +63,30 @@ class ExemplarMemory:
     it, so that a changed policy is learned without being told which exemplars are out of date. Exemplars without
     `added_at` count as the oldest and do not weaken one another.
 
+    With a `shrinkage` each Version's exemplars also fit a linear adapter (`trimtab.embed.adapter`) in front of the
+    space, through which its exemplars and the inputs go before they are compared. With a `balance` b above 0 an answer
+    with n exemplars has each of them count (median n / n) ** b, between 1/2 and 4 before the power: a new answer with
+    few exemplars is not outvoted by old ones with many. With `centres` c above 0 the share of the vote is joined by c
+    times the share that an answer has of max(cosine to its exemplars' mean, 0) ** 8 over all answers: neighbours say
+    what a question is like, centres what kind it is of.
+
     Vectors are kept per exemplar text, so a version that adds twenty exemplars to thousands costs twenty.
     """
 
-    def __init__(self, embedder: Embedder, *, neighbours: int = 7) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        neighbours: int = 7,
+        shrinkage: float | None = None,
+        balance: float = 0.0,
+        centres: float = 0.0,
+    ) -> None:
         self._embedder = embedder
         self._neighbours = neighbours
+        self._shrinkage = shrinkage
+        self._balance = balance
+        self._centres = centres
         self._lock = threading.Lock()
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._versions: OrderedDict[tuple[str, int], _Memory] = OrderedDict()
@@ -55,6 +95,10 @@ class ExemplarMemory:
     def embedder(self) -> Embedder:
         """The embedder in use."""
         return self._embedder
+
+    def space(self, version: Version) -> Embedder | None:
+        """Return the embedder in use, which is the same for all versions; None where this one has no exemplars."""
+        return self.embedder if _remembered(version) else None
 
     def refit(self, embedder: Embedder) -> None:
         """Move to another space; what was computed in the old one is forgotten."""
@@ -66,20 +110,62 @@ class ExemplarMemory:
 
     def answer(self, version: Version, inputs: Sequence[Payload]) -> list[str]:
         """Return one answer per input, in order; "" for all when the version has no exemplars."""
-        return self.answer_vectors(version, [text_of(payload) for payload in inputs])[0]
+        return self.consider(version, [text_of(payload) for payload in inputs]).answers
 
-    def answer_vectors(self, version: Version, inputs: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
-        """Return the answers and the vectors of the inputs (n x d), for callers that go on with both."""
+    def consider(self, version: Version, inputs: Sequence[str]) -> Considered:
+        """Return the answers and how sure they are, for callers that choose whom to ask about."""
         with self._lock:
             embedder = self._embedder
             memory = self._memory(version)
         queries = embedder.embed(list(inputs))
-        if not memory.answers:
-            return [""] * len(inputs), queries
-        answers: list[str] = []
-        for start in range(0, len(queries), _CHUNK):
-            answers.extend(_vote(memory, queries[start : start + _CHUNK], self._neighbours))
-        return answers, queries
+        if memory.adapter is not None and len(queries):
+            queries = memory.adapter.apply(queries)
+        margin, nearest = np.zeros(len(inputs)), np.zeros(len(inputs))
+        answers = [""] * len(inputs)
+        if memory.answers:
+            for start in range(0, len(queries), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                answers[part], margin[part], nearest[part] = _vote(
+                    memory, queries[part], self._neighbours, self._centres
+                )
+        return Considered(answers, margin, nearest, queries)
+
+    def vectors(self, version: Version, inputs: Sequence[str]) -> NDArray[np.float32]:
+        """Return the inputs as the memory of this version sees them (n x d, unit rows)."""
+        with self._lock:
+            embedder = self._embedder
+            adapter = self._memory(version).adapter
+        queries = embedder.embed(list(inputs))
+        return queries if adapter is None or not len(queries) else adapter.apply(queries)
+
+    def typical(self, version: Version, inputs: Sequence[str], *, before: datetime) -> list[str | None]:
+        """Return for each input the answer it is a typical question of, by exemplars added before then; else None.
+
+        That is the answer whose exemplars' mean is nearest, if at least 30% of these lie no nearer. Answers with fewer
+        than three such exemplars have no typical ones.
+        """
+        with self._lock:
+            adapter = self._memory(version).adapter
+            old = [item for item in version.exemplars if item.added_at is None or item.added_at < before]
+            if not old or not inputs:
+                return [None] * len(inputs)
+            vectors = np.stack([self._vectors[item.input] for item in old])
+            embedder = self._embedder
+        queries = embedder.embed(list(inputs))
+        if adapter is not None:
+            vectors, queries = adapter.apply(vectors), adapter.apply(queries)
+        ids: dict[str, int] = {}
+        labels = np.array([ids.setdefault(item.output, len(ids)) for item in old], dtype=np.int64)
+        centres = _centres(vectors, labels, np.ones(len(old), dtype=np.float32), len(ids))
+        own = np.einsum("ij,ij->i", vectors, centres[labels])
+        least = [
+            float(np.quantile(own[labels == label], _TYPICAL)) if (labels == label).sum() >= _FEW else np.inf
+            for label in range(len(ids))
+        ]
+        likeness = queries @ centres.T
+        nearest = likeness.argmax(axis=1)
+        names = list(ids)
+        return [names[label] if likeness[row, label] >= least[label] else None for row, label in enumerate(nearest)]
 
     def _memory(self, version: Version) -> _Memory:
         version_id = _content(version)
@@ -102,7 +188,16 @@ class ExemplarMemory:
         labels = np.array([ids.setdefault(item.output, len(ids)) for item in exemplars], dtype=np.int64)
         weights = _standing(exemplars, vectors, labels)
         kept = weights >= _FORGOTTEN
-        return _Memory(vectors[kept], labels[kept], weights[kept], list(ids))
+        vectors, labels, weights = vectors[kept], labels[kept], weights[kept]
+        adapter = fit_adapter(vectors, labels, weights, shrinkage=self._shrinkage) if self._shrinkage else None
+        if adapter is not None:
+            vectors = adapter.apply(vectors)
+        if self._balance and len(labels):
+            count = np.bincount(labels, weights)
+            share = np.median(count[count > 0]) / count[labels]
+            weights = (weights * np.clip(share, 0.5, 4.0) ** self._balance).astype(np.float32)
+        centres = _centres(vectors, labels, weights, len(ids)) if self._centres else None
+        return _Memory(vectors, labels, weights, list(ids), adapter, centres)
 
 
 class FittedMemory:
@@ -164,23 +259,80 @@ def _standing(
     weights = np.ones(len(exemplars), dtype=np.float32)
     added = np.array([item.added_at.timestamp() if item.added_at else -np.inf for item in exemplars])
     later = np.flatnonzero(np.isfinite(added))
-    for row in later[np.argsort(added[later], kind="stable")]:
-        alike = vectors @ vectors[row]
-        older = (alike >= _ALIKE) & (added < added[row])
-        agrees = labels == labels[row]
-        doubt = 0.5 * np.clip((alike - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
-        weights = np.where(older & ~agrees, weights * (1 - doubt), weights)
-        weights = np.where(older & agrees, np.minimum(weights * 1.3, 1.0), weights)
-    return weights.astype(np.float32)
+    later = later[np.argsort(added[later], kind="stable")]
+    for start in range(0, len(later), _SPEAKERS):
+        rows = later[start : start + _SPEAKERS]
+        for row, rough in zip(rows, vectors[rows] @ vectors.T, strict=True):
+            near = np.flatnonzero((rough >= _ALIKE - _ROUNDING) & (added < added[row]))
+            likeness = _likeness(vectors, near, vectors[row])
+            near, likeness = near[likeness >= _ALIKE], likeness[likeness >= _ALIKE]
+            agrees = labels[near] == labels[row]
+            doubt = 0.5 * np.clip((likeness - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
+            old = weights[near]
+            weights[near] = np.where(agrees, np.minimum(old * 1.3, 1.0), old * (1 - doubt))
+    return weights
 
 
-def _vote(memory: _Memory, queries: NDArray[np.float32], neighbours: int) -> list[str]:
-    likeness = queries @ memory.vectors.T
-    count = min(neighbours, likeness.shape[1])
-    nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
+def _likeness(
+    vectors: NDArray[np.float32], places: NDArray[np.int64], query: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return what `vectors @ query` has at these places, to the last bit, without the work for all others.
+
+    A product takes rows in fours, and what the rows of a four add up to may differ in the last bit from one row alone:
+    whole fours are multiplied, so that a likeness does not depend on which others are asked for.
+    """
+    fours = np.unique(places // _FOUR)
+    rows = (fours[:, None] * _FOUR + np.arange(_FOUR)).ravel()
+    rows = rows[rows < len(vectors)]
+    found: NDArray[np.float32] = (vectors[rows] @ query)[np.searchsorted(rows, places)]
+    return found
+
+
+def _centres(
+    vectors: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float32], count: int
+) -> NDArray[np.float32]:
+    """Return the mean of each answer's exemplars, of length 1, or 0 where none is left."""
+    total = np.asarray(sums(vectors, labels, weights.astype(np.float32), count), dtype=np.float32)
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    lengths[lengths < 1e-9] = 1.0
+    total /= lengths
+    return total
+
+
+def _vote(
+    memory: _Memory, queries: NDArray[np.float32], neighbours: int, share: float
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the answers, their lead over the second, and the likeness of the nearest exemplar."""
+    nearest, alike = _nearest(queries @ memory.vectors.T, neighbours)
     rows = np.arange(len(queries))[:, None]
-    strength = np.maximum(likeness[rows, nearest], 0) ** 3 * memory.weights[nearest]
+    strength = np.maximum(alike, 0) ** 3 * memory.weights[nearest]
     votes = np.zeros((len(queries), len(memory.answers)), dtype=np.float64)
     np.add.at(votes, (np.broadcast_to(rows, nearest.shape), memory.labels[nearest]), strength)
+    total = votes.sum(axis=1, keepdims=True)
+    votes /= np.where(total < 1e-12, 1.0, total)
+    if memory.centres is not None:
+        near = np.maximum(queries @ memory.centres.T, 0).astype(np.float64) ** 8
+        whole = near.sum(axis=1, keepdims=True)
+        votes += share * (near / np.where(whole < 1e-12, 1.0, whole))
     best = votes.argmax(axis=1)
-    return [memory.answers[label] if votes[row, label] > 0 else "" for row, label in enumerate(best)]
+    top = votes[rows[:, 0], best]
+    answers = [memory.answers[label] if top[row] > 0 else "" for row, label in enumerate(best)]
+    votes[rows[:, 0], best] = 0.0
+    lead = top - votes.max(axis=1)
+    return answers, lead, alike.max(axis=1).astype(np.float64)
+
+
+def _nearest(likeness: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return for each row the columns of its `count` greatest numbers and these, greatest first, ties in column order.
+
+    Overwrites `likeness`. For a handful of thousands, looking for the greatest so often beats any partition tenfold.
+    """
+    rows = np.arange(len(likeness))
+    count = min(count, likeness.shape[1])
+    places = np.empty((len(likeness), count), dtype=np.int64)
+    values = np.empty((len(likeness), count), dtype=np.float32)
+    for step in range(count):
+        places[:, step] = likeness.argmax(axis=1)
+        values[:, step] = likeness[rows, places[:, step]]
+        likeness[rows, places[:, step]] = -np.inf
+    return places, values

@@ -15,6 +15,7 @@ from trimtab.act.evidence import heard_consumer, pleased_consumer
 from trimtab.act.guard.held import set_aside, told
 from trimtab.act.guardrails import weighed
 from trimtab.act.listening import ANSWERS_CURSOR, Answers, Listening
+from trimtab.act.memory import ExemplarMemory, FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.order import NOTICE, Order
 from trimtab.act.playbook import IncidentPlaybook
@@ -70,6 +71,7 @@ class ActStage:
         turn: AbstractContextManager[Any] | None = None,
         notices: Notices | None = None,
         follows: str | None = None,
+        memory: ExemplarMemory | FittedMemory | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -78,7 +80,7 @@ class ActStage:
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
         self._notices = notices or Notices(store, settings.notify)
         rows = settings.engine.batch_rows
-        self._listening = Listening(store, settings.canary, batch_rows=rows, follows=follows)
+        self._listening = Listening(store, settings.canary, batch_rows=rows, follows=follows, memory=memory)
         self._new: set[str] = set()  # incidents that fire and were looked at: nothing proven earlier had come back
 
     def tick(self, now: datetime) -> int:

@@ -174,10 +174,13 @@ class LsaEmbedder:
         return rows
 
 
-def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_features: int = 60_000) -> LsaEmbedder:
+def fit_lsa(
+    texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_features: int = 60_000, iterations: int = 4
+) -> LsaEmbedder:
     """Fit an LSA space on `texts` and return its embedder; the same texts, parameters and seed give the same space.
 
     `dimensions` is capped by what the texts can carry; of each n-gram kind the `max_features` most frequent are kept.
+    Fewer `iterations` of the randomised SVD cost less and blur the weakest directions.
     Raises ValueError when the texts have no words at all.
     """
     distinct = list(dict.fromkeys(texts))
@@ -196,9 +199,9 @@ def fit_lsa(texts: Sequence[str], *, dimensions: int = 256, seed: int = 0, max_f
     rank = min(dimensions, *matrix.shape)
     # Too small for several threads, which wait for each other a hundred times as long on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"):
-        _, _, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
+        _, _, directions = randomized_svd(matrix, rank, n_iter=iterations, random_state=seed)
     told = {
-        "parameters": [dimensions, seed, max_features],
+        "parameters": [dimensions, seed, max_features, *([] if iterations == 4 else [iterations])],
         "vocabulary": [sorted(ngrams.vocabulary()) for ngrams, _ in parts],
         "idf": [hashlib.sha256(transform.idf_.tobytes()).hexdigest() for _, transform in parts],
         "texts": hashlib.sha256("\x00".join(distinct).encode("utf-8", "surrogatepass")).hexdigest(),

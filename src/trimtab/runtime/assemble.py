@@ -20,6 +20,7 @@ from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.place import PatchPlace
+from trimtab.act.memory import ExemplarMemory, FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.quarantine import Quarantine
@@ -208,7 +209,7 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, turn, undo, [queue, knowing.stage], inline=inline_runs),
+                *_acting(settings, store, playbook, runs, answering, turn, undo, [queue, knowing.stage], inline_runs),
                 *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
@@ -239,11 +240,11 @@ def _acting(
     store: HotStore,
     playbook: IncidentPlaybook,
     runs: Runs,
+    answering: Runner,
     turn: threading.RLock,
     undo: contextlib.ExitStack,
     beside: Sequence[Stage],
-    *,
-    inline: bool,
+    inline: bool,  # noqa: FBT001  the parts of an engine, in order
 ) -> list[Stage]:
     """Return the stage that acts, the one that tells people of it, the one that learns from what they said, and others.
 
@@ -252,7 +253,8 @@ def _acting(
     channels = open_channels(settings.notify, SystemClock())  # receivers check signatures by their own clocks
     deliver = DeliverStage(store, channels, inline=inline)
     undo.callback(deliver.close)
-    act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR)
+    memory = answering if isinstance(answering, ExemplarMemory | FittedMemory) else None
+    act = ActStage(store, settings, playbook, runs, turn=turn, follows=INFERENCE_CURSOR, memory=memory)
     recheck = open_recheck(settings, store, playbook.exams, turn, undo, inline=inline)
     calibrate = CalibrateStage(store, settings.outcome, settings.features)
     return [act, open_digest(settings, store), deliver, calibrate, recheck, *beside]

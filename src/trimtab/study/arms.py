@@ -1,194 +1,264 @@
-"""The ways to keep a feature good that a study compares. An arm is what people do at the end of a day."""
+"""The ways to keep a feature good that a study compares. An arm is what people do at the end of some days."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Protocol, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from trimtab.records import GateReport
+from trimtab.act.outdated import SAMPLE, WINDOW, Outdated
+from trimtab.records import Change, ChangeState, Exemplar, GateReport
 from trimtab.stats.gate import paired_difference
 from trimtab.store.ports import Query
+from trimtab.study.queue import Queue, QueueKind
 from trimtab.study.session import FEATURE, PROJECT, Served, Session
 from trimtab.study.world import START
 
-__all__ = ["ARMS", "Arm", "ArmName", "Closed", "Human", "Labour", "Static", "make"]
+__all__ = ["ARMS", "Arm", "ArmName", "Closed", "Human", "Labour", "Oracle", "Unreviewed", "make"]
 
-ArmName = Literal["static", "human", "closed"]
+ArmName = Literal["static", "human", "human-weekly", "triggers", "closed", "unreviewed", "oracle"]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
+_WEEK_DAYS = 7
 _MONTH_DAYS = 28
-_RECENT = timedelta(days=7)
-_EVIDENCE = timedelta(days=28)
-_PER_ERROR = 3  # look-alikes of one error a day
+_LOOKS = 6  # of a week's labels, kept for looks at old examples; what is left of them is in the next batch
+_URGENT = 10  # reviews saved up that are worth a batch of their own when an incident opens
+_TRIAL = timedelta(days=1)
+_UNDER_WAY: tuple[ChangeState, ...] = ("building", "awaiting", "canary", "paused")
+_WEEK = timedelta(weeks=1)
+_INSTANT = timedelta(microseconds=1)
 
 
 class Labour(Struct, frozen=True, kw_only=True):
-    """What people are assumed to do and what it costs them. Reviewers are assumed to be always right."""
+    """What people are assumed to do, and what it costs them."""
 
-    human_labels_a_month: Annotated[int, Meta(ge=0)] = 160
-    closed_labels_a_week: Annotated[int, Meta(ge=0)] = 50
+    labels_a_month: Annotated[int, Meta(ge=0)] = 160
+    labels_a_week: Annotated[int, Meta(ge=0)] = 65
     minutes_per_cold_label: float = 1.5
     minutes_per_review: float = 0.75
     hours_per_manual_deploy: float = 4.0
     hours_per_approval: float = 0.5
 
 
-class Arm(Protocol):
-    """What an arm's people do, and what they spent."""
+class Arm:
+    """What an arm's people do, and what they spent; by itself nobody does anything after launch.
 
-    labels: int
-    hours: float
-
-    def after_day(self, session: Session, now: datetime) -> None:
-        """Do what is due at the end of a day."""
-        ...
-
-
-class Static:
-    """Nobody does anything after launch."""
-
-    def __init__(self) -> None:
-        self.labels = 0
-        self.hours = 0.0
-
-    def after_day(self, session: Session, now: datetime) -> None:
-        """Do nothing."""
-
-
-class Human:
-    """Once a month somebody labels a random sample of the month's inputs and deploys it by hand."""
-
-    def __init__(self, labour: Labour, seed: int) -> None:
-        self.labels = 0
-        self.hours = 0.0
-        self._labour = labour
-        self._random = np.random.default_rng([seed, 160])
-
-    def after_day(self, session: Session, now: datetime) -> None:
-        """Label and deploy when a month is over."""
-        day = (now - START).days
-        if day <= 0 or day % _MONTH_DAYS or not self._labour.human_labels_a_month:
-            return
-        month = _since(session, now - timedelta(days=_MONTH_DAYS))
-        count = min(self._labour.human_labels_a_month, len(month))
-        chosen = [month[i] for i in self._random.choice(len(month), count, replace=False)]
-        session.deploy(chosen, now)
-        self.labels += count
-        self.hours += count * self._labour.minutes_per_cold_label / 60 + self._labour.hours_per_manual_deploy
-
-
-class Closed:
-    """The engine decides when; while an incident is open a reviewer works through its evidence.
-
-    First what users voted down since the onset, then recent inputs nearest in meaning to confirmed errors that were
-    answered otherwise than the error's right answer. When the engine pauses a canary and asks, the reviewer reads the
-    gate's numbers: with the 99% lower bound on the gain in golden cases above zero it goes live, else it is withdrawn.
+    `ends` are the days of a week (1 to 7) at whose end they look. `hours` are assumed, by kind of work; `reactive` of
+    them were spent on what an incident called for.
     """
 
-    def __init__(self, labour: Labour) -> None:
-        self.labels = 0
-        self.hours = 0.0
-        self.approved = 0
-        self.withdrawn = 0
-        self.errors_found = 0
-        self._labour = labour
-        self._budget = 0.0
-        self._reviewed: set[str] = set()
-        self._texts: set[str] = set()
-        self._errors: list[tuple[datetime, str, str]] = []
+    ends: tuple[int, ...] = (7,)
 
-    def after_day(self, session: Session, now: datetime) -> None:
-        """Answer what the engine asks, then review while an incident is open."""
+    def __init__(self, labour: Labour) -> None:
+        self.labour = labour
+        self.labels = 0
+        self.errors_found = 0
+        self.hours = {"label": 0.0, "review": 0.0, "deploy": 0.0, "approve": 0.0}
+        self.reactive = 0.0
+
+    def after(self, session: Session, now: datetime) -> None:
+        """Do what is due then."""
+
+    def finish(self, session: Session) -> None:
+        """Decide what is under way when the last week is over: what was labelled by then shall count."""
+
+
+class Human(Arm):
+    """Every so often somebody labels a random sample of what was asked since and deploys it by hand."""
+
+    def __init__(self, labour: Labour, seed: int, *, every_days: int, count: int) -> None:
+        super().__init__(labour)
+        self._every_days = every_days
+        self._count = count
+        self._random = np.random.default_rng([seed, 160])
+
+    def after(self, session: Session, now: datetime) -> None:
+        """Label and deploy when the time is over."""
+        day = (now - START).days
+        if day <= 0 or day % self._every_days or not self._count:
+            return
+        said = list({item.ask.text: item for item in session.since(now - timedelta(days=self._every_days))}.values())
+        count = min(self._count, len(said))
+        chosen = [said[i] for i in self._random.choice(len(said), count, replace=False)]
+        session.deploy([(item, session.label(item)) for item in chosen], now)
+        self.labels += count
+        self.errors_found += sum(not item.good for item in chosen)
+        self.hours["label"] += count * self.labour.minutes_per_cold_label / 60
+        self.hours["deploy"] += self.labour.hours_per_manual_deploy
+
+
+class Oracle(Arm):
+    """Every answer's right one is known at the end of the week, of old examples too: what labels can do at most."""
+
+    def after(self, session: Session, now: datetime) -> None:
+        """Learn the week."""
+        day = (now - START).days
+        if day > 0 and day % _WEEK_DAYS == 0:
+            items = session.since(now - timedelta(days=_WEEK_DAYS))
+            session.know([(item.ask.text, item.ask.right) for item in items], now)
+            self.labels += len(items)
+
+
+class Unreviewed(Arm):
+    """What users say is right goes live every week, and nobody looks at it."""
+
+    def after(self, session: Session, now: datetime) -> None:
+        """Learn the week's corrections."""
+        day = (now - START).days
+        if day > 0 and day % _WEEK_DAYS == 0:
+            items = session.since(now - timedelta(days=_WEEK_DAYS))
+            told = [(item, item.correction) for item in items if item.correction is not None]
+            if told:
+                session.deploy(told, now)
+                self.labels += len(told)
+
+
+class Closed(Arm):
+    """A reviewer works through the engine's queue; what was reviewed goes through gate and canary.
+
+    They look twice a week: at its end the queue is worked, and on its first day what was tried since then is decided,
+    and the queue worked if an incident opened; with `only_triggers` only while one is open. Each batch is a change: the
+    gate must not refuse it, and a fifth of the users have it for a day. Forty votes a week prove nothing in a day, so
+    the engine asks, and the reviewer approves what it has not rolled back by then, unless golden cases show a drop.
+    Where reviews contradict an old answer as a whole, the reviewer looks at a few of its examples (`asks`).
+    """
+
+    ends = (1, 7)
+
+    def __init__(
+        self, labour: Labour, queue: Queue, seed: int, *, only_triggers: bool = False, asks: bool = True
+    ) -> None:
+        super().__init__(labour)
+        self._queue = queue
+        self._only_triggers = only_triggers
+        self._asks = asks
+        self._kept = _LOOKS if asks else 0  # for looks at old examples
+        self._budget = 0.0
+        self._audit: set[str] = set()
+        self._offered = START
+        self._seen = START
+        self._answered: set[str] = set()
+        self._outdated = Outdated()
+        self._sample = np.random.default_rng([seed, 3])
+        self._poison = np.random.default_rng([seed, 300])
+
+    def after(self, session: Session, now: datetime) -> None:
+        """Answer what the engine asks, then review what is due."""
+        if now <= START:
+            return
         self._decide(session, now)
+        weekly = self.labour.labels_a_week
+        self._budget = min(self._budget + weekly * (now - self._seen) / _WEEK, float(weekly + self._kept))
+        self._seen = now
         store = session.engine.store
-        opened = store.incidents(PROJECT, Query(feature=FEATURE, limit=1000), states=("firing", "recovering")).rows
-        if not opened:
-            self._budget = 0.0
+        open_ones = store.incidents(PROJECT, Query(feature=FEATURE, limit=100), states=("firing", "recovering")).rows
+        new = {row.record.id for row in open_ones} - self._answered
+        if self._only_triggers and not open_ones:
             return
-        weekly = self._labour.closed_labels_a_week
-        self._budget = min(self._budget + weekly / 7, float(weekly))
-        onset = min(row.record.onset_at for row in opened)
-        items = self._pick(session, max(onset, now - _EVIDENCE), now, int(self._budget))
-        if not items:
-            return
-        session.review(items, now)
-        self._budget -= len(items)
-        for item in items:
-            right = session.label(item)
-            self._reviewed.add(item.inference_id)
-            self._texts.add(item.ask.text)
-            if right != item.answer:
-                self._errors.append((now, item.ask.text, right))
-                self.errors_found += 1
-        self.labels += len(items)
-        self.hours += len(items) * self._labour.minutes_per_review / 60
+        if (now - START).days % _WEEK_DAYS == 0 or (new and self._budget >= _URGENT + self._kept):
+            self._answered |= new
+            firing = next((row.record.id for row in open_ones), None)
+            self._review(session, now, firing)
+
+    def finish(self, session: Session) -> None:
+        """Let the last batch have its day, and decide it."""
+        now = session.clock.now() + _TRIAL
+        session.pass_time(now)
+        self._decide(session, now)
+
+    def _review(self, session: Session, now: datetime, incident_id: str | None) -> None:
+        picked = self._queue.pick(session, now, int(self._budget + 1e-6) - self._kept)
+        self._budget -= len(picked.items)
+        rights = session.review(picked.items, now)
+        self._queue.learn(picked.items, rights)
+        renewed = self._renewed(session, picked.items, rights, now) if self._asks else {}
+        self._audit |= {item.inference_id for item in picked.audit}
+        self.labels += len(picked.items)
+        self.errors_found += sum(not item.good for item in picked.items)
+        spent = len(picked.items) * self.labour.minutes_per_review / 60
+        self.hours["review"] += spent
+        self.reactive += spent if incident_id else 0.0
+        dials = session.world.dials
+        if dials.poisoned_weeks > self._poison.random():
+            week = session.since(now - timedelta(days=_WEEK_DAYS))
+            rows = self._poison.choice(len(week), min(dials.poisoned_words, len(week)), replace=False)
+            reviewed = {item.inference_id for item in picked.items}
+            session.poison([week[i] for i in rows if week[i].inference_id not in reviewed], now)
+        if not self._under_way(session):
+            since, self._offered = self._offered, now + _INSTANT
+            session.batch.offer(
+                PROJECT, FEATURE, now, since=since, judging=self._audit, renewed=renewed, incident_id=incident_id
+            )
+
+    def _renewed(
+        self, session: Session, items: Sequence[Served], rights: Sequence[str], now: datetime
+    ) -> dict[str, str]:
+        """Let the reviewer look at old examples of answers that seem out of date; return those that all changed.
+
+        Each look counts as a label of this week's.
+        """
+        version = session.stable()
+        wrong = [(item, right) for item, right in zip(items, rights, strict=True) if right != item.answer]
+        typical = session.memory.typical(version, [item.ask.text for item, _ in wrong], before=now - WINDOW)
+        self._outdated.hear(now, typical, [right for _, right in wrong])
+        found: dict[str, str] = {}
+        for pair in self._outdated.due(now):
+            texts = [item.input for item in version.exemplars if item.output == pair.old and _is_old(item, now)]
+            if self._budget + 1e-6 < SAMPLE or len(texts) < SAMPLE:
+                continue
+            self._outdated.ask(pair, now)
+            looks = 0
+            for place in self._sample.permutation(len(texts))[:SAMPLE]:
+                looks += 1
+                if session.right_now(texts[place], now) != pair.new:
+                    break
+            else:
+                found[pair.old] = pair.new
+            self._budget -= looks
+            self.labels += looks
+            self.hours["review"] += looks * self.labour.minutes_per_review / 60
+        return found
 
     def _decide(self, session: Session, now: datetime) -> None:
-        engine = session.engine
-        for row in engine.store.changes(PROJECT, Query(feature=FEATURE, limit=1000), states=("paused",)).rows:
-            gate = row.record.gate
-            if gate is not None and _clearly_better(gate):
-                engine.decisions.promote(PROJECT, row.record.id, now)
-                self.approved += 1
-            else:
-                engine.decisions.roll_back(PROJECT, row.record.id, now)
-                self.withdrawn += 1
-            self.hours += self._labour.hours_per_approval
+        for change in self._under_way(session):
+            if change.state in ("canary", "paused") and change.exposed_at and now - change.exposed_at >= _TRIAL:
+                if _speaks_against(change.gate):
+                    session.engine.decisions.roll_back(PROJECT, change.id, now)
+                else:
+                    session.engine.decisions.promote(PROJECT, change.id, now)
+                self.hours["approve"] += self.labour.hours_per_approval
+                self.reactive += self.labour.hours_per_approval if change.incident_id else 0.0
 
-    def _pick(self, session: Session, since: datetime, now: datetime, count: int) -> list[Served]:
-        if count <= 0:
-            return []
-        waiting = [item for item in reversed(_since(session, since)) if item.inference_id not in self._reviewed]
-        voted = [item for item in waiting if item.vote == 0][:count]
-        return voted + self._alike(session, waiting, voted, now, count - len(voted))
-
-    def _alike(
-        self, session: Session, waiting: list[Served], voted: list[Served], now: datetime, count: int
-    ) -> list[Served]:
-        """Return recent inputs nearest to confirmed errors that would still be answered otherwise."""
-        errors = {text: right for at, text, right in self._errors if at >= now - _EVIDENCE}
-        taken = self._texts | {item.ask.text for item in voted}
-        recent = list(
-            {i.ask.text: i for i in waiting if i.ask.at >= now - _RECENT and i.ask.text not in taken}.values()
-        )
-        if count <= 0 or not errors or not recent:
-            return []
-        answers = session.memory.answer(session.stable(), [item.ask.text for item in recent])
-        likeness = session.vectors([item.ask.text for item in recent]) @ session.vectors(list(errors)).T
-        rights = np.array(list(errors.values()))
-        likeness[np.array(answers)[:, None] == rights[None, :]] = -1.0
-        nearest = likeness.argmax(axis=1)
-        used: dict[int, int] = {}
-        chosen: list[Served] = []
-        for row in np.argsort(-likeness.max(axis=1), kind="stable"):
-            error = int(nearest[row])
-            if likeness[row, error] <= 0 or len(chosen) == count:
-                break
-            if used.get(error, 0) < _PER_ERROR:
-                used[error] = used.get(error, 0) + 1
-                chosen.append(recent[row])
-        return chosen
+    def _under_way(self, session: Session) -> list[Change]:
+        return [
+            row.record
+            for row in session.engine.store.changes(PROJECT, Query(feature=FEATURE, limit=10), states=_UNDER_WAY).rows
+        ]
 
 
-def make(name: ArmName, labour: Labour, seed: int) -> Arm:
-    """Return the arm of that name."""
-    if name == "static":
-        return Static()
-    return Human(labour, seed) if name == "human" else Closed(labour)
+def _speaks_against(gate: GateReport | None) -> bool:
+    """Say whether golden cases show a drop, however small, at 95%; the gate refuses only one beyond its margin."""
+    return gate is not None and paired_difference(gate.cases, gate.broken, gate.fixed).high < 0
 
 
-def _since(session: Session, since: datetime) -> list[Served]:
-    """Return what was served since then, oldest first."""
-    found: list[Served] = []
-    for item in reversed(session.served):
-        if item.ask.at < since:
-            break
-        found.append(item)
-    return found[::-1]
+def _is_old(item: Exemplar, now: datetime) -> bool:
+    return item.added_at is None or item.added_at < now - WINDOW
 
 
-def _clearly_better(gate: GateReport) -> bool:
-    """Say whether the golden cases vouch for a gain. At 99%, since the same reviewer looks at attempt after attempt."""
-    return paired_difference(gate.cases, gate.broken, gate.fixed, confidence=0.99).low > 0
+def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "themes", *, asks: bool = True) -> Arm:
+    """Return the arm of that name; the closed ones pick by that queue, and ask about answers out of date or not."""
+    match name:
+        case "static":
+            return Arm(labour)
+        case "human":
+            return Human(labour, seed, every_days=_MONTH_DAYS, count=labour.labels_a_month)
+        case "human-weekly":
+            return Human(labour, seed, every_days=_WEEK_DAYS, count=labour.labels_a_week)
+        case "oracle":
+            return Oracle(labour)
+        case "unreviewed":
+            return Unreviewed(labour)
+        case _:
+            return Closed(labour, Queue(queue, seed), seed, only_triggers=name == "triggers", asks=asks)

@@ -1,200 +1,185 @@
-"""A whole study: every arm through the same world, each in a process of its own."""
+"""A whole study: world after world in processes of their own, each cell's result in a file of its own.
+
+A study that was stopped goes on where it was: cells whose file is there are not lived through again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 import queue
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 from msgspec import Struct
 from threadpoolctl import threadpool_limits
 
-from trimtab.store.ports import Query
-from trimtab.study.arms import ARMS, Arm, ArmName, Closed, Labour, make
+from trimtab.errors import Conflict, UnreadableFile
+from trimtab.study.cell import CellResult, live_through
 from trimtab.study.data import Table
-from trimtab.study.session import FEATURE, PROJECT, Session, study_settings
-from trimtab.study.world import PILOT_WEEKS, Dials, World, build
+from trimtab.study.preset import Cell, Preset
+from trimtab.study.session import Session, study_settings
+from trimtab.study.spaces import Spaces
+from trimtab.study.world import Dials, World, build
 
-__all__ = ["ArmResult", "Month", "Study", "run", "run_arm"]
+__all__ = ["PLAN", "Plan", "Progress", "Study", "load", "run"]
 
-Progress = Callable[[ArmName, int], None]
-_MONTH_WEEKS = 4
-
-
-class Month(Struct, frozen=True, kw_only=True):
-    """One month (four weeks; the last may be shorter) of one arm. Shares lie in [0, 1]."""
-
-    month: int
-    weeks: int
-    accuracy: float
-    fresh_accuracy: float
-    votes: int
-    negatives: int
-    labels: int
-    incidents: int
-    promoted: int
+PLAN = "plan.json"
+# What a stream does not show, and what begins with the first week only.
+_UNSEEN = frozenset({"shuffled", "silent", "poisoned_weeks", "poisoned_words", "reviewer_error"})
+_LATER = _UNSEEN | {"drift", "policy_changes", "mix_step"}
+Progress = Callable[[int, str, int], None]
 
 
-class ArmResult(Struct, frozen=True, kw_only=True):
-    """How one arm fared. Losses are percentage points against the arm's own start."""
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a directory of results is of."""
 
-    live_start: float
-    live_end: float
-    live_loss: float
-    fresh_start: float
-    fresh_end: float
-    fresh_loss: float
-    mean_accuracy: float
-    labels: int
-    hours: dict[str, float]
-    incidents: int
-    changes: dict[str, int]
-    promotions: int
-    exemplars: int
-    errors_reviewed: int
-    approved: int
-    withdrawn: int
-    reference: float | None
-    months: list[Month]
+    preset: Preset
+    data: dict[str, Any]
 
 
 class Study(Struct, frozen=True, kw_only=True):
-    """What was run and what came out."""
+    """What was run and what came out: for each cell the results by world, in the order of `seeds`."""
 
-    assumptions: dict[str, Any]
-    arms: dict[ArmName, ArmResult]
+    plan: Plan
+    seeds: list[int]
+    cells: dict[str, list[CellResult]]
 
 
 def run(
-    table: Table,
-    dials: Dials,
-    *,
-    arms: Sequence[ArmName] = ARMS,
-    labour: Labour | None = None,
-    processes: int | None = None,
-    progress: Progress | None = None,
-) -> Study:
-    """Run the arms and return the study; `progress(arm, weeks served)` is called as they go.
+    table: Table, preset: Preset, folder: Path, *, jobs: int | None = None, progress: Progress | None = None
+) -> None:
+    """Live through every cell that has no result in `folder` yet; `progress(seed, cell, weeks)` is called as they go.
 
-    One process per arm, at most `processes` (default: the machine's cores) at a time; 0 runs them one by one in this
-    process. Each arm's engine lives in a temporary directory. Raises InputError when the data does not carry a study.
+    One process per world, at most `jobs` (default: the machine's cores) at a time; 0 runs all in this process. Raises
+    Conflict where `folder` holds the results of another plan, InputError when the data does not carry a study.
     """
-    labour = labour or Labour()
-    world = build(table, dials)
-    tell = progress or (lambda _arm, _week: None)
-    if processes == 0:
-        results = {name: run_arm(world, name, labour, tell) for name in arms}
-    else:
-        results = _in_processes(world, arms, labour, processes or os.cpu_count() or 1, tell)
-    return Study(assumptions=_assumptions(world, table, labour), arms=results)
+    plan = Plan(preset=preset, data=_told_of(table, preset))
+    _claim(folder, plan)
+    left = [seed for seed in preset.seeds if any(not _file(folder, seed, cell).exists() for cell in preset.cells)]
+    tell = progress or (lambda _seed, _cell, _week: None)
+    if jobs == 0:
+        for seed in left:
+            _world(table, preset, seed, folder, tell)
+    elif left:
+        _in_processes(table, preset, left, folder, jobs or os.cpu_count() or 1, tell)
 
 
-def run_arm(world: World, name: ArmName, labour: Labour, progress: Progress) -> ArmResult:
-    """Run one arm in this process."""
-    dials = world.dials
-    folder = Path(tempfile.mkdtemp(prefix="trimtab-study-"))
+def load(folder: Path) -> Study:
+    """Return what a directory holds: the worlds in which every cell is done. Raises UnreadableFile where none is."""
     try:
-        settings = study_settings(folder, dials, closed=name == "closed")
-        session = Session(world, settings)
-        try:
-            arm = make(name, labour, dials.seed)
-            session.serve_week(-1, arm.after_day)
-            ledger = _Ledger(session, arm)
-            for week in range(dials.weeks):
-                session.serve_week(week, arm.after_day)
-                ledger.week_is_over(week)
-                progress(name, week + 1)
-            return ledger.result()
-        finally:
-            session.close()
+        plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UnreadableFile(f"expected a study in {str(folder)!r}, but {error}", param="out") from error
+    cells = plan.preset.cells
+    seeds = [seed for seed in plan.preset.seeds if all(_file(folder, seed, cell).exists() for cell in cells)]
+    if not seeds:
+        raise UnreadableFile(f"expected at least one finished world in {str(folder)!r}, got none yet", param="out")
+    found = {
+        cell.name: [msgspec.json.decode(_file(folder, seed, cell).read_bytes(), type=CellResult) for seed in seeds]
+        for cell in cells
+    }
+    return Study(plan=plan, seeds=seeds, cells=found)
+
+
+def _claim(folder: Path, plan: Plan) -> None:
+    """Write down what the directory is of, or see that it is of this."""
+    file = folder / PLAN
+    if file.exists():
+        if msgspec.json.decode(file.read_bytes()) != msgspec.to_builtins(plan):
+            raise Conflict(f"{str(folder)!r} holds the results of another study; name another directory", param="out")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(file, plan)
+
+
+def _world(table: Table, preset: Preset, seed: int, folder: Path, tell: Progress) -> None:
+    """Live through the cells of a world that have no result yet; those with the same calm time share it."""
+    todo = [cell for cell in preset.cells if not _file(folder, seed, cell).exists()]
+    groups: dict[bytes, list[Cell]] = {}
+    for cell in todo:
+        groups.setdefault(_without(preset.dials_of(cell, seed), _LATER), []).append(cell)
+    for cells in groups.values():
+        # one thread: worlds fill the cores, and matrices this small make threads wait for each other
+        with threadpool_limits(1), _nothing_collected(), tempfile.TemporaryDirectory(prefix="trimtab-study-") as place:
+            _group(table, preset, seed, cells, Path(place), folder, tell)
+
+
+def _group(
+    table: Table, preset: Preset, seed: int, cells: Sequence[Cell], place: Path, folder: Path, tell: Progress
+) -> None:
+    """Live through the calm time once, then through each cell from there."""
+    worlds: dict[bytes, tuple[World, Spaces]] = {}
+    calm, first = None, None
+    for cell in cells:
+        dials = preset.dials_of(cell, seed)
+        stream = _without(dials, _UNSEEN)
+        if stream not in worlds:
+            world = build(table, dials)
+            worlds[stream] = (world, Spaces(world, like=first))
+        world, spaces = worlds[stream]
+        if calm is None:
+            tell(seed, "calm weeks", 0)
+            calm, first = Session(world, spaces, study_settings(place / "calm", dials)).serve_calm(), spaces
+        at = place / cell.name
+        lived = world._replace(dials=dials)
+        result = live_through(lived, spaces, calm, cell, preset.labour, at, partial(tell, seed, cell.name))
+        gc.collect()
+        shutil.rmtree(at, ignore_errors=True)
+        _write(_file(folder, seed, cell), result)
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let no cycles be looked for: a world holds a million objects that stay, and each look goes over all of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if was_on:
+            gc.enable()
 
 
-class _Ledger:
-    """Counts as the weeks go by."""
-
-    def __init__(self, session: Session, arm: Arm) -> None:
-        self._session = session
-        self._arm = arm
-        self._world = session.world
-        self._accuracy = [_accuracy(session, 0)]
-        self._fresh = [session.accuracy(self._world.fresh_cases(-1))]
-        self._served = len(session.served)
-        self._labels = 0
-        self._counts = self._loop_counts()
-        self._month_from = self._served
-        self._months: list[Month] = []
-
-    def week_is_over(self, week: int) -> None:
-        session = self._session
-        self._accuracy.append(_accuracy(session, self._served))
-        self._served = len(session.served)
-        weeks = week % _MONTH_WEEKS + 1
-        if weeks < _MONTH_WEEKS and week + 1 < self._world.dials.weeks:
-            return
-        self._fresh.append(session.accuracy(self._world.fresh_cases(week)))
-        items = session.served[self._month_from :]
-        incidents, promoted = self._loop_counts()
-        self._months.append(
-            Month(
-                month=len(self._months) + 1,
-                weeks=weeks,
-                accuracy=round(float(np.mean([item.good for item in items])), 4),
-                fresh_accuracy=round(self._fresh[-1], 4),
-                votes=sum(item.vote is not None for item in items),
-                negatives=sum(item.vote == 0 for item in items),
-                labels=self._arm.labels - self._labels,
-                incidents=incidents - self._counts[0],
-                promoted=promoted - self._counts[1],
-            )
-        )
-        self._month_from, self._labels, self._counts = self._served, self._arm.labels, (incidents, promoted)
-
-    def result(self) -> ArmResult:
-        arm, store = self._arm, self._session.engine.store
-        live_start, live_end = self._accuracy[0], float(np.mean(self._accuracy[1:][-_MONTH_WEEKS:]))
-        states = [row.record.state for row in store.changes(PROJECT, Query(feature=FEATURE, limit=1000)).rows]
-        monitors = store.monitors(PROJECT, FEATURE)
-        incidents, promoted = self._loop_counts()
-        return ArmResult(
-            live_start=round(100 * live_start, 2),
-            live_end=round(100 * live_end, 2),
-            live_loss=round(100 * (live_start - live_end), 2),
-            fresh_start=round(100 * self._fresh[0], 2),
-            fresh_end=round(100 * self._fresh[-1], 2),
-            fresh_loss=round(100 * (self._fresh[0] - self._fresh[-1]), 2),
-            mean_accuracy=round(100 * float(np.mean(self._accuracy[1:])), 2),
-            labels=arm.labels,
-            hours={"assumed": round(arm.hours, 1), "measured": 0.0},
-            incidents=incidents,
-            changes={state: states.count(state) for state in sorted(set(states))},
-            promotions=promoted,
-            exemplars=len(self._session.stable().exemplars),
-            errors_reviewed=arm.errors_found if isinstance(arm, Closed) else 0,
-            approved=arm.approved if isinstance(arm, Closed) else 0,
-            withdrawn=arm.withdrawn if isinstance(arm, Closed) else 0,
-            reference=monitors[0].reference if monitors else None,
-            months=self._months,
-        )
-
-    def _loop_counts(self) -> tuple[int, int]:
-        store = self._session.engine.store
-        incidents = store.incidents(PROJECT, Query(feature=FEATURE, limit=1000)).rows
-        changes = store.changes(PROJECT, Query(feature=FEATURE, limit=1000)).rows
-        return len(incidents), sum(row.record.promoted_at is not None for row in changes)
+def _without(dials: Dials, names: Collection[str]) -> bytes:
+    """Return the dials without those, to tell which cells share a stream (`_UNSEEN`) or the calm time (`_LATER`)."""
+    told = {name: value for name, value in msgspec.structs.asdict(dials).items() if name not in names}
+    return msgspec.json.encode(told, order="deterministic")
 
 
-def _accuracy(session: Session, since: int) -> float:
-    items = session.served[since:]
-    return float(np.mean([item.good for item in items])) if items else 0.0
+def _file(folder: Path, seed: int, cell: Cell) -> Path:
+    return folder / f"world-{seed:05d}" / f"{cell.name}.json"
+
+
+def _write(file: Path, what: Any) -> None:
+    """Write whole or not at all: a kill leaves no half a result."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(f".{os.getpid()}.new")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(what), indent=1) + b"\n")
+    fresh.replace(file)
+
+
+def _told_of(table: Table, preset: Preset) -> dict[str, Any]:
+    world = build(table, msgspec.structs.replace(preset.dials, seed=preset.first_seed))
+    return {
+        "texts": len(table.rows),
+        "left_out": table.left_out,
+        "columns": table.columns,
+        "labels": len(world.labels),
+        "launch_texts": len(world.launch),
+        "golden_cases": len(world.golden),
+        "drift": "injected" if world.injected else "the file's own order",
+        "appearing": sum(drift.kind == "appears" for drift in world.drifts),
+        "policies": sum(drift.kind == "policy" for drift in world.drifts),
+    }
 
 
 # ---------------------------------------------------------------- processes
@@ -208,82 +193,39 @@ def _open_child(told: Any) -> None:
     _told = told
 
 
-def _child(world: World, name: ArmName, labour: Labour) -> ArmResult:
-    with threadpool_limits(1):  # the arms already fill the cores
-        return run_arm(world, name, labour, lambda arm, week: _told.put((arm, week)))
+def _child(table: Table, preset: Preset, seed: int, folder: Path) -> None:
+    _world(table, preset, seed, folder, lambda *told: _told.put(told))
 
 
-def _in_processes(
-    world: World, arms: Sequence[ArmName], labour: Labour, processes: int, tell: Progress
-) -> dict[ArmName, ArmResult]:
+def _in_processes(table: Table, preset: Preset, seeds: Sequence[int], folder: Path, jobs: int, tell: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     pool = ProcessPoolExecutor(
-        max_workers=max(1, min(processes, len(arms))),
+        max_workers=max(1, min(jobs, len(seeds))),
         mp_context=context,
         initializer=_open_child,
         initargs=(told,),
         max_tasks_per_child=1,
     )
-    # the arm with most work first, so that the cores stay busy to the end
-    order = sorted(arms, key=("closed", "human", "static").index)
     try:
-        work: dict[Future[ArmResult], ArmName] = {pool.submit(_child, world, name, labour): name for name in order}
+        work: set[Future[None]] = {pool.submit(_child, table, preset, seed, folder) for seed in seeds}
         while wait(work, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
             _drain(told, tell)
             if any(future.done() and future.exception() for future in work):
                 break
         _drain(told, tell)
-        results = {name: future.result() for future, name in work.items()}
+        for future in work:
+            if future.done():
+                future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         told.close()
-    return {name: results[name] for name in arms}
 
 
 def _drain(told: Any, tell: Progress) -> None:
     while True:
         try:
-            arm, week = told.get_nowait()
+            seed, cell, week = told.get_nowait()
         except queue.Empty:
             return
-        tell(arm, week)
-
-
-def _assumptions(world: World, table: Table, labour: Labour) -> dict[str, Any]:
-    settings = study_settings(Path("temporary"), world.dials, closed=True)
-    return {
-        "drift": "injected" if world.injected else "the file's own order",
-        "dials": {name: getattr(world.dials, name) for name in world.dials.__struct_fields__},
-        "labour": {name: getattr(labour, name) for name in labour.__struct_fields__},
-        "reviewer": (
-            "always right; approves a canary the engine pauses if the gate's 99% lower bound on the gain in "
-            "golden cases is above 0, else withdraws it"
-        ),
-        "data": {
-            "texts": len(table.rows),
-            "left_out": table.left_out,
-            "columns": table.columns,
-            "labels": len(world.labels),
-            "launch_texts": len(world.launch),
-            "intents_appearing": sum(drift.kind == "appears" for drift in world.drifts),
-            "policy_changes": sum(drift.kind == "policy" for drift in world.drifts),
-        },
-        "learner": "exemplar memory: kNN (7, cosine cubed) over LSA-256, fitted on what arrived, every 4 weeks",
-        "settings": {
-            "reference": f"learned from the votes of the {PILOT_WEEKS} calm weeks before (upper 80% bound)",
-            "baseline_votes": settings.monitoring.baseline_votes,
-            "horizon_votes": settings.monitoring.horizon_votes,
-            "false_alarm_rate": settings.monitoring.false_alarm_rate,
-            "min_corrections": settings.playbook.min_corrections,
-            "max_exemplars": settings.playbook.max_exemplars,
-            "lookback_days": settings.playbook.lookback_days,
-            "canary_steps": list(settings.canary.steps),
-            "canary_step_exposures": settings.canary.step_exposures,
-            "canary_horizon_hours": settings.canary.horizon_hours,
-        },
-        "loss": (
-            "accuracy of the calm weeks before the start minus that of the last 4 weeks, in points; fresh: texts held "
-            "out of the stream, of the intents alive"
-        ),
-    }
+        tell(seed, cell, week)

@@ -18,16 +18,23 @@ from numpy.typing import NDArray
 from trimtab.errors import InputError
 from trimtab.study.data import Labelled, Table
 
-__all__ = ["PILOT_WEEKS", "START", "Ask", "Dials", "Drift", "Reaction", "World", "build", "react"]
+__all__ = ["PILOT_WEEKS", "START", "Ask", "Dials", "Drift", "Hint", "Reaction", "World", "build", "react"]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PILOT_WEEKS = 26
 _WEEK_S = 7 * 86_400
+_DICE = 7
 Share = Annotated[float, Meta(ge=0, le=1)]
+Hint = Literal["rephrase", "copy"]
 
 
 class Dials(Struct, frozen=True, kw_only=True):
-    """Everything assumed about the world. Shares are probabilities; votes are right when they match the answer."""
+    """Everything assumed about the world. Shares are probabilities; votes are right when they match the answer.
+
+    From the start on (not in the calm time before it) feedback may be `shuffled` over the day's answers, or the users
+    `silent`; in `poisoned_weeks` that many wrong right answers come with the reviewers' own. `reviewer_error` is the
+    share of a reviewer's right answers that are another label's.
+    """
 
     weeks: Annotated[int, Meta(ge=1, le=520)] = 26
     per_week: Annotated[int, Meta(ge=10)] = 1500
@@ -38,6 +45,7 @@ class Dials(Struct, frozen=True, kw_only=True):
     mix_step: float = 0.12
     launch_texts_per_label: Annotated[int, Meta(ge=1)] = 30
     fresh_texts_per_label: Annotated[int, Meta(ge=1)] = 20
+    golden_texts_per_label: Annotated[int, Meta(ge=0)] = 2
     users_per_weekly_interaction: float = 0.5
     activity_sigma: float = 1.2
     votes_if_bad: Share = 0.05
@@ -46,7 +54,15 @@ class Dials(Struct, frozen=True, kw_only=True):
     vote_right_if_good: Share = 0.94
     corrects: Share = 0.15
     correction_wrong: Share = 0.10
+    rephrases_if_bad: Share = 0.45
+    rephrases_if_good: Share = 0.06
+    copies_if_bad: Share = 0.10
+    copies_if_good: Share = 0.35
+    reviewer_error: Share = 0.0
+    poisoned_weeks: Share = 0.0
+    poisoned_words: Annotated[int, Meta(ge=0)] = 300
     shuffled: bool = False
+    silent: bool = False
 
 
 class Ask(NamedTuple):
@@ -56,7 +72,7 @@ class Ask(NamedTuple):
     user_id: str
     text: str
     right: str
-    dice: tuple[float, float, float, float, float]
+    dice: tuple[float, ...]
 
 
 class Drift(NamedTuple):
@@ -69,14 +85,19 @@ class Drift(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What a user does about an answer: a vote (1 up, 0 down) or none, and perhaps the right answer in words."""
+    """What a user does about an answer: a vote (1 up, 0 down) or none, perhaps the right answer in words, and hints."""
 
     vote: int | None
     correction: str | None = None
+    hints: tuple[Hint, ...] = ()
 
 
 class World(NamedTuple):
-    """A whole stream. `pilot` is the calm time before the first week; `fresh` texts are never asked in the stream."""
+    """A whole stream. `pilot` is the calm time before the first week; `fresh` texts are never asked in the stream.
+
+    `golden` are the cases that the product was launched with: no exemplar, never asked, right at launch. `labels_of`
+    is each text's label, `calm` the pilot by week.
+    """
 
     dials: Dials
     launch: list[Labelled]
@@ -86,6 +107,20 @@ class World(NamedTuple):
     fresh: dict[str, list[str]]
     labels: list[str]
     injected: bool
+    golden: list[Labelled]
+    labels_of: dict[str, str]
+    calm: list[list[Ask]]
+
+    def asks_of(self, week: int) -> list[Ask]:
+        """Return what is asked in a week; the calm ones before the first are below 0."""
+        return self.weeks[week] if week >= 0 else self.calm[week + PILOT_WEEKS]
+
+    def right_at(self, text: str, when: datetime) -> str | None:
+        """Return what is right for a text of the world at a time; None for any other text."""
+        week = (when - START) / timedelta(weeks=1)
+        answers = {drift.label: drift.answer for drift in self.drifts if drift.kind == "policy" and drift.week < week}
+        label = self.labels_of.get(text)
+        return None if label is None else answers.get(label, label)
 
     def fresh_cases(self, week: int) -> list[tuple[str, str]]:
         """Return the held-out (text, right answer) pairs of all intents alive in `week` (0 is the first)."""
@@ -125,16 +160,22 @@ def build(table: Table, dials: Dials) -> World:
 
 def react(ask: Ask, answer: str, dials: Dials, labels: Sequence[str], *, bad: bool | None = None) -> Reaction:
     """Return what the user of `ask` does about `answer`; `bad` overrides the judgement (shuffled feedback)."""
-    votes, verdict, corrects, wrong, other = ask.dice
+    votes, verdict, corrects, wrong, other, rephrases, copies = ask.dice
     is_bad = answer != ask.right if bad is None else bad
+    hints: list[Hint] = []
+    if rephrases < (dials.rephrases_if_bad if is_bad else dials.rephrases_if_good):
+        hints.append("rephrase")
+    if copies < (dials.copies_if_bad if is_bad else dials.copies_if_good):
+        hints.append("copy")
     if votes >= (dials.votes_if_bad if is_bad else dials.votes_if_good):
-        return Reaction(None)
+        return Reaction(None, None, tuple(hints))
     right = verdict < (dials.vote_right_if_bad if is_bad else dials.vote_right_if_good)
     if is_bad != right:
-        return Reaction(1)
+        return Reaction(1, None, tuple(hints))
     if corrects >= dials.corrects:
-        return Reaction(0)
-    return Reaction(0, labels[int(other * len(labels))] if wrong < dials.correction_wrong else ask.right)
+        return Reaction(0, None, tuple(hints))
+    said = labels[int(other * len(labels))] if wrong < dials.correction_wrong else ask.right
+    return Reaction(0, said, tuple(hints))
 
 
 # ---------------------------------------------------------------- injected drift
@@ -153,7 +194,9 @@ def _injected(
         for week, label in zip(np.linspace(first, last, len(appearing)).round(), appearing, strict=True)
     ]
     changes = min(round(dials.policy_changes * dials.drift), len(at_launch) // 2)
-    changed = [str(label) for label in random.choice(at_launch, 2 * changes, replace=False)]
+    # dice of their own, so that the calm time is the same whatever the drift
+    moved = np.random.default_rng([dials.seed, 151])
+    changed = [str(label) for label in moved.choice(at_launch, 2 * changes, replace=False)]
     drifts += [
         Drift(int(week), "policy", label, answer)
         for week, label, answer in zip(
@@ -163,11 +206,18 @@ def _injected(
     drifts.sort(key=lambda drift: drift.week)
     launch = [Labelled(*row[:2]) for label in at_launch for row in rest[label][: _launch_count(rest[label], dials)]]
     pools = {label: [row.text for row in rows] for label, rows in rest.items()}
+    golden: list[Labelled] = []
     for label in at_launch:
-        pools[label] = pools[label][_launch_count(rest[label], dials) :]
+        left = rest[label][_launch_count(rest[label], dials) :]
+        count = min(dials.golden_texts_per_label, len(left) // 3)
+        golden += [Labelled(*row[:2]) for row in left[:count]]
+        pools[label] = [row.text for row in left[count:]]
     streams = _draw_weeks(pools, at_launch, drifts, dials, random)
     known = sorted(labels)
-    return World(dials, launch, streams[0], streams[1:], drifts, held, known, injected=True)
+    names = {row.text: label for label, rows in rest.items() for row in rows}
+    names |= {text: label for label, texts in held.items() for text in texts}
+    calm = _by_week(streams[0])
+    return World(dials, launch, streams[0], streams[1:], drifts, held, known, True, golden, names, calm)  # noqa: FBT003
 
 
 def _launch_count(rows: Sequence[Labelled], dials: Dials) -> int:
@@ -210,6 +260,13 @@ def _draw_weeks(
     return weeks
 
 
+def _by_week(pilot: Sequence[Ask]) -> list[list[Ask]]:
+    found: list[list[Ask]] = [[] for _ in range(PILOT_WEEKS)]
+    for ask in pilot:
+        found[(ask.at - START) // timedelta(weeks=1) + PILOT_WEEKS].append(ask)
+    return found
+
+
 def _activity(dials: Dials, random: np.random.Generator) -> NDArray[np.float64]:
     users = max(20, round(dials.per_week * dials.users_per_weekly_interaction))
     weights = random.lognormal(0, dials.activity_sigma, users)
@@ -224,9 +281,9 @@ def _asks(
 ) -> list[Ask]:
     seconds = np.sort(random.uniform(span[0] * _WEEK_S, span[1] * _WEEK_S, len(said)))
     users = random.choice(len(activity), len(said), p=activity)
-    dice = random.uniform(size=(len(said), 5))
+    dice = random.uniform(size=(len(said), _DICE))
     return [
-        Ask(START + timedelta(seconds=float(when)), f"user-{user:05d}", text, right, (d[0], d[1], d[2], d[3], d[4]))
+        Ask(START + timedelta(seconds=float(when)), f"user-{user:05d}", text, right, tuple(d))
         for (text, right), when, user, d in zip(said, seconds, users, dice.tolist(), strict=True)
     ]
 
@@ -262,4 +319,5 @@ def _replayed(
                 seen.add(label)
                 drifts.append(Drift(week, "appears", label, label))
     calm = _asks([(row.text, row.label) for row in pilot], (-PILOT_WEEKS, 0), activity, random)
-    return World(dials, launch, calm, weeks, drifts, held, sorted(held), injected=False)
+    names = {row.text: row.label for row in rows} | {text: label for label, texts in held.items() for text in texts}
+    return World(dials, launch, calm, weeks, drifts, held, sorted(held), False, [], names, _by_week(calm))  # noqa: FBT003

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.act.memory import ExemplarMemory, FittedMemory
+from trimtab.act.memory import ExemplarMemory, FittedMemory, _standing
 from trimtab.embed.lsa import LsaEmbedder, fit_lsa
 from trimtab.records import Exemplar, Version
 
@@ -107,3 +107,33 @@ def test_fitted_memory_needs_no_embedder() -> None:
     memory = FittedMemory()
     assert memory.answer(version(), ["my parcel", "forgot password"]) == ["delivery", "password"]
     assert memory.answer(Version(feature="support", created_at=NOW), ["my parcel"]) == [""]
+
+
+def test_space_is_that_of_the_answers_and_there_is_none_without_exemplars() -> None:
+    embedder = fit_lsa(list(KNOWN))
+    assert ExemplarMemory(embedder).space(version()) is embedder
+    assert ExemplarMemory(embedder).space(Version(feature="support", created_at=NOW)) is None
+
+
+def test_standing_is_what_each_later_word_leaves_of_it() -> None:
+    """More later exemplars than are looked at together, and a number of rows that is no multiple of four."""
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 9, 701)
+    vectors = (np.eye(9, 16)[labels] + random.normal(0, 0.15, (701, 16))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels[random.random(701) < 0.3] = 0
+    exemplars = [
+        Exemplar(
+            id=f"e{i}", input=f"{i}", output=f"{label}", added_at=NOW + timedelta(days=i // 20) if i > 100 else None
+        )
+        for i, label in enumerate(labels)
+    ]
+    expected = np.ones(701)
+    for row in range(101, 701):
+        for old in range(101 if row < 120 else row // 20 * 20):
+            alike = float(vectors[old] @ vectors[row])
+            if alike >= 0.55 and labels[old] == labels[row]:
+                expected[old] = min(expected[old] * 1.3, 1.0)
+            elif alike >= 0.55:
+                expected[old] *= 1 - 0.5 * min((alike - 0.55) / 0.45 + 0.3, 1.0)
+    np.testing.assert_allclose(_standing(exemplars, vectors, labels), expected, atol=1e-4)
