@@ -128,6 +128,7 @@ class Trial:
             )
         self._all = _panel({**trial, "help": change.verification}, fix, canary)
         self._known = _panel(trial.get("known", {}), fix, canary)
+        self._group = _group_of(incident)
         self._authors: int = trial.get("authors", 0)
         self._fresh: dict[tuple[str, str], datetime] = {}
 
@@ -211,13 +212,17 @@ class Trial:
                     panel.harm.update(from_canary, share)
                 self._fresh[consumer, voter] = voted_at
         consumer = help_consumer(self._change.id)
-        if from_canary and self._all.help is not None:
+        if from_canary and self._all.help is not None and self._is_about(outcome):
             last = self._last(consumer, voter, counted)
             if last is None or voted_at >= last + self._window:
                 for panel in panels:
                     if panel.help is not None:
                         panel.help.update(vote)
                 self._fresh[consumer, voter] = voted_at
+
+    def _is_about(self, outcome: Outcome) -> bool:
+        """Say whether an answer is of the group whose rate opened the incident: others were never that bad."""
+        return all(outcome.segments.get(key) == value for key, value in self._group.items())
 
     def _count_control(
         self,
@@ -358,6 +363,15 @@ def _panel(told: Mapping[str, Any], wanted: VerifiedFix | None, canary: Canary) 
 
 def _share(told: NegativesShareState | None, alpha: float) -> NegativesShare:
     return NegativesShare.from_state(told) if told else NegativesShare(alpha=alpha)
+
+
+_OF_VERSIONS = ("version", "model")  # what a candidate may itself change
+
+
+def _group_of(incident: Incident | None) -> dict[str, str]:
+    """Return the group of a declared watch, as outcomes name it; a group of several values is all of them."""
+    told = incident.segment if incident else {}
+    return {key: value for key, value in told.items() if key not in _OF_VERSIONS and not value.startswith("(")}
 
 
 def _proven_rate(incident: Incident) -> float:

@@ -261,6 +261,16 @@ def test_promoted_change_is_verified_by_votes_and_not_before() -> None:
     assert trial.decide(rollout(), 0, NOW + HOUR).verb == "verify"
 
 
+@pytest.mark.parametrize(("page", "verb"), [("returns", "verify"), ("opening-hours", "stay"), ("", "stay")])
+def test_change_made_for_a_group_is_verified_by_votes_on_that_group_alone(page: str, verb: str) -> None:
+    about = msgspec.structs.replace(INCIDENT, segment={"tags.page": "returns", "version": "v_base"})
+    trial = trial_of(change("promoted", promoted_at=NOW), incident=about)
+    for place in range(60):
+        told = msgspec.structs.replace(vote(place, 0.0, new=True), segments={"tags.page": page} if page else {})
+        trial.take(told, {})
+    assert trial.decide(rollout(1.0), 0, NOW).verb == verb
+
+
 def test_trial_kept_and_taken_up_again_decides_as_one_that_never_stopped() -> None:
     generator = random.Random(3)
     straight = trial_of(change())
