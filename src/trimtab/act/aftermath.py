@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from trimtab.records import Change, Incident
+from trimtab.records import CaseResult, Change, Incident
 from trimtab.stats.interval import clopper_pearson_lower, clopper_pearson_upper
 
-__all__ = ["Lost", "is_worse", "recurs", "reopened", "same_group", "undone", "was_brought_lately"]
+__all__ = ["Lost", "is_worse", "kept", "recurs", "reopened", "same_group", "undone", "was_brought_lately"]
 
 _WATCHED_DAYS = 30.0
 _SURE = 0.95
@@ -81,6 +81,14 @@ def reopened(incident: Incident, now: datetime, reason: str, *, version_id: str)
 def was_brought_lately(change: Change, now: datetime) -> bool:
     """Say whether a change was promoted so lately that what comes after may be its doing."""
     return change.promoted_at is not None and now - change.promoted_at <= timedelta(days=_WATCHED_DAYS)
+
+
+def kept(results: Sequence[CaseResult]) -> dict[str, bool]:
+    """Return by case whether a candidate leaves it as good as it is: what is lost already, no candidate forgets.
+
+    Else one lost fix would refuse every change from then on, those that mend something else as well.
+    """
+    return {each.case_id: each.candidate_passed or not each.stable_passed for each in results if each.decided}
 
 
 def undone(fixes: Sequence[Change], passed: Mapping[str, bool]) -> Lost | None:

@@ -18,7 +18,7 @@ import msgspec
 from trimtab.act.actions.exemplar import ExemplarAction
 from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
 from trimtab.act.actions.rollback import RollbackAction
-from trimtab.act.aftermath import undone
+from trimtab.act.aftermath import kept, undone
 from trimtab.act.checks.desk import ExamDesk
 from trimtab.act.evidence import Evidence
 from trimtab.act.gate import judging, run_gate
@@ -273,8 +273,7 @@ class IncidentPlaybook:
                 margin=self._settings.gate.margin,
                 judge=msgspec.to_builtins(sitting.judge) if sitting.judge else None,
             )
-            passed = {result.case_id: result.candidate_passed for result in report.results if result.decided}
-            lost = undone(self._proven(order), passed)
+            lost = undone(self._proven(order), kept(report.results))
             if lost is not None and report.verdict != "fail":
                 report = msgspec.structs.replace(report, verdict="fail", reason=f"forgets: {lost.reason}")
             if report.verdict != "fail" and (beside := self.exams.shadow(order.project_id, stable, candidate, go_on)):

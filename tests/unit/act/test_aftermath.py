@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.loop import FEATURE, PROJECT, SETTINGS, LoopWorld
-from trimtab.act.aftermath import is_worse, recurs, undone
+from trimtab.act.aftermath import is_worse, kept, recurs, undone
 from trimtab.act.order import Order
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.recheck import RecheckStage
@@ -100,6 +100,18 @@ def test_fix_is_lost_when_half_of_the_cases_it_passed_fail() -> None:
     assert undone([fix(4)], now_passes(0, 1, 2)) is None
     assert undone([fix(2)], now_passes()) is None, "two cases are too few to say"
     assert undone([fix(5)], {}) is None, "what was not asked says nothing"
+
+
+def test_what_is_lost_already_no_candidate_forgets() -> None:
+    def results(*, stable: bool) -> list[CaseResult]:
+        return [
+            CaseResult(case_id=derived_id("case", str(place)), target=False, stable_passed=stable,
+                       candidate_passed=False)
+            for place in range(5)
+        ]  # fmt: skip
+
+    assert undone([fix(4)], kept(results(stable=True))) is not None
+    assert undone([fix(4)], kept(results(stable=False))) is None
 
 
 class Street:
