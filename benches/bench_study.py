@@ -1,8 +1,9 @@
 """Half a year of drift in many worlds: what each way of working loses, with the negative controls beside it.
 
 Needs CLINC150 (`$TRIMTAB_DATA/clinc150/data_full.json`, by default `../shared/data` beside the checkout), but for the
-preset `knowledge`, which brings its own pages. All drift is injected, not natural. Writes `results/study-PRESET.md`, `.json` and the figures from what `--out` holds; a run that was
-stopped goes on there, and `--report` only writes what is done.
+preset `knowledge`, which brings its own pages. All drift is injected, not natural. Writes report and figures into
+`results/study-PRESET/` from what `--out` holds; a run that was stopped goes on there, and `--report` only writes what is
+done.
 
     python benches/bench_study.py --preset headline --out /tmp/headline [--jobs 4] [--report]
 
