@@ -2,8 +2,7 @@
 
 Needs CLINC150 (`$TRIMTAB_DATA/clinc150/data_full.json`, by default `../shared/data` beside the checkout), but for the
 preset `knowledge`, which brings its own pages. All drift is injected, not natural. Writes report and figures into
-`results/study-PRESET/` from what `--out` holds; a run that was stopped goes on there, and `--report` only writes what is
-done.
+`results/study-PRESET/` from what `--out` holds; a stopped run goes on there, `--report` only writes what is done.
 
     python benches/bench_study.py --preset headline --out /tmp/headline [--jobs 4] [--report]
 
