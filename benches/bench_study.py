@@ -1,8 +1,8 @@
 """Half a year of drift in many worlds: what each way of working loses, with the negative controls beside it.
 
-Needs CLINC150 (`$TRIMTAB_DATA/clinc150/data_full.json`, by default `../shared/data` beside the checkout). Its drift is
-injected, not natural. Writes `results/study-PRESET.md`, `.json` and the figures from what `--out` holds; a run that was
-stopped goes on there, and `--report` only writes what is done.
+Needs CLINC150 (`$TRIMTAB_DATA/clinc150/data_full.json`, by default `../shared/data` beside the checkout), but for the
+preset `knowledge`, which brings its own pages. All drift is injected, not natural. Writes report and figures into
+`results/study-PRESET/` from what `--out` holds; a stopped run goes on there, `--report` only writes what is done.
 
     python benches/bench_study.py --preset headline --out /tmp/headline [--jobs 4] [--report]
 
@@ -15,6 +15,8 @@ import argparse
 import os
 import time
 from pathlib import Path
+
+import msgspec
 
 from benches.machine import machine
 from trimtab.study.data import read
@@ -34,12 +36,16 @@ def main() -> None:
     parser.add_argument("--preset", choices=names(), default="headline")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--worlds", type=int, help="how many, instead of the preset's")
     parser.add_argument("--report", action="store_true")
     told = parser.parse_args()
     started = time.perf_counter()
     if not told.report:
-        table = read(DATA / "clinc150" / "data_full.json")
-        run(table, read_preset(told.preset), told.out, jobs=told.jobs)
+        preset = read_preset(told.preset)
+        if told.worlds is not None:
+            preset = msgspec.structs.replace(preset, worlds=told.worlds)
+        table = None if preset.product == "documents" else read(DATA / "clinc150" / "data_full.json")
+        run(table, preset, told.out, jobs=told.jobs)
     minutes = (time.perf_counter() - started) / 60
     found = load(told.out)
     results = HERE / "results" / f"study-{told.preset}"

@@ -50,10 +50,8 @@ def study(
                 raise InputError("expected --out with the results to report, got none", param="out")
             _tell(load(out), out, console)
             return
-        if data is None:
-            raise InputError("expected --data with labelled texts, got none", param="data")
-        table = read(data, text=text, label=label, time=time)
         plan = _plan(preset, arms, dial or [], worlds, seed)
+        table = _table(data, plan, {"text": text, "label": label, "time": time})
         folder = out or Path(f"study-{preset or 'own'}")
         _run(table, plan, folder, jobs, console)
         _tell(load(folder), folder, console)
@@ -80,6 +78,19 @@ def _plan(preset: str, arms: str, dial: Sequence[str], worlds: int | None, seed:
     return plan if seed is None else msgspec.structs.replace(plan, first_seed=seed)
 
 
+def _table(data: Path | None, plan: Preset, columns: dict[str, str | None]) -> Table | None:
+    """Return the labelled texts; None where the product brings questions and documents of its own."""
+    if plan.product == "documents":
+        if data is not None:
+            raise InputError(
+                f"expected no --data where the product answers from its own documents, got {str(data)!r}", param="data"
+            )
+        return None
+    if data is None:
+        raise InputError("expected --data with labelled texts, got none", param="data")
+    return read(data, **columns)
+
+
 def _arms(told: str) -> list[ArmName]:
     asked = list(dict.fromkeys(name.strip() for name in told.split(",") if name.strip()))
     try:
@@ -91,7 +102,7 @@ def _arms(told: str) -> list[ArmName]:
     return chosen
 
 
-def _run(table: Table, plan: Preset, folder: Path, jobs: int | None, console: Console) -> None:
+def _run(table: Table | None, plan: Preset, folder: Path, jobs: int | None, console: Console) -> None:
     """Run what is left, showing how many weeks of all cells are lived through."""
     weeks = plan.dials.weeks
     done: dict[tuple[int, str], int] = {}

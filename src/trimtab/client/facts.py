@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
 __all__ = ["Fact", "fact_from", "nearest_facts"]
@@ -51,10 +51,13 @@ def fact_from(told: Mapping[str, Any]) -> Fact:
     )
 
 
-def nearest_facts(facts: Sequence[Fact], text: str, *, now: int | None = None, limit: int = 3) -> list[Fact]:
+def nearest_facts(
+    facts: Sequence[Fact], text: str, *, now: int | None = None, limit: int = 3, found: Collection[str] = ()
+) -> list[Fact]:
     """Return at most `limit` facts whose question is like the text, the nearest first; a newer one wins a tie.
 
-    Likeness is the cosine over content words, each weighing ln(1 + facts / facts with it), at least 0.3.
+    Likeness is the cosine over content words, each weighing ln(1 + facts / facts with it), at least 0.3. Behind them
+    come at most `limit` others that correct a chunk of `found`, the newest first.
     """
     living = [item for item in facts if now is None or item.expires_at is None or now < item.expires_at]
     keys = [_content_words(item.question or item.text) for item in living]
@@ -69,7 +72,9 @@ def nearest_facts(facts: Sequence[Fact], text: str, *, now: int | None = None, l
         norm = length * math.sqrt(sum(weight[word] ** 2 for word in sorted(key)))
         if norm and common / norm >= _ALIKE:
             ranked.append((common / norm, at))
-    return [living[at] for _, at in sorted(ranked, reverse=True)[:limit]]
+    near = [at for _, at in sorted(ranked, reverse=True)[:limit]]
+    about = [at for at in reversed(range(len(living))) if at not in near and living[at].source_id in found]
+    return [living[at] for at in (*near, *about[:limit])]
 
 
 def _content_words(text: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from trimtab.client.indexer import Indexer, known_questions, work_off
 from trimtab.client.transport import Transport, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from trimtab.client.facts import Fact
     from trimtab.client.indexer import Handler, Retrieve
@@ -44,16 +44,18 @@ class Knowing(ABC):
         user: str | None = None,
         session: str | None = None,
         limit: int = 3,
+        found: Collection[str] = (),
     ) -> list[Fact]:
         """Return what the Version this user is served knows about an input, the nearest first.
 
         For apps that put the prompt together themselves: show these beside what retrieval found, and leave out the
-        chunks that they correct (`source_id`). Name them in the inference's `context` by their ids.
+        chunks that they correct (`source_id`). Name them in the inference's `context` by their ids. `found` are the ids
+        of the chunks that retrieval gave: what corrects one of them comes too, however the question is put.
         """
         resolved = self.resolve(feature, user=user, session=session)
         try:
             facts = resolved.version.knowledge if resolved.version else ()
-            return nearest_facts(facts, input, now=self._now(), limit=limit)
+            return nearest_facts(facts, input, now=self._now(), limit=limit, found=found)
         except Exception as error:  # noqa: BLE001 nothing of ours may reach the app
             self._broke(error)
             return []

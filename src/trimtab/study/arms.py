@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -14,10 +14,23 @@ from trimtab.records import Change, ChangeState, Exemplar, GateReport
 from trimtab.stats.gate import paired_difference
 from trimtab.store.ports import Query
 from trimtab.study.queue import Queue, QueueKind
-from trimtab.study.session import FEATURE, PROJECT, Served, Session
+from trimtab.study.session import Session
+from trimtab.study.stream import FEATURE, PROJECT, Served, Stream
 from trimtab.study.world import START
 
-__all__ = ["ARMS", "Arm", "ArmName", "Closed", "Human", "Labour", "Oracle", "Unreviewed", "make"]
+__all__ = [
+    "ARMS",
+    "Arm",
+    "ArmName",
+    "Closed",
+    "DocumentTally",
+    "Human",
+    "Labour",
+    "Mend",
+    "Oracle",
+    "Unreviewed",
+    "make",
+]
 
 ArmName = Literal["static", "human", "human-weekly", "triggers", "closed", "unreviewed", "oracle"]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
@@ -29,10 +42,11 @@ _TRIAL = timedelta(days=1)
 _UNDER_WAY: tuple[ChangeState, ...] = ("building", "awaiting", "canary", "paused")
 _WEEK = timedelta(weeks=1)
 _INSTANT = timedelta(microseconds=1)
+S = TypeVar("S", bound=Stream)
 
 
 class Labour(Struct, frozen=True, kw_only=True):
-    """What people are assumed to do, and what it costs them."""
+    """What people are assumed to do, and what it costs them; the last four where the product answers from documents."""
 
     labels_a_month: Annotated[int, Meta(ge=0)] = 160
     labels_a_week: Annotated[int, Meta(ge=0)] = 65
@@ -40,9 +54,35 @@ class Labour(Struct, frozen=True, kw_only=True):
     minutes_per_review: float = 0.75
     hours_per_manual_deploy: float = 4.0
     hours_per_approval: float = 0.5
+    documents_a_month: Annotated[int, Meta(ge=0)] = 8
+    complaints_to_look: Annotated[int, Meta(ge=1)] = 2
+    minutes_per_document: float = 20.0
+    minutes_per_complaint: float = 0.75
 
 
-class Arm:
+class Mend(Struct, frozen=True, kw_only=True):
+    """One change of policy: days until the index held it, seen to be found; None: not by the end, `age` days later."""
+
+    days: float | None
+    age: float
+
+
+class DocumentTally(Struct, frozen=True, kw_only=True):
+    """What became of the documents: one mend for each change of policy, patches by their state at the end.
+
+    `entries` were carried out in all; of them `wrong` said something wrong on that day. `served` are left at the end,
+    of them `outdated` no longer right, or never.
+    """
+
+    mends: list[Mend]
+    patches: dict[str, int] = {}
+    entries: int = 0
+    wrong: int = 0
+    served: int = 0
+    outdated: int = 0
+
+
+class Arm(Generic[S]):
     """What an arm's people do, and what they spent; by itself nobody does anything after launch.
 
     `ends` are the days of a week (1 to 7) at whose end they look. `hours` are assumed, by kind of work; `reactive` of
@@ -58,14 +98,18 @@ class Arm:
         self.hours = {"label": 0.0, "review": 0.0, "deploy": 0.0, "approve": 0.0}
         self.reactive = 0.0
 
-    def after(self, session: Session, now: datetime) -> None:
+    def after(self, session: S, now: datetime) -> None:
         """Do what is due then."""
 
-    def finish(self, session: Session) -> None:
+    def finish(self, session: S) -> None:
         """Decide what is under way when the last week is over: what was labelled by then shall count."""
 
+    def documents(self, session: S) -> DocumentTally | None:  # noqa: ARG002  for those that have some
+        """Return what became of the product's documents; None where it has none."""
+        return None
 
-class Human(Arm):
+
+class Human(Arm[Session]):
     """Every so often somebody labels a random sample of what was asked since and deploys it by hand."""
 
     def __init__(self, labour: Labour, seed: int, *, every_days: int, count: int) -> None:
@@ -89,7 +133,7 @@ class Human(Arm):
         self.hours["deploy"] += self.labour.hours_per_manual_deploy
 
 
-class Oracle(Arm):
+class Oracle(Arm[Session]):
     """Every answer's right one is known at the end of the week, of old examples too: what labels can do at most."""
 
     def after(self, session: Session, now: datetime) -> None:
@@ -101,7 +145,7 @@ class Oracle(Arm):
             self.labels += len(items)
 
 
-class Unreviewed(Arm):
+class Unreviewed(Arm[Session]):
     """What users say is right goes live every week, and nobody looks at it."""
 
     def after(self, session: Session, now: datetime) -> None:
@@ -115,7 +159,7 @@ class Unreviewed(Arm):
                 self.labels += len(told)
 
 
-class Closed(Arm):
+class Closed(Arm[Session]):
     """A reviewer works through the engine's queue; what was reviewed goes through gate and canary.
 
     They look twice a week: at its end the queue is worked, and on its first day what was tried since then is decided,
@@ -247,7 +291,7 @@ def _is_old(item: Exemplar, now: datetime) -> bool:
     return item.added_at is None or item.added_at < now - WINDOW
 
 
-def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "themes", *, asks: bool = True) -> Arm:
+def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "themes", *, asks: bool = True) -> Arm[Session]:
     """Return the arm of that name; the closed ones pick by that queue, and ask about answers out of date or not."""
     match name:
         case "static":

@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from msgspec import Struct
 
 from trimtab.measure.velocity import velocity
 from trimtab.store.ports import Query
-from trimtab.study.arms import Arm, Labour, make
-from trimtab.study.preset import Cell
-from trimtab.study.session import FEATURE, PROJECT, Calm, Session, study_settings
-from trimtab.study.spaces import Spaces
-from trimtab.study.world import START, World
+from trimtab.study.arms import Arm, DocumentTally
+from trimtab.study.stream import FEATURE, PROJECT, Stream
+from trimtab.study.world import START
 
 __all__ = ["MONTH_WEEKS", "CellResult", "Fix", "Month", "live_through"]
 
 MONTH_WEEKS = 4
+S = TypeVar("S", bound=Stream)
 
 
 class Month(Struct, frozen=True, kw_only=True):
@@ -72,6 +71,7 @@ class CellResult(Struct, frozen=True, kw_only=True):
     cases: int
     reference: float | None
     seconds: float
+    documents: DocumentTally | None = None
 
     @property
     def live_end(self) -> float:
@@ -94,34 +94,21 @@ class CellResult(Struct, frozen=True, kw_only=True):
         return self.fresh_start - self.fresh[-1]
 
 
-def live_through(
-    world: World,
-    spaces: Spaces,
-    calm: Calm,
-    cell: Cell,
-    labour: Labour,
-    folder: Path,
-    progress: Callable[[int], None],
-) -> CellResult:
-    """Live through all weeks with the cell's arm, in an engine of its own in `folder`."""
+def live_through(session: S, arm: Arm[S], progress: Callable[[int], None]) -> CellResult:
+    """Live through all weeks of the session's world with that arm."""
     began = time.process_time()
-    arm = make(cell.arm, labour, world.dials.seed, cell.queue, asks=cell.asks)
-    session = Session(world, spaces, study_settings(folder, world.dials), calm=calm)
-    try:
-        ledger = _Ledger(session, arm)
-        for week in range(world.dials.weeks):
-            session.serve_week(week, arm.after, ends=arm.ends)
-            ledger.week_is_over(week)
-            progress(week + 1)
-        return ledger.result(time.process_time() - began)
-    finally:
-        session.close()
+    ledger = _Ledger(session, arm)
+    for week in range(session.world.dials.weeks):
+        session.serve_week(week, lambda now: arm.after(session, now), ends=arm.ends)
+        ledger.week_is_over(week)
+        progress(week + 1)
+    return ledger.result(time.process_time() - began)
 
 
-class _Ledger:
+class _Ledger(Generic[S]):
     """Counts as the weeks go by."""
 
-    def __init__(self, session: Session, arm: Arm) -> None:
+    def __init__(self, session: S, arm: Arm[S]) -> None:
         self._session = session
         self._arm = arm
         self._start = _right(session, START - timedelta(weeks=MONTH_WEEKS))
@@ -194,6 +181,7 @@ class _Ledger:
             cases=len(store.cases(PROJECT, FEATURE)),
             reference=monitors[0].reference if monitors else None,
             seconds=round(seconds, 1),
+            documents=arm.documents(self._session),
         )
 
     def _loop_counts(self) -> tuple[int, int]:
@@ -203,7 +191,7 @@ class _Ledger:
         return len(found), sum(row.record.promoted_at is not None for row in changes)
 
 
-def _right(session: Session, since: datetime) -> float:
+def _right(session: Stream, since: datetime) -> float:
     items = session.since(since)
     return float(np.mean([item.good for item in items])) if items else 0.0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from trimtab.stats.survival import median_time
+from trimtab.study.cell import CellResult
 from trimtab.study.preset import Cell
 from trimtab.study.run import Study
 from trimtab.study.summary import CellSummary, Spread, compare, spread, summarise
@@ -23,7 +25,14 @@ _TOLD = {
     "unreviewed": "what users say is right goes live every week, nobody looks",
     "oracle": "every answer's right one is learned every week",
 }
+_TOLD_OF_DOCUMENTS = {
+    "static": "the pages stay as they were at launch",
+    "human": "every four weeks somebody reads the complaints and rereads and mends the pages that drew most of them",
+    "closed": "the engine acts by itself; what votes have not decided in two days, somebody reads and decides",
+    "oracle": "the pages change on the day on which the policies do",
+}
 _PAIRS = (
+    ("human", "static"),
     ("closed", "static"),
     ("closed", "human-weekly"),
     ("closed", "human"),
@@ -38,6 +47,7 @@ _PAIRS = (
     ("closed", "closed-poisoned"),
     ("closed-still", "static-still"),
     ("oracle", "closed"),
+    ("oracle", "human"),
 )
 
 
@@ -55,7 +65,7 @@ def as_markdown(study: Study, *, command: str, machine: str = "", figures: bool 
     lines = ["# The study: half a year of drift", "", intro, "", *_losses(cells), "", *_differences(study), ""]
     if figures:
         lines += ["![Right answers by week](accuracy.svg)", "", "![Loss after half a year](loss.svg)", ""]
-    lines += [*_months(study), "", *_labour(cells), "", *_loop(cells), "", *_terms(study)]
+    lines += [*_months(study), "", *_labour(cells), "", *_loop(cells), "", *_documents(study), *_terms(study)]
     return "\n".join(lines) + "\n"
 
 
@@ -145,9 +155,45 @@ def _loop(cells: list[CellSummary]) -> list[str]:
     return ["## What the engine did", "", head, _rule(9), *rows]
 
 
+def _documents(study: Study) -> list[str]:
+    """Return what became of the product's documents, nothing where it has none."""
+    head = _row(
+        "cell", "changes of policy", "right in the index by the end", "days until then (median)", "entries brought",
+        "wrong on that day", "patches verified at the end", "entries served at the end", "of them not right",
+    )  # fmt: skip
+    rows = [_documents_of(name, results) for name, results in study.cells.items() if results[0].documents is not None]
+    if not rows:
+        return []
+    told = (
+        "Of a patch *right in the index* means: the index, asked its question, gave it. Days count from the change of "
+        "policy, those not reached as still open (Kaplan-Meier). Counts are sums over worlds."
+    )
+    return ["## What became of the documents", "", told, "", head, _rule(9), *rows, ""]
+
+
+def _documents_of(name: str, results: list[CellResult]) -> str:
+    tallies = [one.documents for one in results if one.documents is not None]
+    mends = [mend for tally in tallies for mend in tally.mends]
+    done = [mend for mend in mends if mend.days is not None]
+    days = ""
+    if mends:
+        spans = [mend.age if mend.days is None else mend.days for mend in mends]
+        median = median_time(spans, [mend.days is not None for mend in mends])
+        days = "not reached" if median.value is None else f"{median.value:.0f}"
+    entries, served = sum(each.entries for each in tallies), sum(each.served for each in tallies)
+    wrong, outdated = sum(each.wrong for each in tallies), sum(each.outdated for each in tallies)
+    verified = sum(each.patches.get("upsert verified", 0) for each in tallies)
+    share = f" ({wrong / entries:.1%})" if entries else ""
+    return _row(
+        name, str(len(mends)), str(len(done)), days, str(entries), f"{wrong}{share}", str(verified), str(served),
+        str(outdated),
+    )  # fmt: skip
+
+
 def _terms(study: Study) -> list[str]:
     preset = study.plan.preset
-    told = [f"- `{cell.name}`: {_TOLD[cell.arm]}{_differs(cell)}" for cell in preset.cells]
+    arms = _TOLD_OF_DOCUMENTS if preset.product == "documents" else _TOLD
+    told = [f"- `{cell.name}`: {arms[cell.arm]}{_differs(cell)}" for cell in preset.cells]
     assumed = {
         "dials": msgspec.to_builtins(preset.dials),
         "labour": msgspec.to_builtins(preset.labour),

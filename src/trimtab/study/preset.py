@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -34,13 +34,17 @@ class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole study. The world of a seed is the same for all cells but for their own dials."""
+    """A whole study. The world of a seed is the same for all cells but for their own dials.
+
+    The `product` learns from examples of labelled texts, or answers from documents of its own.
+    """
 
     worlds: Annotated[int, Meta(ge=1, le=1000)]
     cells: Annotated[list[Cell], Meta(min_length=1)]
     first_seed: Annotated[int, Meta(ge=0)] = 0
     dials: Dials = msgspec.field(default_factory=Dials)
     labour: Labour = msgspec.field(default_factory=Labour)
+    product: Literal["examples", "documents"] = "examples"
 
     @property
     def seeds(self) -> range:

@@ -15,7 +15,8 @@ from trimtab.records import Outcome
 from trimtab.stats.batch import choose
 from trimtab.stats.suspect import around, by_answer, suspicion
 from trimtab.store.ports import Query
-from trimtab.study.session import FEATURE, PROJECT, Served, Session
+from trimtab.study.session import Session
+from trimtab.study.stream import FEATURE, PROJECT, Served
 from trimtab.study.world import START
 
 __all__ = ["Picked", "Queue", "QueueKind"]

@@ -25,10 +25,10 @@ from threadpoolctl import threadpool_limits
 from trimtab.errors import Conflict, UnreadableFile
 from trimtab.study.cell import CellResult, live_through
 from trimtab.study.data import Table
+from trimtab.study.grounds import Ground, data_of, ground_of
 from trimtab.study.preset import Cell, Preset
-from trimtab.study.session import Session, study_settings
-from trimtab.study.spaces import Spaces
-from trimtab.study.world import Dials, World, build
+from trimtab.study.stream import Calm
+from trimtab.study.world import Dials
 
 __all__ = ["PLAN", "Plan", "Progress", "Study", "load", "run"]
 
@@ -55,14 +55,16 @@ class Study(Struct, frozen=True, kw_only=True):
 
 
 def run(
-    table: Table, preset: Preset, folder: Path, *, jobs: int | None = None, progress: Progress | None = None
+    table: Table | None, preset: Preset, folder: Path, *, jobs: int | None = None, progress: Progress | None = None
 ) -> None:
     """Live through every cell that has no result in `folder` yet; `progress(seed, cell, weeks)` is called as they go.
 
     One process per world, at most `jobs` (default: the machine's cores) at a time; 0 runs all in this process. Raises
     Conflict where `folder` holds the results of another plan, InputError when the data does not carry a study.
     """
-    plan = Plan(preset=preset, data=_told_of(table, preset))
+    plan = Plan(
+        preset=preset, data=data_of(table, preset, msgspec.structs.replace(preset.dials, seed=preset.first_seed))
+    )
     _claim(folder, plan)
     left = [seed for seed in preset.seeds if any(not _file(folder, seed, cell).exists() for cell in preset.cells)]
     tell = progress or (lambda _seed, _cell, _week: None)
@@ -94,14 +96,14 @@ def _claim(folder: Path, plan: Plan) -> None:
     """Write down what the directory is of, or see that it is of this."""
     file = folder / PLAN
     if file.exists():
-        if msgspec.json.decode(file.read_bytes()) != msgspec.to_builtins(plan):
+        if msgspec.json.decode(file.read_bytes(), type=Plan) != plan:
             raise Conflict(f"{str(folder)!r} holds the results of another study; name another directory", param="out")
         return
     folder.mkdir(parents=True, exist_ok=True)
     _write(file, plan)
 
 
-def _world(table: Table, preset: Preset, seed: int, folder: Path, tell: Progress) -> None:
+def _world(table: Table | None, preset: Preset, seed: int, folder: Path, tell: Progress) -> None:
     """Live through the cells of a world that have no result yet; those with the same calm time share it."""
     todo = [cell for cell in preset.cells if not _file(folder, seed, cell).exists()]
     groups: dict[bytes, list[Cell]] = {}
@@ -114,24 +116,25 @@ def _world(table: Table, preset: Preset, seed: int, folder: Path, tell: Progress
 
 
 def _group(
-    table: Table, preset: Preset, seed: int, cells: Sequence[Cell], place: Path, folder: Path, tell: Progress
+    table: Table | None, preset: Preset, seed: int, cells: Sequence[Cell], place: Path, folder: Path, tell: Progress
 ) -> None:
     """Live through the calm time once, then through each cell from there."""
-    worlds: dict[bytes, tuple[World, Spaces]] = {}
-    calm, first = None, None
+    grounds: dict[bytes, Ground] = {}
+    calm: Calm | None = None
+    first: Ground | None = None
     for cell in cells:
         dials = preset.dials_of(cell, seed)
         stream = _without(dials, _UNSEEN)
-        if stream not in worlds:
-            world = build(table, dials)
-            worlds[stream] = (world, Spaces(world, like=first))
-        world, spaces = worlds[stream]
+        if stream not in grounds:
+            grounds[stream] = ground_of(table, preset, dials, like=first)
+        ground = grounds[stream]
         if calm is None:
             tell(seed, "calm weeks", 0)
-            calm, first = Session(world, spaces, study_settings(place / "calm", dials)).serve_calm(), spaces
+            calm, first = ground.calm(place / "calm"), ground
         at = place / cell.name
-        lived = world._replace(dials=dials)
-        result = live_through(lived, spaces, calm, cell, preset.labour, at, partial(tell, seed, cell.name))
+        session, arm = ground.begin(ground.world._replace(dials=dials), calm, cell, preset.labour, at)
+        with session:
+            result = live_through(session, arm, partial(tell, seed, cell.name))
         gc.collect()
         shutil.rmtree(at, ignore_errors=True)
         _write(_file(folder, seed, cell), result)
@@ -167,21 +170,6 @@ def _write(file: Path, what: Any) -> None:
     fresh.replace(file)
 
 
-def _told_of(table: Table, preset: Preset) -> dict[str, Any]:
-    world = build(table, msgspec.structs.replace(preset.dials, seed=preset.first_seed))
-    return {
-        "texts": len(table.rows),
-        "left_out": table.left_out,
-        "columns": table.columns,
-        "labels": len(world.labels),
-        "launch_texts": len(world.launch),
-        "golden_cases": len(world.golden),
-        "drift": "injected" if world.injected else "the file's own order",
-        "appearing": sum(drift.kind == "appears" for drift in world.drifts),
-        "policies": sum(drift.kind == "policy" for drift in world.drifts),
-    }
-
-
 # ---------------------------------------------------------------- processes
 
 
@@ -193,11 +181,13 @@ def _open_child(told: Any) -> None:
     _told = told
 
 
-def _child(table: Table, preset: Preset, seed: int, folder: Path) -> None:
+def _child(table: Table | None, preset: Preset, seed: int, folder: Path) -> None:
     _world(table, preset, seed, folder, lambda *told: _told.put(told))
 
 
-def _in_processes(table: Table, preset: Preset, seeds: Sequence[int], folder: Path, jobs: int, tell: Progress) -> None:
+def _in_processes(
+    table: Table | None, preset: Preset, seeds: Sequence[int], folder: Path, jobs: int, tell: Progress
+) -> None:
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     pool = ProcessPoolExecutor(

@@ -7,7 +7,7 @@ differ only by what they answer. Drift is injected where the data has no time of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
 
@@ -132,8 +132,11 @@ class World(NamedTuple):
         ]
 
 
-def build(table: Table, dials: Dials) -> World:
+def build(table: Table, dials: Dials, *, becomes: Mapping[str, str] | None = None) -> World:
     """Make a world of the labelled texts: in the file's own order where it tells times, else with injected drift.
+
+    `becomes` says what each label's right answer is after its policy changed, in a week that is drawn; without it that
+    is another label, and the changes are spread evenly.
 
     Raises InputError when the texts are too few to hold some out and still have a stream.
     """
@@ -155,7 +158,7 @@ def build(table: Table, dials: Dials) -> World:
         count = min(dials.fresh_texts_per_label, max(1, len(rows) // 5))
         held[label] = [rows[i].text for i in order[:count]]
         rest[label] = [rows[i] for i in (sorted(order[count:]) if table.timed else order[count:])]
-    return _replayed(held, rest, dials, random) if table.timed else _injected(held, rest, dials, random)
+    return _replayed(held, rest, dials, random) if table.timed else _injected(held, rest, dials, random, becomes)
 
 
 def react(ask: Ask, answer: str, dials: Dials, labels: Sequence[str], *, bad: bool | None = None) -> Reaction:
@@ -182,7 +185,11 @@ def react(ask: Ask, answer: str, dials: Dials, labels: Sequence[str], *, bad: bo
 
 
 def _injected(
-    held: dict[str, list[str]], rest: dict[str, list[Labelled]], dials: Dials, random: np.random.Generator
+    held: dict[str, list[str]],
+    rest: dict[str, list[Labelled]],
+    dials: Dials,
+    random: np.random.Generator,
+    becomes: Mapping[str, str] | None,
 ) -> World:
     labels = [str(label) for label in random.permutation(list(rest))]
     launched = max(2, round(len(labels) * dials.launch_labels_share))
@@ -193,16 +200,8 @@ def _injected(
         Drift(int(week), "appears", label, label)
         for week, label in zip(np.linspace(first, last, len(appearing)).round(), appearing, strict=True)
     ]
-    changes = min(round(dials.policy_changes * dials.drift), len(at_launch) // 2)
     # dice of their own, so that the calm time is the same whatever the drift
-    moved = np.random.default_rng([dials.seed, 151])
-    changed = [str(label) for label in moved.choice(at_launch, 2 * changes, replace=False)]
-    drifts += [
-        Drift(int(week), "policy", label, answer)
-        for week, label, answer in zip(
-            np.linspace(first + 1, last, changes).round(), changed[:changes], changed[changes:], strict=True
-        )
-    ]
+    drifts += _policies(at_launch, (first, last), dials, np.random.default_rng([dials.seed, 151]), becomes)
     drifts.sort(key=lambda drift: drift.week)
     launch = [Labelled(*row[:2]) for label in at_launch for row in rest[label][: _launch_count(rest[label], dials)]]
     pools = {label: [row.text for row in rows] for label, rows in rest.items()}
@@ -218,6 +217,29 @@ def _injected(
     names |= {text: label for label, texts in held.items() for text in texts}
     calm = _by_week(streams[0])
     return World(dials, launch, streams[0], streams[1:], drifts, held, known, True, golden, names, calm)  # noqa: FBT003
+
+
+def _policies(
+    at_launch: Sequence[str],
+    span: tuple[int, int],
+    dials: Dials,
+    moved: np.random.Generator,
+    becomes: Mapping[str, str] | None,
+) -> list[Drift]:
+    first, last = span
+    wanted = round(dials.policy_changes * dials.drift)
+    if becomes is not None:
+        changed = [str(label) for label in moved.choice(at_launch, min(wanted, len(at_launch)), replace=False)]
+        drawn = np.sort(moved.integers(first, last + 1, len(changed)))
+        return [Drift(int(week), "policy", label, becomes[label]) for week, label in zip(drawn, changed, strict=True)]
+    changes = min(wanted, len(at_launch) // 2)
+    changed = [str(label) for label in moved.choice(at_launch, 2 * changes, replace=False)]
+    return [
+        Drift(int(week), "policy", label, answer)
+        for week, label, answer in zip(
+            np.linspace(first + 1, last, changes).round(), changed[:changes], changed[changes:], strict=True
+        )
+    ]
 
 
 def _launch_count(rows: Sequence[Labelled], dials: Dials) -> int:

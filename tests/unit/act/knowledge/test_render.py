@@ -72,6 +72,19 @@ def test_only_facts_about_the_input_are_shown_behind_the_first_system_message() 
     assert nearest_facts(FACTS, "when do you open", now=NOW) == []
 
 
+def test_what_corrects_a_chunk_that_was_found_comes_however_the_question_is_put() -> None:
+    asked, micros = "Refunds for riders?", round(NOW.timestamp() * 1_000_000)
+    assert nearest_facts(FACTS, asked, now=NOW) == []
+    assert [item.id for item in nearest_facts(FACTS, asked, now=NOW, found=["doc-1", "doc-9"])] == ["k_1"]
+    both = nearest_facts(FACTS, ASKED[0], now=NOW, found=["doc-1"])
+    assert [item.id for item in both].count("k_1") == 1
+    newest = [*FACTS, msgspec.structs.replace(FACTS[0], id="k_6"), msgspec.structs.replace(FACTS[0], id="k_7")]
+    assert [item.id for item in nearest_facts(newest, asked, now=NOW, limit=2, found=["doc-1"])] == ["k_7", "k_6"]
+    version = told(Version(feature="desk", created_at=NOW, knowledge=newest).identified())
+    theirs = client_facts.nearest_facts(version.knowledge, asked, now=micros, limit=2, found=["doc-1"])
+    assert [item.id for item in theirs] == ["k_7", "k_6"]
+
+
 def test_an_expired_fact_is_not_shown() -> None:
     assert next(item.id for item in nearest_facts(FACTS, "How long may I return a helmet?")) == "k_3"
     assert "k_3" not in [item.id for item in nearest_facts(FACTS, "How long may I return a helmet?", now=NOW)]
