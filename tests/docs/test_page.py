@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import tomllib
 from pathlib import Path
 
@@ -11,8 +9,6 @@ import pytest
 
 from tests.docs.page import ROOT, Page, broken_links, pages, parse, run, unknown_targets
 from trimtab import config
-
-MODULES = sorted(path for path in (ROOT / "src").rglob("*.py") if ">>> " in path.read_text("utf-8"))
 
 
 def shown(path: Path) -> str:
@@ -51,9 +47,3 @@ def test_the_links_of_every_page_lead_somewhere(page: Page) -> None:
 
 def test_the_make_commands_of_every_page_exist(page: Page) -> None:
     assert unknown_targets(page, (ROOT / "Makefile").read_text("utf-8")) == []
-
-
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_the_examples_in_docstrings_run(path: Path) -> None:
-    name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-    assert doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
