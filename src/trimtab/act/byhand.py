@@ -14,17 +14,16 @@ from trimtab.act.evidence import Evidence
 from trimtab.act.guard.candidate import admitted, refusal
 from trimtab.act.line import fault_of, plain_line
 from trimtab.act.order import Order
+from trimtab.act.planning import expect_idle
 from trimtab.act.runs import Runs
 from trimtab.errors import Conflict, InvalidField, NotFound
 from trimtab.ids import derived_id, new_id
-from trimtab.records import Change, ChangeKind, ChangeState, Rule, Run, Version
+from trimtab.records import Change, ChangeKind, Rule, Run, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal
-from trimtab.store.ports import Query, Writes
+from trimtab.store.ports import Writes
 
 __all__ = ["ByHand", "Standing"]
-
-_UNDER_WAY: tuple[ChangeState, ...] = ("building", "awaiting", "canary", "paused")
 
 
 class Standing(NamedTuple):
@@ -94,12 +93,8 @@ class ByHand:
         if linted.refused:
             raise InvalidField(f"text: {refusal(linted.refused)}; say what the answer should be like", param="text")
         with self._turn:
-            query = Query(feature=feature, limit=1000)
             store = self._evidence.store
-            runs = [row.record for row in store.runs(project_id, query).rows]
-            changes = [row.record for row in store.changes(project_id, query, states=_UNDER_WAY).rows]
-            if changes or any(run.state == "running" for run in runs):
-                raise Conflict(f"a run or a change of {feature!r} is under way; let it end, or roll it back first")
+            expect_idle(store, project_id, feature)
             run_id = new_id(now)
             change_id = derived_id("change", run_id)
             made = msgspec.structs.replace(_by_hand(linted.version, base, now), change_id=change_id)

@@ -47,12 +47,13 @@ class Evidence:
         self._agreements: dict[tuple[str, str], tuple[int, list[Agreement]]] = {}
 
     def build(self, project_id: str, base: Version, now: datetime) -> list[Correction]:
-        """Return the build part that no exemplar or knowledge of `base` stands for yet, newest first.
+        """Return the build part that no golden case, exemplar or knowledge of `base` stands for yet, newest first.
 
         Of one person the newest `guard.per_person`; reviewers, whose work it is, are not limited.
         """
         used = {item.source_feedback_id for item in base.exemplars}
         used |= {item.source_feedback_id for item in base.knowledge}
+        used |= {case.feedback_id for case in self.store.cases(project_id, base.feature)}
         said: dict[str, int] = {}
         chosen: list[Correction] = []
         for item in self.corrections(project_id, base.feature, now):
@@ -90,9 +91,13 @@ class Evidence:
         """Return who said these, and who else gave the same answers, as votes name them."""
         rows = self._all(project_id, feature, now)
         answers = {folded(item.corrected) for item in rows if item.feedback_id in feedback_ids}
-        words = self.store.feedback(project_id, sorted(feedback_ids)).values()  # a rule is made of comments too
-        said = {word.user_id for word in words if word.user_id}
+        said = self.sayers(project_id, feedback_ids)  # a rule is made of comments too
         return said | {author_of(item) for item in rows if folded(item.corrected) in answers}
+
+    def sayers(self, project_id: str, feedback_ids: Collection[str]) -> set[str]:
+        """Return who said these, as votes name them."""
+        words = self.store.feedback(project_id, sorted(feedback_ids)).values()
+        return {word.user_id for word in words if word.user_id}
 
     def rollout(self, project_id: str, feature: str) -> Rollout:
         """Return what the feature serves. Raises NotFound for a feature that serves nothing."""

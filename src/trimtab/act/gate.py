@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from trimtab.act.checks.exam import Exam
+from trimtab.ids import derived_id
 from trimtab.records import Case, CaseResult, GateReport, Version
 from trimtab.stats.gate import Verdict, judge_candidate
 
-__all__ = ["MAX_CASES", "judging", "run_gate"]
+__all__ = ["MAX_CASES", "judging", "run_gate", "still_asked"]
 
 MAX_CASES = 2000
 _ENOUGH_TARGETS = 3  # with fewer, none fixed says too little
@@ -123,8 +125,19 @@ def _aimed(verdict: Verdict, reason: str, count: _Count) -> tuple[Verdict, str]:
     return verdict, reason
 
 
-def judging(cases: Sequence[Case]) -> list[Case]:
+def still_asked(case: Case, since: datetime) -> bool:
+    """Say whether a case still says what is right.
+
+    One that a batch of reviews made does so only as long as its words would build: nobody looked at it as a case, and
+    what is right changes. One that a person wrote or chose, or that an incident left, stays.
+    """
+    of_batch = case.incident_id is None and case.feedback_id is not None
+    return case.created_at >= since or not (of_batch and case.id == derived_id("case", case.feedback_id or ""))
+
+
+def judging(cases: Iterable[Case]) -> list[Case]:
     """Return the cases a gate can afford: the newest, but never without one that must pass."""
+    cases = list(cases)
     must = [case for case in cases if case.severity == "must_pass"]
     rest = [case for case in cases if case.severity != "must_pass"]
     return [*must, *rest[-max(MAX_CASES - len(must), 1) :]]

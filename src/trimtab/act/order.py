@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["NOTICE", "Order", "Step"]
+__all__ = ["NOTICE", "REVIEWED", "Order", "Step"]
 
 NOTICE = "notice"
 """The name of a run that changes nothing: it only tells people, or asks them."""
+
+REVIEWED = "reviewed"
+"""The name of a run that learns what reviewers said, with or without an incident."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +21,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     `action` may change the feature (NOTICE: none does), `effects` are done beside it. Both are fixed when the run
     starts, so that a run cut off by a restart ends as it began whatever the settings say by then. Without an
-    incident ("") it brings a change that a person proposed through gate and canary.
+    incident ("") it brings a change that a person proposed through gate and canary, or is REVIEWED.
     """
 
     project_id: str

@@ -1,4 +1,4 @@
-"""The playbook that answers an incident: effects beside the feature, then gather, build, gate, expose.
+"""The playbook that answers an incident, or a batch of reviews: effects beside it, then gather, build, gate, expose.
 
 Each step commits its effects and its own RunStep in one transaction. A step that runs again after a crash finds its
 RunStep and returns what it says, so no effect happens twice; what DBOS adds is that the next step follows.
@@ -7,35 +7,37 @@ RunStep and returns what it says, so no effect happens twice; what DBOS adds is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from trimtab.act.actions.exemplar import ExemplarAction
-from trimtab.act.actions.port import Effect, Plan, Situation, VersionAction
+from trimtab.act.actions.port import Effect, Proposal, Situation, VersionAction
+from trimtab.act.actions.reviewed import ReviewedAction
 from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.aftermath import kept, undone
 from trimtab.act.checks.desk import ExamDesk
 from trimtab.act.evidence import Evidence
-from trimtab.act.gate import judging, run_gate
+from trimtab.act.gate import judging, run_gate, still_asked
 from trimtab.act.goback import gone_back
 from trimtab.act.guard.agreement import Agreement
 from trimtab.act.guard.candidate import admitted, refusal
-from trimtab.act.guard.held import set_aside, stops
+from trimtab.act.guard.held import set_aside
 from trimtab.act.notices import Notices
-from trimtab.act.order import NOTICE, Order, Step
+from trimtab.act.order import NOTICE, REVIEWED, Order, Step
+from trimtab.act.planning import Planning
 from trimtab.act.rollout import exposed, held_back
 from trimtab.act.runner import Runner, check_of
 from trimtab.act.trial import author_consumer
 from trimtab.clock import Clock
 from trimtab.config import Settings
-from trimtab.errors import ConfigError, Conflict, NotFound
+from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Case, Change, Incident, Run, RunStep, Version
+from trimtab.records import Case, Change, ChangeKind, Run, RunStep, Version
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Query, Vote, Writes
@@ -44,7 +46,7 @@ __all__ = ["IncidentPlaybook"]
 
 
 class IncidentPlaybook:
-    """Takes an incident through the actions that the settings name, as far as the canary.
+    """Takes an incident through the actions that the settings name, as far as the canary; reviewed answers as well.
 
     Without a `clock` every step happens at its order's time. With one, a candidate is exposed when it really is: votes
     from the hours that a slow gate took are no evidence on it. `turn` is the lock of `Decisions`: a run that a person
@@ -65,6 +67,7 @@ class IncidentPlaybook:
         notices: Notices | None = None,
         turn: AbstractContextManager[Any] | None = None,
         exams: ExamDesk | None = None,
+        reviewed: ReviewedAction | None = None,
     ) -> None:
         self.exams = exams or ExamDesk(store, cleaners, settings, runner, turn=turn)
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
@@ -79,17 +82,12 @@ class IncidentPlaybook:
             for action in actions or [RollbackAction(store, settings), ExemplarAction(self._evidence)]
         }
         self._effects = {effect.name: effect for effect in effects}
-        known = [*self._actions, *self._effects]
-        for name in (*settings.playbook.actions, *settings.playbook.ask):
-            if name not in known:
-                raise ConfigError(
-                    f"expected playbook.actions to be among {', '.join(sorted(known))}, got {name!r}",
-                    param="playbook.actions",
-                )
+        self.reviewed = reviewed or ReviewedAction(self._evidence, ExemplarAction(self._evidence))
+        self.planning = Planning(store, settings, self._evidence, self._actions, self._effects)
 
     def steps(self, order: Order) -> list[tuple[str, Step]]:
         """Return the steps of a run in order."""
-        if not order.incident_id:
+        if not order.incident_id and order.action != REVIEWED:
             return [("build", self.take), ("gate", self.gate), ("expose", self.expose)]
         beside: list[tuple[str, Step]] = [(f"do_{name}", partial(self._effect, name=name)) for name in order.effects]
         if order.action == NOTICE:
@@ -104,84 +102,35 @@ class IncidentPlaybook:
             ("expose", self.expose),
         ]
 
-    def mode(self, feature: str) -> str:
-        """Return the approval policy of a feature: auto, ask or off."""
-        override = self._settings.features.get(feature)
-        return (override.playbook if override else None) or self._settings.playbook.mode
-
-    def policy(self, feature: str, action: str) -> str:
-        """Return whether an action may run by itself (auto), waits for a person (ask), or must not run (never)."""
-        mode = self.mode(feature)
-        if mode == "off":
-            return "never"
-        return "ask" if mode == "ask" or action in self._settings.playbook.ask else "auto"
-
-    def plans(self, project_id: str, incident: Incident, now: datetime) -> list[Plan]:
-        """Say, action by action in their order, what each would do about the incident now."""
-        situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
-        found: list[Plan] = []
-        for name in self._settings.playbook.actions:
-            if name in self._effects:
-                plan = self._effects[name].plan(situation)
-            else:
-                plan = self._actions[name].plan(situation, self._tried(situation, name))
-                if stops(incident):
-                    plan = msgspec.structs.replace(plan, possible=False, reason=incident.held)
-            found.append(msgspec.structs.replace(plan, policy=self.policy(incident.feature, name)))
-        return found
-
-    def next_order(
-        self, project_id: str, incident: Incident, mine: Sequence[Run], now: datetime, *, by_hand: bool = False
-    ) -> Order | None:
-        """Return the run the incident is due after its runs `mine`, or None while there is nothing to do.
-
-        The first action that has evidence it did not have before is taken; effects are done once, with the first run.
-        `by_hand` starts a run though nothing is new, or the incident is held. Called twice before that run has begun it
-        gives the same id.
-        """
-        names = self._settings.playbook.actions
-        allowed = [name for name in names if self.policy(incident.feature, name) != "never" or by_hand]
-        effects = tuple(name for name in allowed if name in self._effects) if not mine else ()
-        actions = [name for name in allowed if name in self._actions] if by_hand or not stops(incident) else []
-        situation = Situation(project_id, incident, self._evidence.served(project_id, incident.feature), now)
-        ready = (name for name in actions if self._is_possible(situation, name, mine))
-        wanted = next((name for name in actions if name != "rollback"), NOTICE) if by_hand else NOTICE
-        action = next(ready, wanted)
-        if action == NOTICE and not effects:
-            return None
-        return Order(
-            project_id=project_id,
-            run_id=derived_id("run", incident.id, action, str(len(mine))),
-            feature=incident.feature,
-            incident_id=incident.id,
-            now=now,
-            action=action,
-            effects=effects,
-        )
-
     def agreements(self, project_id: str, feature: str, now: datetime) -> list[Agreement]:
         """Return what is set aside of a feature's corrections: it neither builds nor judges."""
         return self._evidence.agreements(project_id, feature, now)
 
     def gather(self, order: Order) -> dict[str, Any]:
-        """Choose the evidence: the build part for the action, the judge part as golden cases of this incident."""
+        """Choose the evidence: the build part for the action, the judge part as golden cases."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
-            gathered = self._action(order).gather(self._situation(order))
+            project_id, feature = order.project_id, order.feature
+            if order.action == REVIEWED:
+                base = self._evidence.served(project_id, feature)
+                words, gathered = self.reviewed.gather(project_id, base, order.now)
+            else:
+                gathered = self._action(order).gather(self._situation(order))
+                words = self._evidence.judge(project_id, feature, order.now)
             cases = [
                 Case(
                     id=derived_id("case", item.feedback_id),
-                    feature=order.feature,
+                    feature=feature,
                     created_at=order.now,
                     input=item.input,
                     expected=item.corrected,
-                    check=check_of(self._settings, order.feature),
-                    incident_id=order.incident_id,
+                    check=check_of(self._settings, feature),
+                    incident_id=order.incident_id or None,
                     feedback_id=item.feedback_id,
                 )
-                for item in self._evidence.judge(order.project_id, order.feature, order.now)
+                for item in words
             ]
-            sealed = seal_all(self._cleaners.of(order.project_id), cases)
+            sealed = seal_all(self._cleaners.of(project_id), cases)
             aside = sum(len(each.corrections) for each in self._aside(order))
             return Writes(runs=[_begun(order)], cases=sealed), {**gathered, "cases": len(cases), "set_aside": aside}
 
@@ -202,19 +151,19 @@ class IncidentPlaybook:
         """Let the action make its candidate."""
 
         def work() -> tuple[Writes, dict[str, Any]]:
-            situation = self._situation(order)
-            base, action, gathered = situation.base, self._action(order), self._detail(order, "gather")
-            proposal = action.propose(situation, gathered)
+            gathered = self._detail(order, "gather")
+            base = self._evidence.served(order.project_id, order.feature)
+            kind, proposal = self._proposed(order, base, gathered)
             aside = self._aside(order)
             change = Change(
                 id=derived_id("change", order.run_id),
                 feature=order.feature,
-                kind=action.kind,
+                kind=kind,
                 state="building",
                 created_at=order.now,
                 base_version_id=base.id,
                 run_id=order.run_id,
-                incident_id=order.incident_id,
+                incident_id=order.incident_id or gathered.get("incident"),
                 reason=set_aside(aside),
             )
             if proposal.version is None:
@@ -226,7 +175,7 @@ class IncidentPlaybook:
                 linted.version,
                 created_at=order.now,
                 parent_id=base.id,
-                incident_id=order.incident_id,
+                incident_id=change.incident_id,
                 change_id=change.id,
             )
             sealed = seal(self._cleaners.of(order.project_id), version)
@@ -236,7 +185,7 @@ class IncidentPlaybook:
             if sealed.record.id == base.id and linted.refused:
                 change = msgspec.structs.replace(change, state="blocked")
             elif sealed.record.id == base.id:
-                reason = proposal.reason or f"the {action.kind} changes nothing"
+                reason = proposal.reason or f"the {kind} changes nothing"
                 change = msgspec.structs.replace(change, state="empty", reason=self._clean(order, reason))
             elif self._was_rolled_back(order, sealed.record.id):
                 change = msgspec.structs.replace(change, state="blocked", reason="this version was rolled back before")
@@ -248,6 +197,13 @@ class IncidentPlaybook:
 
         return self._once(order, "build", work)
 
+    def _proposed(self, order: Order, base: Version, gathered: dict[str, Any]) -> tuple[ChangeKind, Proposal]:
+        if order.action == REVIEWED:
+            proposal = self.reviewed.propose(order.project_id, base, gathered, order.now)
+            return "knowledge" if proposal.version and not proposal.detail.get("exemplars") else "exemplar", proposal
+        action = self._action(order)
+        return action.kind, action.propose(self._situation(order), gathered)
+
     def gate(self, order: Order) -> dict[str, Any]:
         """Let both versions answer the golden cases and write the verdict on the change."""
 
@@ -257,7 +213,13 @@ class IncidentPlaybook:
                 return Writes(), {"verdict": None}
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
-            cases = judging([case for case in known if case.feedback_id not in held])
+            since = order.now - timedelta(days=self._settings.playbook.lookback_days)
+            over = self._outdated(order)
+            cases = judging(
+                case
+                for case in known
+                if case.feedback_id not in held and still_asked(case, since) and case.expected not in over
+            )
             now, go_on = self._now(order), partial(self._expect_wanted, order)
             sitting = self.exams.sit(order.project_id, order.feature, cases, now, go_on)
             stable = self._version(order, change.base_version_id)
@@ -287,6 +249,13 @@ class IncidentPlaybook:
 
         return self._once(order, "gate", work)
 
+    def _outdated(self, order: Order) -> set[str]:
+        """Return the answers that reviewers found out of date: cases that expect them do not judge what renews them."""
+        if order.action != REVIEWED:
+            return set()
+        base = self._version(order, self._change(order).base_version_id)
+        return self.reviewed.outdated(order.project_id, base, self._detail(order, "gather"), order.now)
+
     def expose(self, order: Order) -> dict[str, Any]:
         """Give the candidate its first share of users, or leave it waiting for a person where the policy says ask."""
 
@@ -294,7 +263,7 @@ class IncidentPlaybook:
             change, now = self._change(order), self._now(order)
             writes = Writes()
             if change.state == "building":
-                if self.policy(order.feature, order.action) == "ask":
+                if self.planning.policy(order.feature, order.action) == "ask":
                     change = msgspec.structs.replace(change, state="awaiting", reason="waits for approval")
                 else:
                     share = self._settings.canary.steps[0]
@@ -329,7 +298,7 @@ class IncidentPlaybook:
             )
             if proposal.version is None:
                 change = msgspec.structs.replace(change, state="empty", reason=proposal.reason)
-            if change.state == "empty" or self.policy(order.feature, order.action) == "ask":
+            if change.state == "empty" or self.planning.policy(order.feature, order.action) == "ask":
                 writes = Writes(changes=[change])
             else:
                 rollout = self._evidence.rollout(order.project_id, order.feature)
@@ -388,21 +357,6 @@ class IncidentPlaybook:
         if run is not None and run.state == "cancelled":
             raise Conflict(f"run {order.run_id!r} was cancelled")
 
-    def _is_possible(self, situation: Situation, name: str, mine: Sequence[Run]) -> bool:
-        tried = self._tried(situation, name, mine)
-        return self._actions[name].plan(situation, tried).possible
-
-    def _tried(self, situation: Situation, name: str, mine: Sequence[Run] | None = None) -> Collection[str]:
-        """Return what the action's latest attempt was built from: a next one needs others beside them."""
-        if mine is None:
-            query = Query(feature=situation.incident.feature, limit=1000)
-            found = (row.record for row in self._store.runs(situation.project_id, query).rows)
-            mine = [run for run in found if run.incident_id == situation.incident.id]
-        latest = next((run for run in mine if run.playbook == name), None)
-        run = self._store.run(situation.project_id, latest.id) if latest else None
-        steps = run.steps if run else []
-        return {word for step in steps if step.name == "gather" for word in step.detail.get("corrections", [])}
-
     def _situation(self, order: Order) -> Situation:
         incident = self._store.incident(order.project_id, order.incident_id)
         if incident is None:
@@ -416,10 +370,13 @@ class IncidentPlaybook:
     def _authors(self, order: Order, change: Change, gathered: dict[str, Any]) -> list[Vote]:
         """Name those whose words make the candidate or judge it as golden cases: its trial does not hear them again."""
         told = set(gathered.get("corrections", []))
-        for case in self._store.cases(order.project_id, order.feature):
-            if case.incident_id == order.incident_id and case.feedback_id:
-                told.add(case.feedback_id)
-        authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
+        if order.action == REVIEWED:  # users who say so too wrote none of it
+            authors = self._evidence.sayers(order.project_id, [*told, *gathered["judging"]])
+        else:
+            for case in self._store.cases(order.project_id, order.feature):
+                if case.incident_id == order.incident_id and case.feedback_id:
+                    told.add(case.feedback_id)
+            authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
         return [Vote(author_consumer(change.id), author, order.now) for author in sorted(authors)]
 
     def _proven(self, order: Order) -> list[Change]:

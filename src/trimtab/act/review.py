@@ -17,12 +17,12 @@ from trimtab.config import Reviewing
 from trimtab.embed.lexical import LexicalEmbedder
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import Outcome, ReviewItem, Verdict, WorkLog
+from trimtab.records import FeedbackKind, Outcome, ReviewItem, Verdict, WorkLog
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
 from trimtab.store.ports import HotStore, Writes
 
-__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats", "worked"]
+__all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats", "verdict_id", "worked"]
 
 _ALIKE = 0.9
 
@@ -253,6 +253,11 @@ class Reviews:
                 asked_of=None if named in busy else named,
             )
         ]
+
+
+def verdict_id(item: ReviewItem, kind: FeedbackKind) -> str:
+    """Return the id of the feedback that a verdict on the item becomes."""
+    return derived_id("verdict", item.id, item.reserved_by or "", kind)
 
 
 def seats(item: ReviewItem, count: int) -> list[ReviewItem]:

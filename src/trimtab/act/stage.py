@@ -381,7 +381,7 @@ class ActStage:
 
     def _due(self, project_id: str, incident: Incident, now: datetime) -> Order | None:
         """Return the run an incident is due, if any: words came in, and its feature was left alone long enough."""
-        if self._playbook.mode(incident.feature) == "off":
+        if self._playbook.planning.mode(incident.feature) == "off":
             return None
         query = Query(feature=incident.feature, limit=1000)
         runs = [row.record for row in self._store.runs(project_id, query).rows]
@@ -389,7 +389,7 @@ class ActStage:
         cooldown = timedelta(hours=self._settings.playbook.cooldown_hours)
         if any(now - run.started_at < cooldown for run in mine if run.playbook != NOTICE):
             return None
-        order = self._playbook.next_order(project_id, incident, mine, now)
+        order = self._playbook.planning.next_order(project_id, incident, mine, now)
         self._say(project_id, incident, "" if order else self._set_aside(project_id, incident, now))
         return order
 

@@ -16,6 +16,7 @@ from trimtab.act.actions.notify import NotifyEffect
 from trimtab.act.actions.port import Effect, VersionAction
 from trimtab.act.actions.prompt import PromptAction
 from trimtab.act.actions.review import ReviewEffect
+from trimtab.act.actions.reviewed import ReviewedAction
 from trimtab.act.actions.rollback import RollbackAction
 from trimtab.act.actions.rule import RuleAction
 from trimtab.act.answering.choice import opened
@@ -106,10 +107,11 @@ def open_playbook(
     writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
     if writer is not None:
         undo.callback(writer.close)
+    exemplar, knowledge = ExemplarAction(evidence), KnowledgeAction(evidence, retriever=retriever)
     actions: list[VersionAction] = [
         RollbackAction(store, settings),
-        ExemplarAction(evidence),
-        KnowledgeAction(evidence, retriever=retriever),
+        exemplar,
+        knowledge,
         RuleAction(evidence, redactor, writer),
         _searching(evidence, redactor, runner, clock, turn),
         FinetuneAction(store),
@@ -131,6 +133,7 @@ def open_playbook(
         effects=effects,
         turn=turn,
         exams=_exams(settings, store, redactor, runner, spaces, turn, undo),
+        reviewed=ReviewedAction(evidence, exemplar, knowledge),
     )
 
 

@@ -20,6 +20,7 @@ from trimtab.act.evidence import Evidence
 from trimtab.act.forget import ForgetExemplars
 from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.place import PatchPlace
+from trimtab.act.learning import LearnDesk
 from trimtab.act.memory import ExemplarMemory, FittedMemory
 from trimtab.act.notices import Notices
 from trimtab.act.playbook import IncidentPlaybook
@@ -94,6 +95,7 @@ class Engine:
         queue: QueueDesk,
         runner: Runner,
         playbook: IncidentPlaybook,
+        learning: LearnDesk,
         patches: PatchDesk,
         runs: Runs,
         vectors: VectorStore,
@@ -118,6 +120,7 @@ class Engine:
         self.queue = queue
         self.runner = runner
         self.playbook = playbook
+        self.learning = learning
         self.exams = playbook.exams
         self.patches = patches
         self.runs = runs
@@ -200,6 +203,7 @@ def assemble(
             queue=queue,
             runner=answering,
             playbook=playbook,
+            learning=(learning := LearnDesk(store, settings, playbook, runs, turn=turn)),
             patches=knowing.patches,
             runs=runs,
             vectors=vectors,
@@ -209,7 +213,17 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, answering, turn, undo, [queue, knowing.stage], inline_runs),
+                *_acting(
+                    settings,
+                    store,
+                    playbook,
+                    runs,
+                    answering,
+                    turn,
+                    undo,
+                    [queue, learning, knowing.stage],
+                    inline_runs,
+                ),
                 *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),

@@ -37,7 +37,7 @@ def carried_out(world: LoopWorld, scope: Literal["global", "tenant", "user"]) ->
     settings = msgspec.structs.replace(SETTINGS, features={FEATURE: FeatureOverride(exemplar_scope=scope)})
     playbook = IncidentPlaybook(world.store, world.redactor, settings, world.runner)
     incident = world.store.incidents(PROJECT, Query()).rows[0].record
-    order = playbook.next_order(PROJECT, incident, [], world.clock.now())
+    order = playbook.planning.next_order(PROJECT, incident, [], world.clock.now())
     assert order is not None
     for _, step in playbook.steps(order):
         step(order)

@@ -115,7 +115,7 @@ class World:
         return [row.record for row in self.loop.store.runs(PROJECT, Query()).rows]
 
     def carry_out(self, playbook: IncidentPlaybook, incident: Incident | None = None) -> Order | None:
-        order = playbook.next_order(PROJECT, incident or self.incident, self.runs(), self.loop.clock.now())
+        order = playbook.planning.next_order(PROJECT, incident or self.incident, self.runs(), self.loop.clock.now())
         for _ in range(2):  # a step that runs again does nothing again
             for _, step in playbook.steps(order) if order else []:
                 step(order)  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_first_action_with_evidence_is_taken_and_the_next_one_after_it(world: Wo
     first = world.carry_out(playbook)
     assert first is not None
     assert first.action == "exemplar"
-    second = playbook.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now())
+    second = playbook.planning.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now())
     assert second is not None
     assert second.action == "rule"
 
@@ -145,12 +145,12 @@ def test_effects_are_done_once_and_with_the_first_run(world: World) -> None:
     assert order is not None
     assert (order.action, order.effects) == ("rule", ("tell",))
     assert world.incident.detail == {"told": 1}
-    assert playbook.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now()) is None
+    assert playbook.planning.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now()) is None
 
 
 def test_run_whose_record_was_lost_between_two_effects_does_the_other_too(world: World) -> None:
     playbook = world.playbook("tell", "ask", "rule")
-    order = playbook.next_order(PROJECT, world.incident, [], world.loop.clock.now())
+    order = playbook.planning.next_order(PROJECT, world.incident, [], world.loop.clock.now())
     assert order is not None
     playbook.steps(order)[0][1](order)
     runs = Lost()
@@ -172,7 +172,7 @@ def test_held_incident_is_told_of_and_nothing_changes(world: World) -> None:
     [run] = world.runs()
     assert (run.state, run.playbook) == ("done", NOTICE)
     assert world.loop.store.changes(PROJECT, Query()).rows == []
-    assert playbook.next_order(PROJECT, held, world.runs(), world.loop.clock.now()) is None
+    assert playbook.planning.next_order(PROJECT, held, world.runs(), world.loop.clock.now()) is None
 
 
 def test_action_that_must_ask_waits_while_others_go_ahead(world: World) -> None:
@@ -180,12 +180,15 @@ def test_action_that_must_ask_waits_while_others_go_ahead(world: World) -> None:
     world.carry_out(playbook)
     [change] = [row.record for row in world.loop.store.changes(PROJECT, Query()).rows]
     assert (change.kind, change.state) == ("exemplar", "awaiting")
-    assert [plan.policy for plan in playbook.plans(PROJECT, world.incident, world.loop.clock.now())] == ["ask", "auto"]
+    assert [plan.policy for plan in playbook.planning.plans(PROJECT, world.incident, world.loop.clock.now())] == [
+        "ask",
+        "auto",
+    ]
 
 
 def test_plan_says_what_each_action_would_do_and_does_nothing(world: World) -> None:
     playbook = world.playbook("tell", "exemplar", "rule")
-    plans = playbook.plans(PROJECT, world.incident, world.loop.clock.now())
+    plans = playbook.planning.plans(PROJECT, world.incident, world.loop.clock.now())
     assert [plan.action for plan in plans] == ["tell", "exemplar", "rule"]
     assert all(plan.possible for plan in plans)
     assert plans[1].detail["corrections"] > 0

@@ -1,28 +1,49 @@
+"""What reviewers said becomes a change: by a person's order, and by itself."""
+
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.loop import FEATURE, PROJECT, SETTINGS, START, LoopWorld
+from trimtab.act.actions.exemplar import ExemplarAction
+from trimtab.act.actions.reviewed import ReviewedAction
 from trimtab.act.decisions import Decisions
-from trimtab.act.reviewed import ReviewedBatch
+from trimtab.act.evidence import Evidence
+from trimtab.act.learning import LearnDesk
+from trimtab.act.order import REVIEWED
+from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.review import verdict_id
+from trimtab.act.runs import DbosRuns
+from trimtab.act.stage import ActStage
+from trimtab.config import Playbook, Reviewing, Settings
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import content_id, derived_id
-from trimtab.records import Case, Change, Exemplar, Feedback, Inference, Source, Version
+from trimtab.records import Case, Change, Exemplar, Feedback, Inference, ReviewItem, Source, Version
 from trimtab.redact.wall import seal_all
-from trimtab.store.ports import Arrival, Writes
+from trimtab.store.ports import Arrival, Query, Writes
 
 KNOWN = {f"question {number}": f"answer {number}" for number in range(40)}
 NOW = START + timedelta(days=2)
 
 
 class Desk(LoopWorld):
-    """A product that knows its questions, and a reviewer who says what is right of single answers."""
+    """A product that knows its questions, and reviewers who say what is right of single answers."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, settings: Settings = SETTINGS) -> None:
+        super().__init__(folder, settings=settings)
+        self.runs.close()
+        evidence = Evidence(self.store, settings)
+        self.renewed: dict[str, tuple[str, str]] = {}
+        reviewed = ReviewedAction(evidence, ExemplarAction(evidence), renewals=lambda *_: self.renewed)
+        self.playbook = IncidentPlaybook(self.store, self.redactor, settings, self.runner, reviewed=reviewed)
+        self.runs = DbosRuns(self.playbook, folder / "runs.db", inline=True)
+        self.stages[2] = ActStage(self.store, settings, self.playbook, self.runs)
+        self.learning = LearnDesk(self.store, settings, self.playbook, self.runs)
         exemplars = [
             Exemplar(id=content_id("e", text.encode()), input=text, output=said) for text, said in KNOWN.items()
         ]
@@ -32,137 +53,266 @@ class Desk(LoopWorld):
             for text, said in KNOWN.items()
         ]
         self.store.commit({PROJECT: Writes(cases=seal_all(self.redactor, cases))})
-        self.batch = ReviewedBatch(self.store, self.redactor, SETTINGS, self.playbook.exams)
 
-    def say(self, question: str, right: str, *, source: Source = "reviewer", at: datetime | None = None) -> str:
-        """Let somebody correct an answer to the question; return the answer's id."""
+    def say(
+        self,
+        question: str,
+        right: str,
+        *,
+        source: Source = "reviewer",
+        at: datetime | None = None,
+        drawn: bool = False,
+        answered: str = "?",
+    ) -> str:
+        """Let somebody judge an answer to the question; a reviewer's item was `drawn` at random, or is of the queue."""
         self.count += 1
         inference_id = derived_id("inference", str(self.count))
         at = at or START + timedelta(days=1, minutes=self.count)
-        events: list[Inference | Feedback] = [
-            Inference(id=inference_id, feature=FEATURE, created_at=at, input=question, output="?", user_id="u"),
-            Feedback(
-                id=derived_id("right", str(self.count)),
-                kind="correction",
-                created_at=at,
-                inference_id=inference_id,
-                user_id="someone",
-                source=source,
-                text=right,
-            ),
-        ]
+        item = ReviewItem(
+            id=derived_id("review", inference_id),
+            feature=FEATURE,
+            inference_id=inference_id,
+            source="random" if drawn else "queue",
+            state="done",
+            reason="",
+            priority=1.0,
+            opened_at=at,
+            closed_at=at,
+            reserved_by="someone",
+            verdict="good" if right == answered else "bad",
+        )
+        vote = Feedback(
+            id=verdict_id(item, "thumb"),
+            kind="thumb",
+            value=float(right == answered),
+            created_at=at,
+            inference_id=inference_id,
+            user_id="someone",
+            source=source,
+        )
+        words = msgspec.structs.replace(
+            vote, id=derived_id("right", str(self.count)), kind="correction", value=None, text=right
+        )
+        asked = Inference(id=inference_id, feature=FEATURE, created_at=at, input=question, output=answered, user_id="u")
+        events: list[Inference | Feedback] = [asked, vote, *([words] if right != answered else [])]
         self.store.append([Arrival(PROJECT, sealed, at) for sealed in seal_all(self.redactor, events)])
+        if source == "reviewer":
+            self.store.commit({PROJECT: Writes(reviewed=seal_all(self.redactor, [item]))})
         self.clock.set(max(at, NOW))
         while self.tick():
             pass
         return inference_id
 
-    def offer(self, **told: object) -> Change | None:
-        return self.batch.offer(PROJECT, FEATURE, NOW, **told)  # type: ignore[arg-type]
+    def learn(self) -> Change:
+        """Order it, and return the change that came of it."""
+        order = self.learning.order(PROJECT, FEATURE, self.clock.now())
+        run = self.store.run(PROJECT, order.run_id)
+        assert run is not None
+        assert (run.playbook, run.incident_id, run.error) == (REVIEWED, None, "")
+        return self.change(derived_id("change", order.run_id))
+
+    def change(self, change_id: str) -> Change:
+        found = self.store.change(PROJECT, change_id)
+        assert found is not None
+        return found
+
+    def changes(self) -> list[Change]:
+        return [row.record for row in self.store.changes(PROJECT, Query(feature=FEATURE)).rows]
+
+    def tried(self, change: Change) -> Version:
+        found = self.store.version(PROJECT, FEATURE, change.candidate_version_id or "")
+        assert found is not None
+        return found
+
+    def promote(self, change: Change) -> None:
+        Decisions(self.store, self.redactor, SETTINGS.canary).promote(PROJECT, change.id, self.clock.now())
+
+    def pass_time(self, now: datetime) -> None:
+        """Let it be that time, and the desk look at everything."""
+        self.clock.set(now)
+        while self.learning.tick(now):
+            pass
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.close()
 
 
 def test_what_a_reviewer_said_is_tried_at_once_and_without_an_incident(desk: Desk) -> None:
     desk.say("where is it", "in the post")
-    change = desk.offer()
-    assert change is not None
-    assert (change.state, change.incident_id) == ("canary", None)
+    change = desk.learn()
+    assert (change.state, change.kind, change.incident_id) == ("canary", "exemplar", None)
     rollout = desk.store.rollout(PROJECT, FEATURE)
     assert rollout is not None
     assert rollout.candidate_version_id == change.candidate_version_id
-    tried = desk.store.version(PROJECT, FEATURE, change.candidate_version_id or "")
-    assert tried is not None
-    assert desk.runner.answer(tried, ["where is it", "question 3"]) == ["in the post", "answer 3"]
-    desk.close()
+    assert desk.runner.answer(desk.tried(change), ["where is it", "question 3"]) == ["in the post", "answer 3"]
 
 
 def test_words_of_users_wait_for_a_reviewer(desk: Desk) -> None:
     desk.say("where is it", "in the post", source="user")
-    assert desk.offer() is None
-    desk.close()
+    with pytest.raises(Conflict, match="nothing to learn for 'support': 0 answers corrected"):
+        desk.learn()
 
 
-def test_answers_named_to_judge_become_cases_and_build_nothing(desk: Desk) -> None:
-    drawn = desk.say("where is it", "in the post")
-    assert desk.offer(judging={drawn}) is None
-    assert [case.expected for case in desk.store.cases(PROJECT, FEATURE) if case.feedback_id] == ["in the post"]
-    assert desk.offer() is None  # not later either
-    desk.close()
+def test_answers_drawn_at_random_become_cases_and_build_nothing(desk: Desk) -> None:
+    desk.say("where is it", "in the post", drawn=True)
+    desk.say("who are you", "trimtab", drawn=True, answered="trimtab")
+    with pytest.raises(Conflict, match="0 answers corrected, 0 confirmed, 2 to judge by"):
+        desk.learn()
+    desk.say("what is new", "a lot")
+    change = desk.learn()
+    assert {item.input for item in desk.tried(change).exemplars} == {*KNOWN, "what is new"}
+    made = {case.expected for case in desk.store.cases(PROJECT, FEATURE) if case.feedback_id}
+    assert made == {"in the post", "trimtab"}
+    assert change.gate is not None
+    assert change.gate.cases == len(KNOWN) + 2
 
 
-def test_batch_that_breaks_what_was_right_reaches_nobody_and_is_not_offered_again(desk: Desk) -> None:
+def test_confirmed_answers_become_examples_beside_what_was_corrected_but_call_for_no_change(desk: Desk) -> None:
+    desk.say("who are you", "trimtab", answered="trimtab")
+    with pytest.raises(Conflict, match="0 answers corrected, 1 confirmed"):
+        desk.learn()
+    desk.say("where is it", "in the post")
+    change = desk.learn()
+    assert desk.runner.answer(desk.tried(change), ["who are you", "where is it"]) == ["trimtab", "in the post"]
+    desk.promote(change)
+    assert desk.learning.plan(PROJECT, FEATURE, desk.clock.now()).detail["confirmed"] == 0
+
+
+def test_batch_that_breaks_what_was_right_reaches_nobody_and_is_not_tried_again(desk: Desk) -> None:
     for text in list(KNOWN)[:20]:
         desk.say(text, "poison")
-    change = desk.offer()
-    assert change is not None
+    change = desk.learn()
     assert (change.state, change.exposed_at) == ("blocked", None)
     rollout = desk.store.rollout(PROJECT, FEATURE)
     assert rollout is not None
     assert rollout.candidate_version_id is None
+    with pytest.raises(Conflict, match="0 answers corrected"):
+        desk.learn()
     desk.say("where is it", "in the post")
-    assert desk.offer(since=START + timedelta(days=1, minutes=20, seconds=1)) is not None
-    desk.close()
+    second = desk.learn()
+    assert second.state == "canary"
+    assert "poison" not in {item.output for item in desk.tried(second).exemplars}
 
 
 def test_later_word_takes_the_place_of_the_earlier_one(desk: Desk) -> None:
-    desk.say("Question 7", "another answer now")
-    change = desk.offer()
-    assert change is not None
-    tried = desk.store.version(PROJECT, FEATURE, change.candidate_version_id or "")
-    assert tried is not None
-    assert [item.output for item in tried.exemplars if item.input.casefold() == "question 7"] == ["another answer now"]
-    assert len(tried.exemplars) == len(KNOWN)
-    desk.close()
+    desk.say("Question 7", "another answer")
+    desk.say("question 7", "another answer now")
+    exemplars = desk.tried(desk.learn()).exemplars
+    assert [item.output for item in exemplars if item.input.casefold() == "question 7"] == ["another answer now"]
+    assert len(exemplars) == len(KNOWN)
 
 
 def test_answer_found_out_of_date_changes_in_every_example_and_its_cases_do_not_speak_against_it(desk: Desk) -> None:
-    change = desk.offer(renewed={"answer 3": "answer 3 as of today"})
-    assert change is not None
+    desk.renewed = {derived_id("doubt"): ("answer 3", "answer 3 as of today")}
+    change = desk.learn()
     assert change.gate is not None
     assert (change.gate.broken, change.gate.cases) == (0, len(KNOWN) - 1)
-    tried = desk.store.version(PROJECT, FEATURE, change.candidate_version_id or "")
-    assert tried is not None
-    assert desk.runner.answer(tried, ["question 3", "question 4"]) == ["answer 3 as of today", "answer 4"]
-    desk.close()
+    assert desk.runner.answer(desk.tried(change), ["question 3", "question 4"]) == ["answer 3 as of today", "answer 4"]
+    Decisions(desk.store, desk.redactor, SETTINGS.canary).roll_back(PROJECT, change.id, desk.clock.now())
+    with pytest.raises(Conflict, match="nothing to learn"):  # what users sent back is not tried again by itself
+        desk.learn()
 
 
 def test_one_change_of_a_feature_at_a_time(desk: Desk) -> None:
     desk.say("where is it", "in the post")
-    first = desk.offer()
-    assert first is not None
+    first = desk.learn()
     desk.say("who are you", "trimtab")
-    with pytest.raises(Conflict, match="is under way; decide it first"):
-        desk.offer()
-    Decisions(desk.store, desk.redactor, SETTINGS.canary).promote(PROJECT, first.id, NOW)
-    second = desk.offer()
-    assert second is not None
-    assert second.base_version_id == first.candidate_version_id
-    desk.close()
+    with pytest.raises(Conflict, match="a run or a change of 'support' is under way"):
+        desk.learn()
+    desk.promote(first)
+    assert desk.learn().base_version_id == first.candidate_version_id
 
 
-def test_gate_asks_cases_from_feedback_only_as_long_as_their_words_count(desk: Desk) -> None:
-    desk.offer(judging={desk.say("where is it", "in the post")})
+def test_gate_asks_cases_of_batches_only_as_long_as_their_words_count(desk: Desk) -> None:
+    desk.say("where is it", "in the post", drawn=True)
     desk.say("who are you", "trimtab")
-    soon = desk.offer()
-    assert soon is not None
+    soon = desk.learn()
     assert soon.gate is not None
     assert soon.gate.cases == len(KNOWN) + 1
-    Decisions(desk.store, desk.redactor, SETTINGS.canary).promote(PROJECT, soon.id, NOW)
+    desk.promote(soon)
     late = NOW + timedelta(days=SETTINGS.playbook.lookback_days)
-    desk.clock.set(late)
     desk.say("what is new", "a lot", at=late)
-    later = desk.batch.offer(PROJECT, FEATURE, late + timedelta(hours=1))
-    assert later is not None
+    desk.clock.set(late + timedelta(hours=1))
+    later = desk.learn()
     assert later.gate is not None
     assert later.gate.cases == len(KNOWN)
+
+
+def test_reviewers_of_two_minds_teach_nothing_until_one_says_what_is_right(desk: Desk) -> None:
+    answer = desk.say("who are you", "trimtab", answered="trimtab")
+    other = ReviewItem(
+        id=derived_id("review", answer, "2"),
+        feature=FEATURE,
+        inference_id=answer,
+        source="queue",
+        state="done",
+        reason="",
+        priority=1.0,
+        opened_at=NOW,
+        seat=2,
+        verdict="bad",
+    )
+    desk.store.commit({PROJECT: Writes(reviewed=seal_all(desk.redactor, [other]))})
+    desk.say("where is it", "in the post")
+    assert "who are you" not in {item.input for item in desk.tried(desk.learn()).exemplars}
+
+
+def test_enough_corrections_are_learned_by_themselves_and_fewer_once_they_waited(desk: Desk) -> None:
+    for number in range(SETTINGS.review.learn_from - 1):
+        desk.say(f"new question {number}", f"new answer {number}")
+    desk.pass_time(NOW)
+    assert not desk.changes()
+    desk.say("one more", "the tenth")
+    desk.pass_time(NOW + timedelta(hours=1))
+    [first] = desk.changes()
+    assert first.state == "canary"
+    desk.promote(first)
+    desk.say("a late one", "alone", at=NOW + timedelta(hours=2))
+    desk.pass_time(NOW + timedelta(days=6))
+    assert len(desk.changes()) == 1
+    desk.pass_time(NOW + timedelta(days=7, hours=3))
+    assert len(desk.changes()) == 2
+
+
+def test_policy_and_setting_decide_whether_it_happens_by_itself_and_who_approves(tmp_path: Path) -> None:
+    told: tuple[tuple[str, Settings, list[str]], ...] = (
+        ("off", Settings(playbook=Playbook(mode="off"), review=Reviewing(learn_from=1)), []),
+        ("zero", Settings(review=Reviewing(learn_from=0)), []),
+        ("ask", Settings(playbook=Playbook(ask=("reviewed",)), review=Reviewing(learn_from=1)), ["awaiting"]),
+        ("prompt", Settings(playbook=Playbook(actions=("rollback",)), review=Reviewing(learn_from=1)), []),
+    )
+    for name, settings, states in told:
+        (tmp_path / name).mkdir()
+        desk = Desk(tmp_path / name, msgspec.structs.replace(settings, canary=SETTINGS.canary))
+        desk.say("where is it", "in the post")
+        desk.pass_time(NOW)
+        assert [change.state for change in desk.changes()] == states, name
+        if name == "off":
+            assert desk.learn().state == "canary"  # a person's order is one
+        if name == "prompt":
+            with pytest.raises(Conflict, match="names neither exemplar nor knowledge"):
+                desk.learn()
+        desk.close()
+
+
+def test_firing_incident_is_answered_by_the_batch(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, msgspec.structs.replace(SETTINGS, playbook=Playbook(mode="off")))
+    desk.day({"a question": "the right answer"}, answers=240, vote_rate=1.0)
+    [incident] = [row.record for row in desk.store.incidents(PROJECT, Query()).rows]
+    desk.say("a question", "the right answer", at=desk.clock.now())
+    change = desk.learn()
+    assert (change.state, change.incident_id) == ("canary", incident.id)
+    desk.promote(change)
+    found = desk.store.incident(PROJECT, incident.id)
+    assert found is not None
+    assert found.state == "recovering"
     desk.close()
 
 
 def test_feature_that_serves_nothing_is_told(desk: Desk) -> None:
     with pytest.raises(NotFound, match="serves nothing yet"):
-        desk.batch.offer(PROJECT, "other", NOW)
-    desk.close()
+        desk.learning.order(PROJECT, "other", NOW)

@@ -92,7 +92,7 @@ def test_release_is_not_blamed_for_what_began_long_after_it(tmp_path: Path, hour
         assert world.incidents() == []
         while not world.incidents():
             world.loop.day(moved)
-        plan = world.loop.playbook.plans(PROJECT, world.incidents()[0], world.loop.clock.now())[0]
+        plan = world.loop.playbook.planning.plans(PROJECT, world.incidents()[0], world.loop.clock.now())[0]
     assert (plan.action, plan.possible) == ("rollback", False)
     assert reason in plan.reason
 
@@ -107,7 +107,7 @@ def test_version_before_that_was_as_bad_is_not_served_again(tmp_path: Path) -> N
             world.loop.day(moved)
         incident = next(each for each in world.incidents() if each.state == "firing")
         playbook = IncidentPlaybook(world.loop.store, world.loop.redactor, SETTINGS, world.loop.runner)
-        plan = playbook.plans(PROJECT, incident, world.loop.clock.now())[0]
+        plan = playbook.planning.plans(PROJECT, incident, world.loop.clock.now())[0]
     assert not plan.possible
     assert "no better" in plan.reason
 

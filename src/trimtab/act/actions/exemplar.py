@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from trimtab.act.actions.port import Plan, Proposal, Situation
 from trimtab.act.evidence import Evidence
 from trimtab.ids import content_id
-from trimtab.records import ChangeKind, Correction, Exemplar, text_of
+from trimtab.records import ChangeKind, Correction, Exemplar, Version, text_of
 from trimtab.stats.bucket import audience
 
 __all__ = ["ExemplarAction"]
@@ -46,19 +47,18 @@ class ExemplarAction:
         chosen = gathered["corrections"]
         if len(chosen) < self._settings.min_corrections:
             return Proposal(None, f"{len(chosen)} usable corrections, {self._settings.min_corrections} needed")
-        base = situation.base
-        fresh = self._exemplars(situation, set(chosen))
-        said = {(_key(item.input), item.audience) for item in fresh}
-        kept = [item for item in base.exemplars if (_key(item.input), item.audience) not in said]
-        version = msgspec.structs.replace(base, exemplars=[*kept, *fresh])
-        return Proposal(version, "the exemplars change nothing", {"exemplars": len(fresh)})
+        project_id, base, now = situation.project_id, situation.base, situation.now
+        said = self._evidence.corrections(project_id, base.feature, now)
+        version, count = self.learned(project_id, base, [item for item in said if item.feedback_id in chosen], now)
+        return Proposal(version, "the exemplars change nothing", {"exemplars": count})
 
-    def _exemplars(self, situation: Situation, chosen: set[str]) -> list[Exemplar]:
+    def learned(
+        self, project_id: str, base: Version, words: Sequence[Correction], now: datetime
+    ) -> tuple[Version, int]:
+        """Return `base` with these words, newest first, among its exemplars, and how many exemplars they make."""
+        audiences = self._audiences(project_id, base.feature, words)
         latest: dict[tuple[str, str], Exemplar] = {}
-        project_id, feature, now = situation.project_id, situation.base.feature, situation.now
-        found = [item for item in self._evidence.corrections(project_id, feature, now) if item.feedback_id in chosen]
-        audiences = self._audiences(project_id, feature, found)
-        for item in found:  # newest first
+        for item in words:
             shown_to = audiences.get(item.feedback_id)
             if shown_to is not None:
                 text = text_of(item.input)
@@ -73,7 +73,8 @@ class ExemplarAction:
                         audience=shown_to,
                     ),
                 )
-        return list(latest.values())
+        kept = [item for item in base.exemplars if (_key(item.input), item.audience) not in latest]
+        return msgspec.structs.replace(base, exemplars=[*kept, *latest.values()]), len(latest)
 
     def _audiences(self, project_id: str, feature: str, words: Sequence[Correction]) -> dict[str, str]:
         """Return by correction who is shown it; one of a user nobody named is left out where it is for them alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from trimtab.act.knowledge.index import Retriever
 from trimtab.act.knowledge.words import content_words
 from trimtab.errors import Unavailable
 from trimtab.ids import content_id
-from trimtab.records import ChangeKind, Chunk, Correction, Inference, Knowledge, text_of
+from trimtab.records import ChangeKind, Chunk, Correction, Inference, Knowledge, Version, text_of
 from trimtab.store.ports import Query
 
 __all__ = ["KnowledgeAction", "corrected_sources"]
@@ -43,7 +43,7 @@ class KnowledgeAction:
 
     def plan(self, situation: Situation, tried: Collection[str] = ()) -> Plan:
         """Say how many corrections are about knowledge beside those tried before, and what the others are about."""
-        found = self._diagnosed(situation)
+        found = self._diagnosed(situation.project_id, self._words(situation))
         fresh = sum(word.feedback_id not in tried for word, why in found if why.cause in IN_KNOWLEDGE)
         needed = self._settings.playbook.min_corrections
         causes = _counted(found)
@@ -58,10 +58,14 @@ class KnowledgeAction:
 
     def gather(self, situation: Situation) -> dict[str, Any]:
         """Choose the newest corrections about knowledge, at most `knowledge.max_entries`, with what each is about."""
-        found = self._diagnosed(situation)
+        return self.chosen(situation.project_id, situation.base, self._words(situation))
+
+    def chosen(self, project_id: str, base: Version, words: Sequence[Correction]) -> dict[str, Any]:
+        """Return which of these words, newest first, are about knowledge, and what is wrong with it."""
+        found = self._diagnosed(project_id, words)
         about = [(word, why) for word, why in found if why.cause in IN_KNOWLEDGE]
         most = self._settings.knowledge.max_entries
-        chosen = [(word, self._asked_deeper(situation, word, why)) for word, why in about[:most]]
+        chosen = [(word, self._asked_deeper(base, word, why)) for word, why in about[:most]]
         return {
             "corrections": [word.feedback_id for word, _ in chosen],
             "diagnosed": [[why.cause, why.chunk_id, why.support] for _, why in chosen],
@@ -75,18 +79,28 @@ class KnowledgeAction:
         needed = self._settings.playbook.min_corrections
         if len(chosen) < needed:
             return Proposal(None, f"{len(chosen)} corrections about knowledge, {needed} needed")
-        base = situation.base
-        fresh = self._entries(situation, dict(zip(chosen, gathered["diagnosed"], strict=True)))
-        said = {_key(item.question) for item in fresh}
-        kept = [item for item in self._alive(situation, base.knowledge) if _key(item.question) not in said]
-        version = msgspec.structs.replace(base, knowledge=[*kept, *fresh])
-        detail = {"entries": len(fresh), "dropped": len(base.knowledge) - len(kept), "causes": gathered["causes"]}
-        return Proposal(version, "the knowledge changes nothing", detail)
+        project_id, base, now = situation.project_id, situation.base, situation.now
+        words = self._evidence.corrections(project_id, base.feature, now)
+        version, detail = self.learned(project_id, base, words, gathered, now)
+        return Proposal(version, "the knowledge changes nothing", {**detail, "causes": gathered["causes"]})
 
-    def _diagnosed(self, situation: Situation) -> list[tuple[Correction, Diagnosis]]:
-        """Return the usable corrections that are about an answer with a context, newest first, with what failed."""
-        words = self._evidence.build(situation.project_id, situation.base, situation.now)
-        answers = self._evidence.store.inferences(situation.project_id, [word.inference_id for word in words])
+    def learned(
+        self, project_id: str, base: Version, words: Sequence[Correction], gathered: dict[str, Any], now: datetime
+    ) -> tuple[Version, dict[str, int]]:
+        """Return `base` with the words, newest first, that `chosen` named, and how many entries came and went."""
+        diagnosed = dict(zip(gathered["corrections"], gathered["diagnosed"], strict=True))
+        fresh = self._entries([word for word in words if word.feedback_id in diagnosed], diagnosed, now)
+        said = {_key(item.question) for item in fresh}
+        kept = [item for item in self._alive(project_id, base, now) if _key(item.question) not in said]
+        version = msgspec.structs.replace(base, knowledge=[*kept, *fresh])
+        return version, {"entries": len(fresh), "dropped": len(base.knowledge) - len(kept)}
+
+    def _words(self, situation: Situation) -> list[Correction]:
+        return self._evidence.build(situation.project_id, situation.base, situation.now)
+
+    def _diagnosed(self, project_id: str, words: Sequence[Correction]) -> list[tuple[Correction, Diagnosis]]:
+        """Return the words that are about an answer with a context, in their order, with what failed."""
+        answers = self._evidence.store.inferences(project_id, [word.inference_id for word in words])
         found = []
         for word in words:
             answer = answers.get(word.inference_id)
@@ -96,41 +110,41 @@ class KnowledgeAction:
                     found.append((word, why))
         return found
 
-    def _asked_deeper(self, situation: Situation, word: Correction, why: Diagnosis) -> Diagnosis:
+    def _asked_deeper(self, base: Version, word: Correction, why: Diagnosis) -> Diagnosis:
         """Tell a bad rank from a gap, where the index can be asked; one that does not answer changes nothing."""
         if self._retriever is None or why.cause != "retrieval_miss":
             return why
         try:
-            deeper = self._retriever.retrieve(situation.base.feature, text_of(word.input), _DEEP)
+            deeper = self._retriever.retrieve(base.feature, text_of(word.input), _DEEP)
         except Unavailable:
             return why
         answer = text_of(word.rejected)
         return diagnose(corrected=word.corrected, output=answer, context=[Chunk(id="shown", text="-")], deeper=deeper)
 
-    def _entries(self, situation: Situation, diagnosed: dict[str, Sequence[Any]]) -> list[Knowledge]:
+    def _entries(
+        self, words: Sequence[Correction], diagnosed: dict[str, Sequence[Any]], now: datetime
+    ) -> list[Knowledge]:
         latest: dict[str, Knowledge] = {}
-        now = situation.now
         until = now + timedelta(days=self._settings.knowledge.ttl_days)
-        for item in self._evidence.corrections(situation.project_id, situation.base.feature, now):  # newest first
-            if item.feedback_id in diagnosed:
-                cause, chunk_id, _ = diagnosed[item.feedback_id]
-                question = text_of(item.input)
-                entry = Knowledge(
-                    id=content_id("k", item.feedback_id.encode()),
-                    question=question,
-                    text=item.corrected,
-                    source_id=chunk_id if cause == "stale" else None,
-                    source_feedback_id=item.feedback_id,
-                    added_at=now,
-                    expires_at=until,
-                )
-                latest.setdefault(_key(question), entry)
+        for item in words:  # newest first
+            cause, chunk_id, _ = diagnosed[item.feedback_id]
+            question = text_of(item.input)
+            entry = Knowledge(
+                id=content_id("k", item.feedback_id.encode()),
+                question=question,
+                text=item.corrected,
+                source_id=chunk_id if cause == "stale" else None,
+                source_feedback_id=item.feedback_id,
+                added_at=now,
+                expires_at=until,
+            )
+            latest.setdefault(_key(question), entry)
         return list(latest.values())
 
-    def _alive(self, situation: Situation, entries: Sequence[Knowledge]) -> list[Knowledge]:
-        living = [item for item in entries if item.expires_at is None or situation.now < item.expires_at]
-        query = Query(feature=situation.base.feature, limit=_LOOKED_AT)
-        recent = [row.record for row in self._evidence.store.list_inferences(situation.project_id, query).rows]
+    def _alive(self, project_id: str, base: Version, now: datetime) -> list[Knowledge]:
+        living = [item for item in base.knowledge if item.expires_at is None or now < item.expires_at]
+        query = Query(feature=base.feature, limit=_LOOKED_AT)
+        recent = [row.record for row in self._evidence.store.list_inferences(project_id, query).rows]
         mended = corrected_sources(living, recent)
         return [item for item in living if item.id not in mended]
 

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from trimtab.act.actions.port import Plan
+from trimtab.act.planning import expect_idle
 from trimtab.errors import Conflict, NotFound
 from trimtab.records import Change, ChangeState, Incident, IncidentState, Run
 from trimtab.server.contract import Call, Listing, contract, engine_of, id_in_path, listing
@@ -18,7 +19,6 @@ from trimtab.store.ports import Query
 __all__ = ["ROUTES", "Started"]
 
 _STATED = (*LIST, "state")
-_UNDER_WAY = ("building", "awaiting", "canary", "paused")
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ def plan_incident(request: Call, incident_id: FromPath[str]) -> Listing[Plan]:
     incident = engine.store.incident(project_id, id_in_path(incident_id, "incident"))
     if incident is None:
         raise NotFound(f"no incident {incident_id!r}", param="incident_id")
-    return Listing(engine.playbook.plans(project_id, incident, engine.clock.now()))
+    return Listing(engine.playbook.planning.plans(project_id, incident, engine.clock.now()))
 
 
 @post(
@@ -80,14 +80,11 @@ def run_playbook(request: Call, incident_id: FromPath[str]) -> Started:
         raise NotFound(f"no incident {incident_id!r}", param="incident_id")
     if incident.state == "resolved":
         raise Conflict(f"incident {incident_id!r} is resolved; a run would have nothing to mend")
-    query = Query(feature=incident.feature, limit=1000)
-    runs = [row.record for row in engine.store.runs(project_id, query).rows]
-    changes = [row.record for row in engine.store.changes(project_id, query).rows]
-    if any(run.state == "running" for run in runs) or any(change.state in _UNDER_WAY for change in changes):
-        raise Conflict(f"a run or a change of {incident.feature!r} is under way; let it end, or roll it back first")
-    mine = [run for run in runs if run.incident_id == incident.id]
+    expect_idle(engine.store, project_id, incident.feature)
+    runs = engine.store.runs(project_id, Query(feature=incident.feature, limit=1000)).rows
+    mine = [row.record for row in runs if row.record.incident_id == incident.id]
     # The id the stage itself would give the next run: started by both in the same moment, it runs once.
-    order = engine.playbook.next_order(project_id, incident, mine, engine.clock.now(), by_hand=True)
+    order = engine.playbook.planning.next_order(project_id, incident, mine, engine.clock.now(), by_hand=True)
     if order is None:
         raise Conflict(incident.held or "no action is named in playbook.actions that could change the feature")
     engine.runs.start(order)

@@ -9,6 +9,7 @@ from litestar import get, post
 from litestar.params import FromPath, RawBody
 from msgspec import Meta, Struct
 
+from trimtab.act.review import verdict_id
 from trimtab.act.runner import check_of
 from trimtab.errors import AuthError, Conflict, InvalidField
 from trimtab.ids import derived_id
@@ -238,7 +239,7 @@ def _feedback(engine: Engine, item: ReviewItem, told: Ruling) -> list[Feedback]:
     now = engine.clock.now()
     return [
         Feedback(
-            id=derived_id("verdict", item.id, item.reserved_by or "", kind),
+            id=verdict_id(item, kind),
             kind=kind,
             created_at=now,
             inference_id=item.inference_id,
