@@ -34,6 +34,7 @@ class ServerProcess:
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None, *, now: datetime | None = None) -> None:
         self.folder = folder
+        self.writes_to = folder / "server.log"
         self._now = now
         self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +60,7 @@ class ServerProcess:
             "TRIMTAB_SERVER__CLOCK": "set" if self._now else "system",
             **self._settings,
         }
-        with (self.folder / "server.log").open("ab") as log:
+        with self.writes_to.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trimtab", "serve"],
                 env=environ,

@@ -90,6 +90,8 @@ DECIDED = {
     "POST /v1/answers/{answer_id}/ruling": "admin",
     "GET /v1/features/{feature}/judge": "read admin",
     "POST /v1/features/{feature}/judge": "admin",
+    "GET /v1/review/learn": "read admin",
+    "POST /v1/review/learn": "admin",
     "POST /v1/review/batches": "admin",
     "GET /v1/review/batches": "read admin",
     "GET /v1/review/themes": "read admin",

@@ -56,6 +56,9 @@ def review(
     batch: Annotated[
         bool, typer.Option("--batch", help="Choose now what to ask about --feature: the week's batch, before its time.")
     ] = False,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Make a change of what was judged of --feature now, before its time.")
+    ] = False,
     themes: Annotated[bool, typer.Option("--themes", help="Show the failure themes of the last batches.")] = False,
     summary: Annotated[
         bool, typer.Option("--summary", help="Show what was found, the minutes measured, and who agrees.")
@@ -73,9 +76,9 @@ def review(
     ):
         if not key:
             raise ConfigError("expected an admin key in TRIMTAB_KEY, got none; `trimtab key create admin` makes one")
-        if batch or themes or summary or link is not None:
+        if batch or learn or themes or summary or link is not None:
             call = functools.partial(_call, api)
-            told = ask(call, feature, reviewer, batch=batch, themes=themes, link=link)
+            told = ask(call, feature, reviewer, batch=batch, learn=learn, themes=themes, link=link)
             if json:
                 typer.echo(json_.dumps(told, indent=2))
             else:

@@ -17,7 +17,7 @@ Call = Callable[..., Any]
 
 
 def ask(
-    call: Call, feature: str | None, reviewer: str | None, *, batch: bool, themes: bool, link: str | None
+    call: Call, feature: str | None, reviewer: str | None, *, batch: bool, learn: bool, themes: bool, link: str | None
 ) -> dict[str, Any]:
     """Return the server's answer to the one thing that was asked for. Raises ConfigError where a name is missing."""
     of = {"feature": feature} if feature else {}
@@ -25,6 +25,11 @@ def ask(
         if not feature:
             raise ConfigError("expected --feature with --batch, got none; a batch is of one feature")
         return {"batch": call("POST", "/v1/review/batches", json=of)}
+    if learn:
+        if not feature:
+            raise ConfigError("expected --feature with --learn, got none; each feature learns by itself")
+        plan = call("GET", "/v1/review/learn", params=of)
+        return {"learned": plan | (call("POST", "/v1/review/learn", json=of) if plan["possible"] else {})}
     if link is not None:
         if not reviewer:
             raise ConfigError("expected --reviewer with --link, got none; a link is for one person")
@@ -46,6 +51,12 @@ def _batch(found: dict[str, Any]) -> str:
         f"{found['themes']} themes and {found['audits']} drawn at random, of {found['answers']} answers; P(wrong) "
         f"{learned}."
     )
+
+
+def _learned(found: dict[str, Any]) -> str:
+    if "run_id" not in found:
+        return f"Nothing to learn: {escape(found['reason'])}."
+    return f"Learning: {escape(found['reason'])}. Run {found['run_id']} takes it through the gate."
 
 
 def _themes(found: list[dict[str, Any]]) -> RenderableType:
@@ -93,6 +104,7 @@ def _link(found: dict[str, Any]) -> str:
 
 _RENDERED: dict[str, Callable[[Any], RenderableType]] = {
     "batch": _batch,
+    "learned": _learned,
     "themes": _themes,
     "summary": _summary,
     "link": _link,

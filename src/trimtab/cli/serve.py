@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ import typer
 
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.key import make_key
-from trimtab.cli.log import configure_log
+from trimtab.cli.log import Unbroken, configure_log
 from trimtab.cli.place import ConfigOption, DataOption, loaded
 from trimtab.clock import Clock, SystemClock
 from trimtab.config import Settings
@@ -151,7 +152,7 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     shown = f"[{host}]" if ":" in host else host
     beside = f" with {count} ingest workers" if count else ""
     set_clock = " with a clock that is set by hand" if by_hand else ""
-    typer.echo(f"Trimtab listens on http://{shown}:{port}{beside}{set_clock}")
+    _say(f"Trimtab listens on http://{shown}:{port}{beside}{set_clock}")
     settle_memory()
     if workers is not None:
         workers.start()
@@ -162,4 +163,9 @@ def _serve(engine: Engine, listener: socket.socket) -> None:
     finally:
         if workers is not None:
             workers.stop()
-    typer.echo("Stopped.")
+    _say("Stopped.")
+
+
+def _say(line: str) -> None:
+    """Print a line. Unlike keys, it may get lost: a full disk under the output must not end the server."""
+    Unbroken(sys.stdout).write(line + "\n")

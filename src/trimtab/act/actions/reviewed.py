@@ -122,16 +122,16 @@ class ReviewedAction:
         rest = [word for word in said.build if word.feedback_id not in taken] if self._exemplar else []
         rest.sort(key=lambda word: not _differs(word))  # of too many, those that were right are left out first
         shown = [word.feedback_id for word in rest[: self._evidence.settings.playbook.max_exemplars]]
-        firing = self._evidence.store.incidents(
-            project_id, Query(feature=base.feature, limit=100), states=("firing",)
-        ).rows
+        query = Query(feature=base.feature, limit=100)
+        # One that recovers too: its proof ends when another version is served, so this change takes it over.
+        open_ones = self._evidence.store.incidents(project_id, query, states=("firing", "recovering")).rows
         told = {
             "corrections": [*taken, *shown],
             "exemplars": shown,
             "judging": [word.feedback_id for word in said.judge],
             "confirmed": sum(not _differs(word) for word in rest if word.feedback_id in set(shown)),
             "renewed": sorted(said.renewed),
-            "incident": next((row.record.id for row in firing if not row.record.segment), None),
+            "incident": next((row.record.id for row in open_ones if not row.record.segment), None),
         }
         return said.judge, {**told, "knowledge": about} if about else told
 
