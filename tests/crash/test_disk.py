@@ -178,11 +178,14 @@ def test_a_server_killed_on_a_full_disk_starts_on_it_again_with_all_that_was_ack
             server.stop()
 
 
-def test_a_server_whose_output_is_on_a_full_disk_starts_and_takes_events(server: ServerProcess) -> None:
-    server.stop()
+def test_a_server_whose_output_is_on_a_full_disk_starts_and_takes_events(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
     server.writes_to = Path("/dev/full")
-    server.start()
-    assert Sender(server).send().status_code == 200
+    try:
+        server.start()
+        assert Sender(server).send().status_code == 200
+    finally:
+        server.stop()
 
 
 def test_the_sdk_spools_while_the_disk_takes_nothing_and_delivers_when_it_does(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated, Generic, Literal, TypeVar, get_args
 import numpy as np
 from msgspec import Meta, Struct
 
-from trimtab.act.outdated import SAMPLE, WINDOW, Outdated
 from trimtab.records import Change, ChangeState, Exemplar, GateReport
 from trimtab.stats.gate import paired_difference
 from trimtab.store.ports import Query
@@ -180,12 +179,8 @@ class Closed(Arm[Session]):
         self._asks = asks
         self._kept = _LOOKS if asks else 0  # for looks at old examples
         self._budget = 0.0
-        self._audit: set[str] = set()
-        self._offered = START
         self._seen = START
         self._answered: set[str] = set()
-        self._outdated = Outdated()
-        self._sample = np.random.default_rng([seed, 3])
         self._poison = np.random.default_rng([seed, 300])
 
     def after(self, session: Session, now: datetime) -> None:
@@ -203,8 +198,7 @@ class Closed(Arm[Session]):
             return
         if (now - START).days % _WEEK_DAYS == 0 or (new and self._budget >= _URGENT + self._kept):
             self._answered |= new
-            firing = next((row.record.id for row in open_ones), None)
-            self._review(session, now, firing)
+            self._review(session, now, called=bool(open_ones))
 
     def finish(self, session: Session) -> None:
         """Let the last batch have its day, and decide it."""
@@ -212,58 +206,25 @@ class Closed(Arm[Session]):
         session.pass_time(now)
         self._decide(session, now)
 
-    def _review(self, session: Session, now: datetime, incident_id: str | None) -> None:
+    def _review(self, session: Session, now: datetime, *, called: bool) -> None:
         picked = self._queue.pick(session, now, int(self._budget + 1e-6) - self._kept)
-        self._budget -= len(picked.items)
-        rights = session.review(picked.items, now)
+        rights = session.judge(picked.asked, now)
         self._queue.learn(picked.items, rights)
-        renewed = self._renewed(session, picked.items, rights, now) if self._asks else {}
-        self._audit |= {item.inference_id for item in picked.audit}
-        self.labels += len(picked.items)
+        looks = session.look(now, int(self._budget + 1e-6) - len(picked.items)) if self._asks else 0
+        labels = len(picked.items) + looks
+        self._budget -= labels
+        self.labels += labels
         self.errors_found += sum(not item.good for item in picked.items)
-        spent = len(picked.items) * self.labour.minutes_per_review / 60
+        spent = labels * self.labour.minutes_per_review / 60
         self.hours["review"] += spent
-        self.reactive += spent if incident_id else 0.0
+        self.reactive += spent if called else 0.0
         dials = session.world.dials
         if dials.poisoned_weeks > self._poison.random():
             week = session.since(now - timedelta(days=_WEEK_DAYS))
             rows = self._poison.choice(len(week), min(dials.poisoned_words, len(week)), replace=False)
             reviewed = {item.inference_id for item in picked.items}
             session.poison([week[i] for i in rows if week[i].inference_id not in reviewed], now)
-        if not self._under_way(session):
-            since, self._offered = self._offered, now + _INSTANT
-            session.batch.offer(
-                PROJECT, FEATURE, now, since=since, judging=self._audit, renewed=renewed, incident_id=incident_id
-            )
-
-    def _renewed(
-        self, session: Session, items: Sequence[Served], rights: Sequence[str], now: datetime
-    ) -> dict[str, str]:
-        """Let the reviewer look at old examples of answers that seem out of date; return those that all changed.
-
-        Each look counts as a label of this week's.
-        """
-        version = session.stable()
-        wrong = [(item, right) for item, right in zip(items, rights, strict=True) if right != item.answer]
-        typical = session.memory.typical(version, [item.ask.text for item, _ in wrong], before=now - WINDOW)
-        self._outdated.hear(now, typical, [right for _, right in wrong])
-        found: dict[str, str] = {}
-        for pair in self._outdated.due(now):
-            texts = [item.input for item in version.exemplars if item.output == pair.old and _is_old(item, now)]
-            if self._budget + 1e-6 < SAMPLE or len(texts) < SAMPLE:
-                continue
-            self._outdated.ask(pair, now)
-            looks = 0
-            for place in self._sample.permutation(len(texts))[:SAMPLE]:
-                looks += 1
-                if session.right_now(texts[place], now) != pair.new:
-                    break
-            else:
-                found[pair.old] = pair.new
-            self._budget -= looks
-            self.labels += looks
-            self.hours["review"] += looks * self.labour.minutes_per_review / 60
-        return found
+        session.learn(now)
 
     def _decide(self, session: Session, now: datetime) -> None:
         for change in self._under_way(session):
@@ -285,10 +246,6 @@ class Closed(Arm[Session]):
 def _speaks_against(gate: GateReport | None) -> bool:
     """Say whether golden cases show a drop, however small, at 95%; the gate refuses only one beyond its margin."""
     return gate is not None and paired_difference(gate.cases, gate.broken, gate.fixed).high < 0
-
-
-def _is_old(item: Exemplar, now: datetime) -> bool:
-    return item.added_at is None or item.added_at < now - WINDOW
 
 
 def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "themes", *, asks: bool = True) -> Arm[Session]:

@@ -30,10 +30,10 @@ _VOTED = (-1.0, 4.0)  # what a vote adds to the log-odds: at its best, and from 
 
 
 class Picked(NamedTuple):
-    """What to review; of it, what was drawn at random."""
+    """What to review, and the review items about it."""
 
     items: list[Served]
-    audit: list[Served]
+    asked: list[ReviewItem]
 
 
 class Queue:

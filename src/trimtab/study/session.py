@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from trimtab.act.memory import ExemplarMemory
-from trimtab.act.reviewed import ReviewedBatch
+from trimtab.act.review import item_id, verdict_id
 from trimtab.config import Canary, Embedding, Lake, Monitoring, Outcomes, Playbook, Reviewing, Settings, Storage, Topics
+from trimtab.errors import Conflict
 from trimtab.ids import content_id, derived_id
-from trimtab.records import Event, Exemplar, Feedback, Version
+from trimtab.records import Event, Exemplar, Feedback, ReviewItem, Verdict, Version
+from trimtab.redact.wall import seal_all
+from trimtab.store.ports import Writes
 from trimtab.study.spaces import Spaces
 from trimtab.study.stream import FEATURE, PROJECT, REVIEWER, Answered, Calm, Served, Stream
 from trimtab.study.world import PILOT_WEEKS, Dials, World
@@ -20,6 +24,7 @@ from trimtab.study.world import PILOT_WEEKS, Dials, World
 __all__ = ["Session", "study_settings"]
 
 _NEVER = 1_000_000_000
+_KEPT = timedelta(weeks=5)  # older answers are not asked about
 _SHRINKAGE = 1.0
 _BALANCE = 0.5
 _CENTRES = 1.0
@@ -60,10 +65,6 @@ class Session(Stream):
         first = 0 if calm else -PILOT_WEEKS
         self.memory = ExemplarMemory(spaces.at(first), shrinkage=_SHRINKAGE, balance=_BALANCE, centres=_CENTRES)
         super().__init__(world, settings, self.memory, calm=calm)
-        engine = self.engine
-        self.batch = ReviewedBatch(
-            engine.store, engine.redactor, settings, engine.playbook.exams, turn=engine.decisions.turn
-        )
 
     def _say(self, version: Version, texts: Sequence[str]) -> list[Answered]:
         return [Answered(answer) for answer in self.memory.answer(version, texts)]
@@ -77,15 +78,76 @@ class Session(Stream):
             for place, row in enumerate(self.world.launch)
         ]
 
-    def review(self, items: Sequence[Served], now: datetime) -> list[str]:
-        """Send a reviewer's right answers through ingest, with a vote: up where the answer was right. Return them."""
+    def ask(self, items: Sequence[Served], audit: Collection[str], now: datetime) -> list[ReviewItem]:
+        """Return review items about these answers; those named in `audit` were drawn at random."""
+        return [
+            ReviewItem(
+                id=item_id(item.inference_id),
+                feature=FEATURE,
+                inference_id=item.inference_id,
+                source="random" if item.inference_id in audit else "queue",
+                state="open",
+                reason="",
+                priority=1.0,
+                opened_at=now,
+            )
+            for item in items
+        ]
+
+    def judge(self, asked: Sequence[ReviewItem], now: datetime) -> list[str]:
+        """Let the reviewer judge these answers of the last weeks, as over HTTP: a vote, and what is right where they
+        were wrong. Return what is right of each.
+        """
+        served = {item.inference_id: item for item in self.since(now - _KEPT)}
+        items = [served[each.inference_id] for each in asked]
         rights = [self.label(item) for item in items]
-        self._hear(list(zip(items, rights, strict=True)), now)
+        done: list[ReviewItem] = []
+        events: list[Event] = []
+        for each, item, right in zip(asked, items, rights, strict=True):
+            verdict = "good" if right == item.answer else "bad"
+            judged = replace(each, state="done", verdict=verdict, closed_at=now, reserved_by=REVIEWER)
+            said = _said(item, right, now)
+            done.append(judged)
+            events.append(replace(said[0], id=verdict_id(judged, "thumb")))
+            if verdict == "bad":
+                events.append(replace(said[1], id=verdict_id(judged, "correction")))
+        self._post(events)
+        sealed = seal_all(self.engine.redactor.of(PROJECT), done)
+        self.engine.store.commit({PROJECT: Writes(reviewed=sealed)})
+        self.engine.settle(now)
         return rights
+
+    def look(self, now: datetime, budget: int) -> int:
+        """Let the reviewer look at old examples that seem out of date; return how many, at most `budget`."""
+        looks, cleaner = self.engine.queue.looks, self.engine.redactor.of(PROJECT)
+        raised = looks.raise_doubts(PROJECT, FEATURE, now, budget=budget)
+        shown = looks.shown(PROJECT, raised)
+        ended: set[str | None] = set()
+        count = 0
+        for item in raised:
+            if item.doubt_id in ended or item.id not in shown:
+                continue
+            count += 1
+            example = shown[item.id]
+            right = self.right_now(example.input, now)
+            verdict: Verdict = "skip" if right is None else "good" if right == example.output else "bad"
+            confirms = looks.confirms(PROJECT, item, verdict, right if verdict == "bad" else None)
+            if not confirms:
+                ended.add(item.doubt_id)
+            told = {"verdict": verdict, "confirms": confirms, "closed_at": now, "reserved_by": REVIEWER}
+            judged = replace(item, state="skipped" if verdict == "skip" else "done", **told)
+            self.engine.store.commit({PROJECT: Writes(reviewed=seal_all(cleaner, [judged]))})
+        return count
+
+    def learn(self, now: datetime) -> None:
+        """Order what was reviewed to be learned, if anything is new."""
+        with suppress(Conflict):
+            self.engine.learning.order(PROJECT, FEATURE, now)
 
     def poison(self, items: Sequence[Served], now: datetime) -> None:
         """Send wrong right answers in a reviewer's name."""
-        self._hear([(item, self._another(item.ask.right)) for item in items], now)
+        self._post([said for item in items for said in _said(item, self._another(item.ask.right), now)])
+        self.engine.settle(now)
 
     def deploy(self, told: Sequence[tuple[Served, str]], now: datetime) -> None:
         """Serve a version with these right answers added, made and switched by hand."""
@@ -110,19 +172,17 @@ class Session(Stream):
         version = Version(feature=FEATURE, created_at=now, exemplars=exemplars, parent_id=base.id)
         self.engine.decisions.serve(PROJECT, version, now)
 
-    def _hear(self, told: Sequence[tuple[Served, str]], now: datetime) -> None:
-        events: list[Event] = []
-        for item, right in told:
-            vote = Feedback(
-                id=derived_id(item.inference_id, "review"),
-                kind="thumb",
-                value=1.0 if right == item.answer else 0.0,
-                created_at=now,
-                inference_id=item.inference_id,
-                user_id=REVIEWER,
-                source="reviewer",
-            )
-            words_id = derived_id(item.inference_id, "right")
-            events += [vote, replace(vote, id=words_id, kind="correction", value=None, text=right)]
-        self._post(events)
-        self.engine.settle(now)
+
+def _said(item: Served, right: str, now: datetime) -> tuple[Feedback, Feedback]:
+    """Return a reviewer's vote on an answer, and their words on what is right."""
+    vote = Feedback(
+        id=derived_id(item.inference_id, "review"),
+        kind="thumb",
+        value=1.0 if right == item.answer else 0.0,
+        created_at=now,
+        inference_id=item.inference_id,
+        user_id=REVIEWER,
+        source="reviewer",
+    )
+    words_id = derived_id(item.inference_id, "right")
+    return vote, replace(vote, id=words_id, kind="correction", value=None, text=right)
