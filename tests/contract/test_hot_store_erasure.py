@@ -13,7 +13,7 @@ from tests.contract import hot_store_sample as a
 from tests.contract.hot_store_sample import NOW, SECOND, P
 from trimtab.enrich.stage import EnrichStage
 from trimtab.errors import Conflict, ErasedPerson
-from trimtab.ids import derived_id, new_id
+from trimtab.ids import content_id, derived_id, new_id
 from trimtab.records import Erasure, Exemplar, Feedback, Inference, Knowledge, Monitor
 from trimtab.store.erasing import ERASED, person
 from trimtab.store.ports import Backfill, HotStore, Query, Target, Vote, Writes
@@ -326,6 +326,22 @@ def test_the_review_queue_forgets_a_person_who_asked_and_one_who_judged(store: H
         )
         store.commit({P: late})
     assert (receipt.removed["hot"]["themes"], receipt.removed["hot"]["reviewers"]) == (2, 3)
+
+
+def test_looks_at_examples_go_with_the_words_that_made_them(store: HotStore, said: Said) -> None:
+    looked = {"source": "example", "doubt_id": new_id(NOW)}
+    because = a.review_item(exemplar_id="x_1", instead_id=said.review.id, **looked)
+    made_of = a.review_item(exemplar_id=content_id("x", said.review.id.encode()), instead_id=said.own.id, **looked)
+    other = a.review_item(exemplar_id="x_1", instead_id=said.own.id, **looked)
+    links = [a.review_link(item_id=each.id) for each in (because, made_of, other)]
+    writes = Writes(reviews=[because, made_of, other], review_links=[a.sealed(link) for link in links])
+    store.commit({P: writes})
+    receipt = erased(store)
+    assert receipt.removed["hot"]["reviews"] == 2
+    assert [item.id for item in store.review_looks(P, "answer", NOW)] == [other.id]
+    assert [link.id for link in links if store.review_link(link.sha256)] == [links[2].id]
+    store.commit({P: Writes(reviews=[because])})
+    assert store.review(P, because.id) is None
 
 
 def test_a_theme_that_comes_late_has_no_words_of_theirs(store: HotStore, said: Said) -> None:

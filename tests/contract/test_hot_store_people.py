@@ -162,3 +162,12 @@ def test_load_counts_what_is_not_closed_and_tells_the_oldest(store: HotStore) ->
         ReviewLoad(P, "answer", "reserved", 1, a.NOW),
         ReviewLoad(P, "search", "open", 1, a.NOW),
     ]
+
+
+def test_looks_are_the_items_about_examples_of_a_feature_oldest_first(store: HotStore) -> None:
+    looks = [a.review_item(source="example", exemplar_id="x_1", opened_at=a.NOW + hours * HOUR) for hours in (2, 0, 1)]
+    elsewhere = a.review_item(source="example", exemplar_id="x_1", feature="search")
+    store.commit({P: Writes(reviews=[*looks, elsewhere, a.review_item()])})
+    assert [item.id for item in store.review_looks(P, "answer", a.NOW)] == [looks[1].id, looks[2].id, looks[0].id]
+    assert store.review_looks(P, "answer", a.NOW + 2 * HOUR) == looks[:1]
+    assert store.review_looks("q", "answer", a.NOW) == []

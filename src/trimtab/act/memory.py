@@ -146,7 +146,8 @@ class ExemplarMemory:
         """
         with self._lock:
             adapter = self._memory(version).adapter
-            old = [item for item in version.exemplars if item.added_at is None or item.added_at < before]
+            own = [item for item in version.exemplars if not item.audience]  # as those that are remembered
+            old = [item for item in own if item.added_at is None or item.added_at < before]
             if not old or not inputs:
                 return [None] * len(inputs)
             vectors = np.stack([self._vectors[item.input] for item in old])
@@ -157,9 +158,9 @@ class ExemplarMemory:
         ids: dict[str, int] = {}
         labels = np.array([ids.setdefault(item.output, len(ids)) for item in old], dtype=np.int64)
         centres = _centres(vectors, labels, np.ones(len(old), dtype=np.float32), len(ids))
-        own = np.einsum("ij,ij->i", vectors, centres[labels])
+        nearness = np.einsum("ij,ij->i", vectors, centres[labels])
         least = [
-            float(np.quantile(own[labels == label], _TYPICAL)) if (labels == label).sum() >= _FEW else np.inf
+            float(np.quantile(nearness[labels == label], _TYPICAL)) if (labels == label).sum() >= _FEW else np.inf
             for label in range(len(ids))
         ]
         likeness = queries @ centres.T

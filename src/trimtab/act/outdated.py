@@ -8,11 +8,11 @@ few of the old examples, and only if every one of them is answered anew now, all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-__all__ = ["SAMPLE", "WINDOW", "Outdated", "Suspected"]
+__all__ = ["LEAST", "REST", "SAMPLE", "WINDOW", "Outdated", "Suspected", "suspected"]
 
 SAMPLE = 3
 """How many of its old examples people look at before an answer counts as out of date."""
@@ -20,8 +20,11 @@ SAMPLE = 3
 WINDOW = timedelta(weeks=8)
 """How long a contradiction counts; examples older than it are what it contradicts."""
 
-_LEAST = 2
-_REST = timedelta(weeks=4)
+REST = timedelta(weeks=4)
+"""For how long people are not asked about the same suspicion again, and what they said of it holds."""
+
+LEAST = 2
+"""How many contradictions towards the same new answer raise a suspicion."""
 
 
 class Suspected(NamedTuple):
@@ -29,6 +32,18 @@ class Suspected(NamedTuple):
 
     old: str
     new: str
+
+
+def suspected(
+    heard: Mapping[Suspected, Sequence[datetime]], asked: Mapping[Suspected, datetime], now: datetime
+) -> list[Suspected]:
+    """Return what is to be asked about now, the most contradicted first.
+
+    `heard` tells when each contradiction was said, `asked` when people last looked at it.
+    """
+    counts = {pair: sum(at > now - WINDOW for at in told) for pair, told in heard.items()}
+    rested = (pair for pair in counts if pair not in asked or now - asked[pair] >= REST)
+    return sorted((pair for pair in rested if counts[pair] >= LEAST), key=lambda pair: (-counts[pair], pair))
 
 
 class Outdated:
@@ -46,9 +61,7 @@ class Outdated:
 
     def due(self, now: datetime) -> list[Suspected]:
         """Return what is to be asked about now, the most contradicted first."""
-        counts = {pair: sum(at > now - WINDOW for at in heard) for pair, heard in self._heard.items()}
-        rested = (pair for pair in counts if pair not in self._asked or now - self._asked[pair] >= _REST)
-        return sorted((pair for pair in rested if counts[pair] >= _LEAST), key=lambda pair: (-counts[pair], pair))
+        return suspected(self._heard, self._asked, now)
 
     def ask(self, pair: Suspected, now: datetime) -> None:
         """Take down that people look at it now: it is not due again for four weeks."""

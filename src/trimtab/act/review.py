@@ -155,9 +155,19 @@ class Reviews:
         return sealed.record
 
     def close(
-        self, project_id: str, item: ReviewItem, verdict: Verdict, now: datetime, seconds: float | None
+        self,
+        project_id: str,
+        item: ReviewItem,
+        verdict: Verdict,
+        now: datetime,
+        seconds: float | None,
+        *,
+        confirms: bool | None = None,
     ) -> ReviewItem:
-        """Close an item that was claimed. Where its reviewers are now of two minds, one more person is asked."""
+        """Close an item that was claimed. Where its reviewers are now of two minds, one more person is asked.
+
+        One about an example that does not confirm the doubt ends it: nobody is asked about its other examples.
+        """
         closed = msgspec.structs.replace(
             item,
             state="skipped" if verdict == "skip" else "done",
@@ -165,9 +175,11 @@ class Reviews:
             closed_at=now,
             reserved_until=None,
             minutes=self._minutes(project_id, item, now, seconds),
+            confirms=confirms,
         )
         with self.turn:
-            sealed = seal_all(self._cleaners.of(project_id), [closed, *self._referee(project_id, closed, now)])
+            more = [*self._referee(project_id, closed, now), *self._needless(project_id, closed, now)]
+            sealed = seal_all(self._cleaners.of(project_id), [closed, *more])
             self._store.commit({project_id: Writes(reviewed=sealed, work=worked(closed))})
             self._last[project_id, closed.reserved_by or ""] = now
         return sealed[0].record
@@ -189,7 +201,8 @@ class Reviews:
     def asked_of(self, project_id: str, item: str, reviewer: str, now: datetime) -> ReviewItem:
         """Return an item about the same answer that only this person is asked, made where there is none yet.
 
-        Raises NotFound for an unknown item, Conflict where the person judged the answer already.
+        An example is asked about once: its own item goes to that person. Raises NotFound for an unknown item, Conflict
+        where the person judged the answer already, or the example is somebody else's by now.
         """
         cleaner = self._cleaners.of(project_id)
         known_as = cleaner.identifier(reviewer)
@@ -197,6 +210,8 @@ class Reviews:
             found = self._store.review(project_id, item)
             if found is None:
                 raise NotFound(f"no review item {item!r}", param="item_id")
+            if found.source == "example":
+                return self._handed(project_id, found, known_as, now)
             card = found.card_id or found.id
             others = self._store.review_card(project_id, card) or [found]
             for each in others:
@@ -231,6 +246,23 @@ class Reviews:
             begun = max(item.taken_at, self._last.get((project_id, item.reserved_by or ""), item.taken_at))
             seconds = max(0.0, (now - begun).total_seconds())
         return min(seconds / 60, self._settings.idle_minutes)
+
+    def _handed(self, project_id: str, item: ReviewItem, reviewer: str, now: datetime) -> ReviewItem:
+        """Give an item that nobody else has to one person."""
+        held = item.state == "reserved" and item.reserved_until is not None and item.reserved_until > now
+        if item.state in ("done", "skipped") or (held and item.reserved_by != reviewer):
+            raise Conflict(f"review item {item.id!r} is about an example, which is asked once, and is {item.state}")
+        given = seal(self._cleaners.of(project_id), msgspec.structs.replace(item, asked_of=reviewer))
+        self._store.commit({project_id: Writes(reviewed=[given])})
+        return given.record
+
+    def _needless(self, project_id: str, closed: ReviewItem, now: datetime) -> list[ReviewItem]:
+        """Return the open items of a doubt that this one ended, closed."""
+        if closed.source != "example" or closed.confirms:
+            return []
+        looks = self._store.review_looks(project_id, closed.feature, closed.opened_at)
+        rest = [each for each in looks if each.doubt_id == closed.doubt_id and each.state == "open"]
+        return [msgspec.structs.replace(each, state="skipped", closed_at=now) for each in rest if each.id != closed.id]
 
     def _referee(self, project_id: str, closed: ReviewItem, now: datetime) -> list[ReviewItem]:
         """Return the item of one more person where as many found the answer good as bad, and nobody is asked still."""

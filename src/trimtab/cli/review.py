@@ -162,6 +162,8 @@ def _show(console: Console, asked: dict[str, Any]) -> None:
     if asked["input"] is None:
         console.print("This answer is no longer kept: skip it.")
         return
+    if item["source"] == "example":
+        console.print("An old example that answers rest on: is what it says still right?")
     console.print(Panel(escape(text_of(asked["input"])), title="question", title_align="left"))
     console.print(Panel(escape(text_of(asked["output"])), title="answer", title_align="left"))
     for said in asked["said"]:

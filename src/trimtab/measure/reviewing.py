@@ -20,7 +20,7 @@ __all__ = ["Found", "Kappa", "Pair", "ReviewSummary", "review_summary"]
 
 _PAGE = 1000
 _MOST_READ = 20_000
-_SOURCES = ("queue", "random", "incident")
+_SOURCES = ("queue", "random", "incident", "example")
 
 
 class ReviewsStore(Protocol):
@@ -35,7 +35,7 @@ class Found(Struct, frozen=True, kw_only=True):
     """Of the answers of one source that were judged, how many were bad, with the 95% Wilson interval of the rate.
 
     An answer counts as bad when more of its reviewers said so than not. `queue` far above `random` is what the ranking
-    is good for; `random` alone speaks for all answers.
+    is good for; `random` alone speaks for all answers. Of `example`, bad are those that no longer hold.
     """
 
     source: str

@@ -74,12 +74,17 @@ class ReviewItem(Record, frozen=True):
     `source`: `queue` items stand for a theme of a batch, `random` ones are its audit. `p_wrong` and `known` are what
     was thought and known of the answer when it was chosen, never what came later: P(wrong) learns from them.
     `inclusion` is the probability with which a `random` one was drawn.
+
+    An `example` asks whether an old example of the served version, `exemplar_id`, is still right, because reviewers'
+    corrections contradict its answer; the items of one `doubt_id` are about one such answer. `instead_id` is the newest
+    correction that says otherwise, `confirms` whether the reviewer said the same. There is no answer of the app, so
+    `inference_id` names none.
     """
 
     id: Uuid
     feature: Name
     inference_id: Uuid
-    source: Literal["incident", "queue", "random"]
+    source: Literal["incident", "queue", "random", "example"]
     state: ReviewState
     reason: Line
     priority: float
@@ -93,6 +98,10 @@ class ReviewItem(Record, frozen=True):
     p_wrong: Annotated[float, Meta(ge=0, le=1)] | None = None
     known: State = {}
     inclusion: Annotated[float, Meta(ge=0, le=1)] | None = None
+    exemplar_id: Name | None = None
+    doubt_id: Uuid | None = None
+    instead_id: Uuid | None = None
+    confirms: bool | None = None
     reserved_by: Identifier | None = None
     reserved_until: Time | None = None
     taken_at: Time | None = None

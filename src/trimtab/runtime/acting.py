@@ -30,10 +30,12 @@ from trimtab.act.guard.lint import may_be_shown
 from trimtab.act.knowledge.index import Retriever, open_retriever, open_webhook
 from trimtab.act.knowledge.patches import PatchDesk
 from trimtab.act.knowledge.stage import KnowledgeStage
+from trimtab.act.memory import ExemplarMemory
 from trimtab.act.notices import Notices
 from trimtab.act.optimizers.gepa import is_installed
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.queue.desk import QueueDesk
+from trimtab.act.queue.examples import ExampleLooks, Typical
 from trimtab.act.recheck import RecheckStage
 from trimtab.act.review import Reviews
 from trimtab.act.runner import Runner
@@ -46,6 +48,7 @@ from trimtab.enrich.space import SpaceStage
 from trimtab.errors import ConfigError, MissingExtra
 from trimtab.measure.digest import Digest, digest
 from trimtab.measure.digest_lines import lines_of
+from trimtab.records import Version
 from trimtab.redact.project import Redactors
 from trimtab.store.ports import HotStore
 
@@ -137,14 +140,33 @@ def open_playbook(
     )
 
 
-def open_queue(settings: Settings, store: HotStore, redactor: Redactors, spaces: SpaceStage | None) -> QueueDesk:
-    """Return what chooses review items, with who has which."""
+def open_queue(
+    settings: Settings, store: HotStore, redactor: Redactors, runner: Runner, spaces: SpaceStage | None
+) -> QueueDesk:
+    """Return what chooses review items, with who has which. `runner` says what it takes for a typical question."""
     reviews = Reviews(store, redactor, settings.review)
     lexical = LexicalEmbedder()
     # The project's fitted space knows meaning; other embedders cost money or minutes for thousands of texts a week.
     fitted = spaces if settings.embedding.kind == "lsa" else None
     embedder: Callable[[str], Embedder] = fitted.current if fitted else lambda _: lexical
-    return QueueDesk(store, reviews, settings, Notices(store, settings.notify), embedder)
+    notices = Notices(store, settings.notify)
+    looks = ExampleLooks(store, redactor, settings, reviews, _typical(runner, embedder), notices=notices)
+    return QueueDesk(store, reviews, settings, notices, embedder, looks)
+
+
+def _typical(runner: Runner, embedder: Callable[[str], Embedder]) -> Typical:
+    """Return what says which answer a question is typical of: the memory that answers, else one for each project."""
+    memories: dict[str, ExemplarMemory] = {}
+
+    def typical(project_id: str, version: Version, inputs: Sequence[str], before: datetime) -> list[str | None]:
+        if isinstance(runner, ExemplarMemory):
+            return runner.typical(version, inputs, before=before)
+        space = embedder(project_id)
+        memory = memories.setdefault(project_id, ExemplarMemory(space, shrinkage=1.0))
+        memory.refit(space)
+        return memory.typical(version, inputs, before=before)
+
+    return typical
 
 
 def digest_of(

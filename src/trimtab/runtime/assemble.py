@@ -117,6 +117,7 @@ class Engine:
         self.quarantine = Quarantine(store, Evidence(store, settings))
         self.by_hand = by_hand
         self.reviews = queue.reviews
+        self.looks = queue.looks
         self.queue = queue
         self.runner = runner
         self.playbook = playbook
@@ -181,7 +182,7 @@ def assemble(
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, spaces, undo)
         runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
-        queue = open_queue(settings, store, redactor, spaces)
+        queue = open_queue(settings, store, redactor, answering, spaces)
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)

@@ -62,6 +62,10 @@ class PeopleStore(Protocol):
         """Return all items of one card, by seat."""
         ...
 
+    def review_looks(self, project_id: str, feature: str, since: datetime) -> list[ReviewItem]:
+        """Return the items about examples of a feature that were opened at `since` or later, the oldest first."""
+        ...
+
     def review_batches(self, project_id: str, query: Query) -> Page[ReviewBatch]:
         """Return one page of batches."""
         ...

@@ -329,6 +329,7 @@ Index("reviews_state", *(REVIEWS.table.c[name] for name in ("project_id", "state
 Index("case_answers_version", *(CASE_ANSWERS.table.c[name] for name in ("project_id", "feature", "version_id")))
 Index("case_answers_case", CASE_ANSWERS.table.c.project_id, CASE_ANSWERS.table.c.case_id)
 Index("reviews_card", REVIEWS.table.c.project_id, REVIEWS.table.c.card_id)
+Index("reviews_source", *(REVIEWS.table.c[name] for name in ("project_id", "source", "feature")))
 Index("review_links_sha256", REVIEW_LINKS.table.c.sha256)
 Index("work_log_time", WORK_LOG.table.c.project_id, WORK_LOG.table.c.at)
 Index("api_keys_sha256", API_KEYS.table.c.sha256)

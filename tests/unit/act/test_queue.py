@@ -9,6 +9,7 @@ import pytest
 
 from trimtab.act.notices import Notices
 from trimtab.act.queue.desk import QueueDesk
+from trimtab.act.queue.examples import ExampleLooks
 from trimtab.act.review import Reviews
 from trimtab.config import Settings
 from trimtab.embed.lexical import LexicalEmbedder
@@ -47,7 +48,9 @@ def test_project_whose_batch_cannot_be_made_keeps_no_other_from_its_own(tmp_path
         ]  # fmt: skip
         store.append([Arrival(project, each, START) for each in seal_all(redactor, answers)])
     settings = Settings()
-    desk = QueueDesk(store, Reviews(store, redactor, settings.review), settings, Notices(store, {}), embedder)
+    reviews = Reviews(store, redactor, settings.review)
+    looks = ExampleLooks(store, redactor, settings, reviews, lambda *_: [])
+    desk = QueueDesk(store, reviews, settings, Notices(store, {}), embedder, looks)
     with pytest.raises(Unavailable):
         desk.tick(START + WEEK)
     assert desk.tick(START + WEEK) == 1

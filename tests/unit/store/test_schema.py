@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract import hot_store_sample as a
 from trimtab import records
+from trimtab.ids import new_id
 from trimtab.records import Chunk, Payload, Project, RunStep, TopicSurvey
 from trimtab.store.codec import Codec, Kind, id_bytes, id_text, json_text, known_ids
 from trimtab.store.schema import INFERENCES, NOUNS, Noun
@@ -40,6 +41,7 @@ SAMPLES: list[Any] = [
     a.delivery(feature="answer", sent_at=a.NOW),
     a.review_item(reserved_by="r", reserved_until=a.NOW, verdict="good", minutes=0.5),
     a.review_item(seat=2, referee=True, asked_of="r", p_wrong=0.5, known={"margin": 0.25}, inclusion=0.1),
+    a.review_item(source="example", exemplar_id="x_1", doubt_id=new_id(a.NOW), instead_id=new_id(a.NOW), confirms=True),
     a.review_batch(),
     a.review_theme(),
     a.review_link(revoked_at=a.NOW),

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.act.notices import Notices
+from trimtab.act.queue.budget import WEEK, left, weekly
+from trimtab.act.queue.examples import ExampleLooks
 from trimtab.act.queue.known import NEIGHBOURS, Pool, known_of, question_of, reviewed
 from trimtab.act.review import Reviews, item_id, seats
 from trimtab.config import Settings
@@ -29,7 +31,7 @@ LEAST_ANSWERS = 50
 """With fewer answers in its time the schedule makes no batch."""
 
 _LOOK = timedelta(hours=1)
-_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
 _PAGE = 1000
 _MOST_SUSPECT = 500  # answers that look bad, beside those sampled
 _TOP_PER_THEME = 5.5  # 200 suspects for 36 themes
@@ -38,7 +40,10 @@ _WORDS = 3
 
 
 class QueueDesk:
-    """Fills the review queue. A batch is one commit: items, themes, the audit, and what it was chosen by."""
+    """Fills the review queue. A batch is one commit: items, themes, the audit, and what it was chosen by.
+
+    Before a batch, and once a day, `looks` puts examples in doubt into the queue: they come first in the week's budget.
+    """
 
     name = "queue"
 
@@ -49,14 +54,17 @@ class QueueDesk:
         settings: Settings,
         notices: Notices,
         embedder: Callable[[str], Embedder],
+        looks: ExampleLooks,
     ) -> None:
         self._store = store
         self.reviews = reviews
+        self.looks = looks
         self._settings = settings
         self._notices = notices
         self._embedder = embedder
         self._due: deque[tuple[str, str, datetime]] = deque()
         self._looked_at: datetime | None = None
+        self._doubted: dict[tuple[str, str], tuple[datetime, bool]] = {}  # when, and whether a batch was due then
 
     def embed_with(self, embedder: Callable[[str], Embedder]) -> None:
         """Compare questions in another space from now on; `embedder` is asked by project."""
@@ -86,11 +94,11 @@ class QueueDesk:
         """
         if feature not in {each.name for each in self._store.features(project_id)}:
             raise NotFound(f"no feature {feature!r}; its first answer makes it", param="feature")
-        budget = self._left(project_id, feature, now) if items is None else items
+        self.looks.raise_doubts(project_id, feature, now)
+        budget = left(self._store, self._settings, project_id, feature, now) if items is None else items
         if budget < 1:
-            raise Conflict(
-                f"the {self._weekly(feature)} items a week of {feature!r} are used up; say how many more with `items`"
-            )
+            whole = weekly(self._settings, feature)
+            raise Conflict(f"the {whole} items a week of {feature!r} are used up; say how many more with `items`")
         since = now - timedelta(days=self._settings.review.every_days)
         made = self._made(project_id, feature, since, now, budget, by="person", least=1)
         if made is None:
@@ -101,25 +109,21 @@ class QueueDesk:
         every = timedelta(days=self._settings.review.every_days)
         last = self._store.review_batches(project_id, Query(feature=feature, limit=50)).rows
         begun = next((row.record.until for row in last if row.record.by == "schedule"), born)
-        budget = min(round(self._weekly(feature) * (every / _WEEK)), self._left(project_id, feature, now))
-        if now >= begun + every and budget > 0:
+        due = now >= begun + every
+        self._doubt(project_id, feature, now, due=due)
+        if not due:
+            return
+        whole = round(weekly(self._settings, feature) * (every / WEEK))
+        budget = min(whole, left(self._store, self._settings, project_id, feature, now))
+        if budget > 0:
             self._made(project_id, feature, now - every, now, budget, by="schedule", least=LEAST_ANSWERS)
 
-    def _weekly(self, feature: str) -> int:
-        own = self._settings.features.get(feature)
-        told = own.review_items if own else None
-        return self._settings.review.weekly_items if told is None else told
-
-    def _left(self, project_id: str, feature: str, now: datetime) -> int:
-        """Return how many answers of the feature may still be asked about this week; incidents have their own limit."""
-        asked: set[str] = set()
-        since = now - _WEEK + timedelta(microseconds=1)  # a batch a week ago to the moment was last week's
-        query: Query | None = Query(feature=feature, since=since, limit=_PAGE)
-        while query is not None:
-            page = self._store.reviews(project_id, query)
-            asked |= {row.record.inference_id for row in page.rows if row.record.batch_id is not None}
-            query = Query(feature=feature, since=since, limit=_PAGE, after=page.next) if page.next else None
-        return max(0, self._weekly(feature) - len(asked))
+    def _doubt(self, project_id: str, feature: str, now: datetime, *, due: bool) -> None:
+        """Ask about examples in doubt: once a day, and when a batch falls due, before it takes the week's budget."""
+        at, was_due = self._doubted.get((project_id, feature), (None, False))
+        if at is None or now >= at + _DAY or (due and not was_due):
+            self.looks.raise_doubts(project_id, feature, now)
+            self._doubted[project_id, feature] = (now, due)
 
     def _made(
         self, project_id: str, feature: str, since: datetime, now: datetime, budget: int, *, by: str, least: int

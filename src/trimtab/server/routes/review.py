@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -15,6 +16,7 @@ from trimtab.errors import AuthError, Conflict, InvalidField
 from trimtab.ids import derived_id
 from trimtab.records import (
     Case,
+    Exemplar,
     Feedback,
     FeedbackKind,
     Inference,
@@ -51,7 +53,10 @@ class Said(Struct, frozen=True, kw_only=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """A review item with what a reviewer needs to judge it; the words are null where the answer is no longer kept."""
+    """A review item with what a reviewer needs to judge it; the words are null where the answer is no longer kept.
+
+    Of an item about an example, `input` and `output` are the example's.
+    """
 
     item: ReviewItem
     input: Payload | None = None
@@ -71,7 +76,8 @@ class Ruling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A reviewer's verdict on one item.
 
     `correction` is what would have been right; with `case` it becomes a golden case, and nothing is built from it.
-    A good answer with `case` becomes one as it stands. `seconds` is how long it took.
+    A good answer with `case` becomes one as it stands. `seconds` is how long it took. An example is no answer of the
+    app: its verdict becomes no feedback, and takes neither `case` nor `label`.
     """
 
     reviewer: Reviewer
@@ -131,14 +137,14 @@ def next_review(request: Call, body: RawBody) -> Listing[Asked]:
     told, engine, project_id = read(body, NextOrder), engine_of(request), request.auth.project_id
     items = engine.reviews.next(project_id, told.reviewer, told.count, engine.clock.now(), told.feature)
     ids = [item.inference_id for item in items]
-    answers, said = engine.store.inferences(project_id, ids), engine.store.joined_to(project_id, ids)
+    answers, said = _shown(engine, project_id, items), engine.store.joined_to(project_id, ids)
     opinions = engine.store.opinions(project_id, ids).values()
     holds = {opinion.feedback_id for each in opinions for opinion in each if not opinion.retracted}
     return Listing(
         [
             _asked(
                 item,
-                answers.get(item.inference_id),
+                answers.get(item.id),
                 [each for each in said.get(item.inference_id, []) if each.id in holds and _may_hear(item, each)],
             )
             for item in items
@@ -153,7 +159,10 @@ def next_review(request: Call, body: RawBody) -> Listing[Asked]:
     opt=contract("admin", body=Ruling, answer=Judged),
 )
 def judge_review(request: Call, item_id: FromPath[str], body: RawBody) -> Judged:
-    """Judge an item. The verdict becomes feedback of the source `reviewer`, as if the app had sent it."""
+    """Judge an item. The verdict becomes feedback of the source `reviewer`, as if the app had sent it.
+
+    That on an example does not: it says whether the example still holds.
+    """
     engine, project_id = engine_of(request), request.auth.project_id
     wanted, told = id_in_path(item_id, "item"), read(body, Ruling)
     return _judged(engine, project_id, wanted, told)
@@ -164,7 +173,7 @@ def guest_review(request: Call) -> GuestView:
     """Show the one item that the token of the link is for, and begin to measure the time. The token is the key."""
     engine, project_id, link = engine_of(request), request.auth.project_id, _link(request)
     item = engine.reviews.claim(project_id, link.item_id, link.reviewer, engine.clock.now(), shown=True)
-    answer = engine.store.inferences(project_id, [item.inference_id]).get(item.inference_id)
+    answer = _shown(engine, project_id, [item]).get(item.id)
     return GuestView(
         reviewer=link.reviewer,
         feature=item.feature,
@@ -189,6 +198,13 @@ def judge_guest_review(request: Call, body: RawBody) -> GuestRuling:
     return told
 
 
+def _shown(engine: Engine, project_id: str, items: Sequence[ReviewItem]) -> dict[str, Inference | Exemplar]:
+    """Return what each item is about, by item id, where it is still kept: an answer, or an example."""
+    answers = engine.store.inferences(project_id, [item.inference_id for item in items])
+    found = {item.id: answers[item.inference_id] for item in items if item.inference_id in answers}
+    return {**found, **engine.looks.shown(project_id, items)}
+
+
 def _link(request: Call) -> ReviewLink:
     link: ReviewLink | None = request.auth.link
     if link is None:
@@ -201,6 +217,8 @@ def _judged(engine: Engine, project_id: str, item_id: str, told: Ruling) -> Judg
     _checked(told)
     with engine.reviews.turn:
         item = engine.reviews.claim(project_id, item_id, told.reviewer, engine.clock.now())
+        if item.source == "example":
+            return _looked(engine, project_id, item, told)
         return _ruled(engine, project_id, item, told)
 
 
@@ -220,6 +238,27 @@ def _ruled(engine: Engine, project_id: str, item: ReviewItem, told: Ruling) -> J
     # Last: were this to fail, the same verdict can be given again, and its feedback has the same ids.
     closed = engine.reviews.close(project_id, item, told.verdict, engine.clock.now(), told.seconds)
     return Judged(item=closed, feedback_ids=[each.id for each in feedback], case_id=case.id if case else None)
+
+
+def _looked(engine: Engine, project_id: str, item: ReviewItem, told: Ruling) -> Judged:
+    """Carry out a verdict on an example: nothing becomes of it but whether it confirms the doubt."""
+    for name, given in (("case", told.case), ("label", told.label is not None)):
+        if given:
+            raise InvalidField(
+                f"{name}: expected none, since review item {item.id!r} is about an example, not an answer of the app",
+                param=name,
+            )
+    if told.verdict != "skip" and item.id not in engine.looks.shown(project_id, [item]):
+        raise Conflict(f"the example of review item {item.id!r} is no longer served; skip it")
+    confirms = engine.looks.confirms(project_id, item, told.verdict, told.correction)
+    closed = engine.reviews.close(project_id, item, told.verdict, engine.clock.now(), told.seconds, confirms=confirms)
+    return Judged(item=_unled(closed), feedback_ids=[])
+
+
+def _unled(item: ReviewItem) -> ReviewItem:
+    """Return the item without what would lead whoever judges it, or the next example of the same doubt."""
+    hidden: dict[str, Any] = dict.fromkeys(("p_wrong", "inclusion", "instead_id", "confirms"))
+    return msgspec.structs.replace(item, known={}, **hidden)
 
 
 def _checked(told: Ruling) -> None:
@@ -269,7 +308,7 @@ def _case(engine: Engine, item: ReviewItem, answer: Inference, told: Ruling, fee
     )
 
 
-def _asked(item: ReviewItem, answer: Inference | None, said: list[Feedback]) -> Asked:
+def _asked(item: ReviewItem, answer: Inference | Exemplar | None, said: list[Feedback]) -> Asked:
     heard = [
         Said(
             kind=each.kind,
@@ -281,9 +320,8 @@ def _asked(item: ReviewItem, answer: Inference | None, said: list[Feedback]) -> 
         )
         for each in said
     ]
-    shown = msgspec.structs.replace(item, p_wrong=None, known={}, inclusion=None)  # what would lead a reviewer
     return Asked(
-        item=shown, input=answer.input if answer else None, output=answer.output if answer else None, said=heard
+        item=_unled(item), input=answer.input if answer else None, output=answer.output if answer else None, said=heard
     )
 
 

@@ -360,6 +360,7 @@ class _Removal:
             orphans=write.many(self._by[orphans, "feedback_id"], keys),
             aims=write.many(self._by[aims, "target_kind", "target_key", "feedback_id"], aimed) if aimed else 0,
             feedback=write.many(self._by[FEEDBACK.table, "id"], keys),
+            reviews=self.reviews.words(write, project_id, ids),
         )
 
     def spoken(self, write: Transaction, project_id: str, ids: Sequence[str], users: Sequence[str]) -> _Counts:

@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, delete, null, select, update
 
+from trimtab.ids import content_id
 from trimtab.records import ReviewTheme
 from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, Transaction, prepare
 from trimtab.store.schema import REVIEW_LINKS, REVIEW_THEMES, REVIEWS
 
 __all__ = ["ReviewRemoval", "without_members"]
+
+
+_MADE_OF = ("instead_id", "exemplar_id")
 
 
 class ReviewRemoval:
@@ -24,6 +28,7 @@ class ReviewRemoval:
         self._link = _gone(database, REVIEW_LINKS.table, "inference_id")
         self._guest = _gone(database, REVIEW_LINKS.table, "reviewer")
         self._theme = _gone(database, REVIEW_THEMES.table, "id")
+        self._looks = [(_gone_links(database, name), _gone(database, REVIEWS.table, name)) for name in _MADE_OF]
         columns = REVIEWS.table.c
         self._nameless = [
             prepare(
@@ -52,6 +57,21 @@ class ReviewRemoval:
         """Remove the items about these answers, and the links to them; return how many rows went."""
         keys = [(project_id, id_bytes(each)) for each in ids]
         return write.many(self._item, keys) + write.many(self._link, keys)
+
+    def words(self, write: Transaction, project_id: str, feedback_ids: Sequence[str]) -> int:
+        """Remove the looks at examples that were made of these corrections, or because of them, and the links to them.
+
+        Return how many items went.
+        """
+        if not feedback_ids:
+            return 0
+        because: list[tuple[Any, ...]] = [(project_id, id_bytes(each)) for each in feedback_ids]
+        made_of: list[tuple[Any, ...]] = [(project_id, content_id("x", each.encode())) for each in feedback_ids]
+        gone = 0
+        for (links, items), keys in zip(self._looks, (because, made_of), strict=True):
+            write.many(links, keys)
+            gone += write.many(items, keys)
+        return gone
 
     def people(self, write: Transaction, project_id: str, users: Sequence[str]) -> int:
         """Take the names of reviewers off what they judged or were asked; return how many rows changed."""
@@ -88,6 +108,16 @@ def without_members(theme: ReviewTheme, dead: set[str] | frozenset[str]) -> Revi
 def _rest_row(project_id: str, theme: ReviewTheme) -> tuple[Any, ...]:
     row = dict(zip(REVIEW_THEMES.codec.names, REVIEW_THEMES.codec.encode(theme), strict=True))
     return (row["words"], row["members"], row["size"], project_id, row["id"])
+
+
+def _gone_links(database: Database, name: str) -> Prepared:
+    """Return what removes the links to the items that have this value in a column."""
+    links, items = REVIEW_LINKS.table.c, REVIEWS.table.c
+    own = select(items.id).where(
+        items.project_id == links.project_id, items[name] == bindparam(name, type_=items[name].type)
+    )
+    gone = delete(REVIEW_LINKS.table).where(links.project_id == bindparam("project_id"), links.item_id.in_(own))
+    return prepare(gone, database.dialect, ("project_id", name))
 
 
 def _gone(database: Database, table: Any, *names: str) -> Prepared:

@@ -104,6 +104,17 @@ class People(Port):
         statement = select(*REVIEWS.fields).where(columns.project_id == project_id, columns.card_id == key)
         return [REVIEWS.decode(row) for row in self._database.rows(statement.order_by(columns.seat, columns.seq))]
 
+    def review_looks(self, project_id: str, feature: str, since: datetime) -> list[ReviewItem]:
+        """Return the items about examples of a feature that were opened at `since` or later, the oldest first."""
+        columns = REVIEWS.table.c
+        statement = select(*REVIEWS.fields).where(
+            columns.project_id == project_id,
+            columns.source == "example",
+            columns.feature == feature,
+            columns.opened_at >= to_micros(since),
+        )
+        return [REVIEWS.decode(row) for row in self._database.rows(statement.order_by(columns.opened_at, columns.seq))]
+
     def review_batches(self, project_id: str, query: Query) -> Page[ReviewBatch]:
         """Return one page of batches."""
         return paged(self._database, REVIEW_BATCHES, project_id, query, *_of_feature(REVIEW_BATCHES, query))

@@ -175,7 +175,9 @@ def _reviews(writes: Writes) -> list[ReviewItem]:
 
 
 def _is_of(item: ReviewItem, dead: Dead) -> bool:
-    return item.inference_id in dead.inference or bool({item.reserved_by, item.asked_of} & dead.user)
+    if item.inference_id in dead.inference or item.instead_id in dead.feedback:
+        return True
+    return bool({item.reserved_by, item.asked_of} & dead.user)
 
 
 def _watched(monitor: Monitor) -> set[str]:
@@ -201,7 +203,7 @@ def _asked(writes: Writes) -> Iterator[str]:
     yield from (vote.user_id for vote in writes.votes)
     yield from (item.inference_id for item in writes.audits)
     for item in _reviews(writes):
-        yield from (item.inference_id, item.reserved_by or "", item.asked_of or "")
+        yield from (item.inference_id, item.instead_id or "", item.reserved_by or "", item.asked_of or "")
     for theme in writes.review_themes:
         yield from (theme.inference_id, *theme.members)
     for link in writes.review_links:

@@ -102,6 +102,10 @@ def _reviews() -> None:
         real("p_wrong", optional=True),
         text("known"),
         real("inclusion", optional=True),
+        text("exemplar_id", optional=True),
+        uuid("doubt_id", optional=True),
+        uuid("instead_id", optional=True),
+        flag("confirms", optional=True),
         text("reserved_by", optional=True),
         number("reserved_until", optional=True),
         number("taken_at", optional=True),
@@ -113,6 +117,7 @@ def _reviews() -> None:
     op.create_index("reviews_inference", "reviews", ["project_id", "inference_id"])
     op.create_index("reviews_state", "reviews", ["project_id", "state", "feature"])
     op.create_index("reviews_card", "reviews", ["project_id", "card_id"])
+    op.create_index("reviews_source", "reviews", ["project_id", "source", "feature"])
 
 
 def _batches() -> None:
