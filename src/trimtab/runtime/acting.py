@@ -98,6 +98,7 @@ def open_playbook(
     turn: AbstractContextManager[Any],
     retriever: Retriever | None,
     spaces: SpaceStage | None,
+    looks: ExampleLooks,
     undo: contextlib.ExitStack,
 ) -> IncidentPlaybook:
     """Return what answers incidents; `retriever` asks the app's index, where it can be asked.
@@ -136,7 +137,7 @@ def open_playbook(
         effects=effects,
         turn=turn,
         exams=_exams(settings, store, redactor, runner, spaces, turn, undo),
-        reviewed=ReviewedAction(evidence, exemplar, knowledge),
+        reviewed=ReviewedAction(evidence, exemplar, knowledge, renewals=looks.renewals),
     )
 
 

@@ -180,9 +180,10 @@ def assemble(
         turn = threading.RLock()  # people's decisions, the act stage and the steps of runs change the same rows
         knowing = open_knowing(settings, store, redactor, undo, inline=inline_runs)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
-        playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing.retriever, spaces, undo)
-        runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         queue = open_queue(settings, store, redactor, answering, spaces)
+        retriever, looks = knowing.retriever, queue.looks
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, retriever, spaces, looks, undo)
+        runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from trimtab.records import Change, ChangeState, Exemplar, GateReport
+from trimtab.records import Change, ChangeState, GateReport
 from trimtab.stats.gate import paired_difference
 from trimtab.store.ports import Query
 from trimtab.study.queue import Queue, QueueKind
 from trimtab.study.session import Session
-from trimtab.study.stream import FEATURE, PROJECT, Served, Stream
+from trimtab.study.stream import FEATURE, PROJECT, Stream
 from trimtab.study.world import START
 
 __all__ = [

@@ -45,7 +45,8 @@ class _Examples(NamedTuple):
 
     def begin(self, lived: World, calm: Calm, cell: Cell, labour: Labour, folder: Path) -> tuple[Stream, Arm[Any]]:
         arm = make(cell.arm, labour, lived.dials.seed, cell.queue, asks=cell.asks)
-        return Session(lived, self.spaces, study_settings(folder, lived.dials), calm=calm), arm
+        settings, says_how_sure = study_settings(folder, lived.dials), cell.queue == "desk"
+        return Session(lived, self.spaces, settings, calm=calm, says_how_sure=says_how_sure), arm
 
 
 class _Documents(NamedTuple):

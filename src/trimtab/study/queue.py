@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -11,18 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.act.memory import Considered
-from trimtab.records import Outcome
+from trimtab.errors import Conflict
+from trimtab.records import Outcome, ReviewItem
 from trimtab.stats.batch import choose
 from trimtab.stats.suspect import around, by_answer, suspicion
 from trimtab.store.ports import Query
 from trimtab.study.session import Session
-from trimtab.study.stream import FEATURE, PROJECT, Served
+from trimtab.study.stream import FEATURE, PROJECT, REVIEWER, Served
 from trimtab.study.world import START
 
 __all__ = ["Picked", "Queue", "QueueKind"]
 
-QueueKind = Literal["themes", "ranked", "random"]
+QueueKind = Literal["themes", "ranked", "random", "desk"]
 _WEEK = timedelta(weeks=1)
+_KEPT = 5 * _WEEK  # older answers are not asked about
 _AGAIN = timedelta(weeks=8)  # a text reviewed so lately is known
 _AUDIT = 0.1
 _PAGE = 1000
@@ -39,7 +42,8 @@ class Picked(NamedTuple):
 class Queue:
     """Rates the last week's answers by how likely they are wrong, as learned from the reviews so far, and picks.
 
-    `themes` asks about one of each theme, `ranked` about the most suspect, `random` about any.
+    `themes` asks about one of each theme, `ranked` about the most suspect, `random` about any. `desk` leaves all of it
+    to the server's own queue, which sees what an app sends and nothing of its memory but how sure it was.
     """
 
     def __init__(self, kind: QueueKind, seed: int) -> None:
@@ -55,6 +59,8 @@ class Queue:
 
     def pick(self, session: Session, now: datetime, budget: int) -> Picked:
         """Return at most `budget` answers of the last week, one of each text, none that was reviewed lately."""
+        if self._kind == "desk":
+            return _ordered(session, now, budget)
         recent = session.since(now - 3 * _WEEK)
         week = [place for place, item in enumerate(recent) if item.ask.at >= now - _WEEK]
         if not week or budget < 1:
@@ -63,7 +69,7 @@ class Queue:
             pool = self._pool([recent[place] for place in week], np.zeros(len(week)), now)
             drawn = self._random.choice(len(pool), min(budget, len(pool)), replace=False)
             items = [recent[week[pool[place]]] for place in drawn]
-            return self._noted(items, items[: round(_AUDIT * len(items))], now)
+            return self._noted(session, items, items[: round(_AUDIT * len(items))], now)
         version = session.stable()
         considered = session.memory.consider(version, [recent[place].ask.text for place in week])
         older = session.memory.vectors(version, [item.ask.text for item in recent[: week[0]]])
@@ -82,7 +88,7 @@ class Queue:
             audit = [pool[place] for place in batch.audit]
         self._asked = {recent[week[place]].inference_id: (table[place], place in audit) for place in picked}
         items = [recent[week[place]] for place in picked]
-        return self._noted(items, [recent[week[place]] for place in audit], now)
+        return self._noted(session, items, [recent[week[place]] for place in audit], now)
 
     def learn(self, items: Sequence[Served], rights: Sequence[str]) -> None:
         """Take what the reviewer said is right of the items picked last."""
@@ -102,9 +108,20 @@ class Queue:
         known = {text for text, at in self._reviewed.items() if at > now - _AGAIN}
         return sorted(place for text, place in best.items() if text not in known)
 
-    def _noted(self, items: list[Served], audit: list[Served], now: datetime) -> Picked:
+    def _noted(self, session: Session, items: list[Served], audit: list[Served], now: datetime) -> Picked:
         self._reviewed.update({item.ask.text: now for item in items})
-        return Picked(items, audit)
+        return Picked(items, session.ask(items, {item.inference_id for item in audit}, now))
+
+
+def _ordered(session: Session, now: datetime, budget: int) -> Picked:
+    """Order a batch of the server's queue, and take all of it."""
+    engine = session.engine
+    with suppress(Conflict):  # nothing to ask about
+        engine.queue.order(PROJECT, FEATURE, now, budget)
+    asked = engine.reviews.next(PROJECT, REVIEWER, _PAGE, now, FEATURE)
+    served = {item.inference_id: item for item in session.since(now - _KEPT)}
+    asked = [item for item in asked if item.inference_id in served]
+    return Picked([served[item.inference_id] for item in asked], asked)
 
 
 def _table(

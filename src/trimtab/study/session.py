@@ -24,7 +24,8 @@ from trimtab.study.world import PILOT_WEEKS, Dials, World
 __all__ = ["Session", "study_settings"]
 
 _NEVER = 1_000_000_000
-_KEPT = timedelta(weeks=5)  # older answers are not asked about
+_HOW_SURE = Reviewing().confidence_tag
+_KEPT = timedelta(weeks=5)  # no older answer is asked about
 _SHRINKAGE = 1.0
 _BALANCE = 0.5
 _CENTRES = 1.0
@@ -58,16 +59,32 @@ def study_settings(folder: Path, dials: Dials, *, automatic: bool = False) -> Se
 
 
 class Session(Stream):
-    """A feature whose product is a memory of examples."""
+    """A feature whose product is a memory of examples; it `says_how_sure` it is in a tag of each answer, or not."""
 
-    def __init__(self, world: World, spaces: Spaces, settings: Settings, *, calm: Calm | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        spaces: Spaces,
+        settings: Settings,
+        *,
+        calm: Calm | None = None,
+        says_how_sure: bool = False,
+    ) -> None:
         self._spaces = spaces
+        self._says_how_sure = says_how_sure
         first = 0 if calm else -PILOT_WEEKS
         self.memory = ExemplarMemory(spaces.at(first), shrinkage=_SHRINKAGE, balance=_BALANCE, centres=_CENTRES)
         super().__init__(world, settings, self.memory, calm=calm)
+        self.engine.queue.embed_with(lambda _: self.memory.embedder)  # fitted on what was seen, as a server's own
 
     def _say(self, version: Version, texts: Sequence[str]) -> list[Answered]:
-        return [Answered(answer) for answer in self.memory.answer(version, texts)]
+        if not self._says_how_sure:
+            return [Answered(answer) for answer in self.memory.answer(version, texts)]
+        said = self.memory.consider(version, texts)
+        return [
+            Answered(answer, tags={_HOW_SURE: f"{margin:.4f}"})
+            for answer, margin in zip(said.answers, said.margin, strict=True)
+        ]
 
     def _begin(self, week: int) -> None:
         self.memory.refit(self._spaces.at(week))
@@ -95,8 +112,9 @@ class Session(Stream):
         ]
 
     def judge(self, asked: Sequence[ReviewItem], now: datetime) -> list[str]:
-        """Let the reviewer judge these answers of the last weeks, as over HTTP: a vote, and what is right where they
-        were wrong. Return what is right of each.
+        """Let the reviewer judge these answers of the last weeks; return what is right of each.
+
+        As over HTTP: a vote, and what is right where they were wrong.
         """
         served = {item.inference_id: item for item in self.since(now - _KEPT)}
         items = [served[each.inference_id] for each in asked]

@@ -68,16 +68,21 @@ class ExampleLooks:
         self._typical = typical
         self._notices = notices
 
-    def raise_doubts(self, project_id: str, feature: str, now: datetime) -> list[ReviewItem]:
-        """Put examples of answers that seem out of date into the queue, within the week's budget; return the items.
+    def raise_doubts(
+        self, project_id: str, feature: str, now: datetime, *, budget: int | None = None
+    ) -> list[ReviewItem]:
+        """Put examples of answers that seem out of date into the queue; return the items.
 
-        What was asked within four weeks is not asked again. Items that can lead to nothing any more are closed.
+        There are at most `budget`, or as many as are left of the week's. What was asked within four weeks is not asked
+        again. Items that can lead to nothing any more are closed.
         """
         version = self._served(project_id, feature)
         heard = self._heard(project_id, version, now) if version else _Heard({}, {})
         with self._reviews.turn:
             looks = self._store.review_looks(project_id, feature, now - WINDOW)
-            items = list(self._new(project_id, version, heard, looks, now)) if version else []
+            if budget is None:
+                budget = left(self._store, self._settings, project_id, feature, now)
+            items = list(_new(version, heard, looks, budget, now)) if version else []
             idle = [msgspec.structs.replace(each, state="skipped", closed_at=now) for each in _idle(looks, now)]
             if items or idle:
                 writes = Writes(reviews=items, reviewed=seal_all(self._cleaners.of(project_id), idle))
@@ -175,24 +180,6 @@ class ExampleLooks:
             query = msgspec.structs.replace(query, after=page.next) if page.next is not None else None
         return sorted(found, key=lambda each: (each.created_at, each.feedback_id))
 
-    def _new(
-        self, project_id: str, version: Version, heard: _Heard, looks: Sequence[ReviewItem], now: datetime
-    ) -> Iterator[ReviewItem]:
-        """Yield the items of each suspicion that is to be asked about, while the budget lasts."""
-        budget = left(self._store, self._settings, project_id, version.feature, now)
-        raised = {each.doubt_id: each.opened_at for each in looks}
-        asked: dict[Suspected, datetime] = {}
-        for pair in heard.times:
-            for doubt, at in raised.items():
-                if doubt == _doubt_id(version.feature, pair, at):
-                    asked[pair] = at
-        for pair in suspected(heard.times, asked, now):
-            texts = {_folded(item.input): item for item in _old_examples(version, pair.old, now)}
-            if len(texts) < SAMPLE or budget < SAMPLE:
-                continue
-            budget -= SAMPLE
-            yield from _items(version.feature, pair, list(texts.values()), heard.newest[pair], now)
-
     def _words(self, project_id: str, feedback_ids: Sequence[str | None]) -> dict[str, str]:
         """Return what each of these corrections says that still holds."""
         ids = sorted({each for each in feedback_ids if each is not None})
@@ -201,6 +188,24 @@ class ExampleLooks:
         holds = {each.feedback_id for said in opinions.values() for each in said if not each.retracted}
         kept = self._store.feedback(project_id, ids)
         return {key: each.text for key, each in kept.items() if key in holds and each.text is not None}
+
+
+def _new(
+    version: Version, heard: _Heard, looks: Sequence[ReviewItem], budget: int, now: datetime
+) -> Iterator[ReviewItem]:
+    """Yield the items of each suspicion that is to be asked about, while the budget lasts."""
+    raised = {each.doubt_id: each.opened_at for each in looks}
+    asked: dict[Suspected, datetime] = {}
+    for pair in heard.times:
+        for doubt, at in raised.items():
+            if doubt == _doubt_id(version.feature, pair, at):
+                asked[pair] = at
+    for pair in suspected(heard.times, asked, now):
+        texts = {_folded(item.input): item for item in _old_examples(version, pair.old, now)}
+        if len(texts) < SAMPLE or budget < SAMPLE:
+            continue
+        budget -= SAMPLE
+        yield from _items(version.feature, pair, list(texts.values()), heard.newest[pair], now)
 
 
 def _items(
