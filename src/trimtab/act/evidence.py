@@ -83,6 +83,10 @@ class Evidence:
         taught: dict[str, frozenset[tuple[str, ...]]] = {}
         return [item for item in rows if item.feedback_id not in aside and not self._repeats(project_id, item, taught)]
 
+    def reviewed(self, project_id: str, feature: str, now: datetime) -> list[Correction]:
+        """Return what reviewers corrected in the last `playbook.lookback_days`, newest first; none is set aside."""
+        return [item for item in self._all(project_id, feature, now) if item.source == "reviewer"]
+
     def agreements(self, project_id: str, feature: str, now: datetime) -> list[Agreement]:
         """Return what is set aside of the feature's corrections, by its time."""
         return self._sudden(project_id, feature, self._all(project_id, feature, now))

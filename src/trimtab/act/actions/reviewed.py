@@ -97,7 +97,7 @@ class ReviewedAction:
         Answers of which they were of two minds are left out where nobody said what is right.
         """
         known = self._known(project_id, base, now)
-        words = [item for item in self._evidence.corrections(project_id, base.feature, now) if _is_review(item)]
+        words = self._evidence.reviewed(project_id, base.feature, now)
         items = self._evidence.store.reviews_on(project_id, list({word.inference_id for word in words}))
         corrected = {word.inference_id for word in words}
         reviewed = self._reviewed(project_id, base.feature, now)
@@ -216,10 +216,6 @@ def _as_said(item: ReviewItem, answer: Inference) -> Correction:
 
 def _words_of(answer: Inference) -> str:
     return answer.output if isinstance(answer.output, str) else msgspec.json.encode(answer.output).decode()
-
-
-def _is_review(word: Correction) -> bool:
-    return word.source == "reviewer"
 
 
 def _differs(word: Correction) -> bool:

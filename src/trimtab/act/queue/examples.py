@@ -76,12 +76,12 @@ class ExampleLooks:
         There are at most `budget`, or as many as are left of the week's. What was asked within four weeks is not asked
         again. Items that can lead to nothing any more are closed.
         """
-        version = self._served(project_id, feature)
+        if budget is None:
+            budget = left(self._store, self._settings, project_id, feature, now)
+        version = self._served(project_id, feature) if budget >= SAMPLE else None
         heard = self._heard(project_id, version, now) if version else _Heard({}, {})
         with self._reviews.turn:
             looks = self._store.review_looks(project_id, feature, now - WINDOW)
-            if budget is None:
-                budget = left(self._store, self._settings, project_id, feature, now)
             items = list(_new(version, heard, looks, budget, now)) if version else []
             idle = [msgspec.structs.replace(each, state="skipped", closed_at=now) for each in _idle(looks, now)]
             if items or idle:
