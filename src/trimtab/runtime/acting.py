@@ -156,14 +156,20 @@ def open_queue(
 
 
 def _typical(runner: Runner, embedder: Callable[[str], Embedder]) -> Typical:
-    """Return what says which answer a question is typical of: the memory that answers, else one for each project."""
-    memories: dict[str, ExemplarMemory] = {}
+    """Return what says which answer a question is typical of: the memory that answers, else one for each project.
+
+    An adapter that was fitted on fewer examples than the space has directions takes every new question for a strange
+    one: of 12 intents of CLINC150, 20 examples each, it calls 5% of new questions typical in the lexical space, where
+    without it 50% are. So that memory has one only from as many examples on.
+    """
+    memories: dict[tuple[str, bool], ExemplarMemory] = {}
 
     def typical(project_id: str, version: Version, inputs: Sequence[str], before: datetime) -> list[str | None]:
         if isinstance(runner, ExemplarMemory):
             return runner.typical(version, inputs, before=before)
         space = embedder(project_id)
-        memory = memories.setdefault(project_id, ExemplarMemory(space, shrinkage=1.0))
+        many = len(version.exemplars) >= space.embed([""]).shape[1]
+        memory = memories.setdefault((project_id, many), ExemplarMemory(space, shrinkage=1.0 if many else None))
         memory.refit(space)
         return memory.typical(version, inputs, before=before)
 

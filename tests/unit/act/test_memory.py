@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.act.memory import ExemplarMemory, FittedMemory, _standing
+from trimtab.embed.lexical import LexicalEmbedder
 from trimtab.embed.lsa import LsaEmbedder, fit_lsa
 from trimtab.records import Exemplar, Version
 
@@ -137,3 +138,11 @@ def test_standing_is_what_each_later_word_leaves_of_it() -> None:
             elif alike >= 0.55:
                 expected[old] *= 1 - 0.5 * min((alike - 0.55) / 0.45 + 0.3, 1.0)
     np.testing.assert_allclose(_standing(exemplars, vectors, labels), expected, atol=1e-4)
+
+
+def test_an_example_for_one_user_says_nothing_of_what_is_typical() -> None:
+    own = Exemplar(id="own", input="my own parcel", output="in the safe", audience="u_1")
+    first = version()
+    mixed = Version(feature="support", created_at=NOW, exemplars=[*first.exemplars, own]).identified()
+    memory, asked = ExemplarMemory(LexicalEmbedder()), ["my own parcel", "where is my parcel"]
+    assert memory.typical(mixed, asked, before=NOW) == memory.typical(first, asked, before=NOW)

@@ -19,7 +19,8 @@ from tests.intake import body, inference
 from tests.live import NOW, Live, live
 from tests.review_world import FEATURE, answered, events
 from trimtab.clock import SetClock
-from trimtab.records import ReviewItem
+from trimtab.ids import new_id
+from trimtab.records import Exemplar, ReviewItem, Version
 from trimtab.store.ports import Query, Writes
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +95,31 @@ def told(*arguments: str) -> tuple[int, str]:
 
 def items_of(server: Live) -> list[ReviewItem]:
     return [row.record for row in server.engine.store.reviews("default", Query(newest=False)).rows]
+
+
+def test_whoever_is_shown_an_example_is_told_that_it_is_one(server: Live) -> None:
+    engine = server.engine
+    example = Exemplar(id="x_1", input="May I pay by card?", output="By card only.")
+    version = Version(feature="support", created_at=NOW, exemplars=[example])
+    engine.decisions.serve("default", version, NOW)
+    look = a.review_item(
+        feature="support", source="example", exemplar_id="x_1", doubt_id=new_id(NOW), priority=9.0, opened_at=NOW
+    )
+    engine.store.commit({"default": Writes(reviews=[look])})
+    terminal = Terminal(server)
+    try:
+        terminal.until("quit")
+        assert "old example" in terminal.shown
+        assert "May I pay by card?" in terminal.shown
+        terminal.press("g")
+        terminal.until("Where is A?")
+        terminal.press("q")
+        assert terminal.ended() == 0
+    finally:
+        terminal.kill()
+    judged = engine.store.review("default", look.id)
+    assert judged is not None
+    assert (judged.verdict, judged.confirms) == ("good", False)
 
 
 def test_keys_judge_correct_and_skip_and_the_time_is_measured(server: Live) -> None:

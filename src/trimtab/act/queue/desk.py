@@ -94,15 +94,18 @@ class QueueDesk:
         """
         if feature not in {each.name for each in self._store.features(project_id)}:
             raise NotFound(f"no feature {feature!r}; its first answer makes it", param="feature")
-        self.looks.raise_doubts(project_id, feature, now)
+        raised = len(self.looks.raise_doubts(project_id, feature, now))
+        more = f"; {raised} of its examples are asked about" if raised else ""
         budget = left(self._store, self._settings, project_id, feature, now) if items is None else items
         if budget < 1:
             whole = weekly(self._settings, feature)
-            raise Conflict(f"the {whole} items a week of {feature!r} are used up; say how many more with `items`")
+            raise Conflict(f"the {whole} items a week of {feature!r} are used up{more}; say how many more with `items`")
         since = now - timedelta(days=self._settings.review.every_days)
         made = self._made(project_id, feature, since, now, budget, by="person", least=1)
         if made is None:
-            raise Conflict(f"{feature!r} gave no answer since {since.isoformat()} that people were not asked about yet")
+            raise Conflict(
+                f"{feature!r} gave no answer since {since.isoformat()} that people were not asked about yet{more}"
+            )
         return made
 
     def _scheduled(self, project_id: str, feature: str, born: datetime, now: datetime) -> None:
