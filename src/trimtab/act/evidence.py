@@ -67,8 +67,8 @@ class Evidence:
         return chosen
 
     def judge(self, project_id: str, feature: str, now: datetime) -> list[Correction]:
-        """Return the judge part that is no golden case yet, newest first."""
-        known = {case.feedback_id for case in self.store.cases(project_id, feature)}
+        """Return the judge part that is no golden case yet, nor was one that is retired, newest first."""
+        known = {case.feedback_id for case in self.store.cases(project_id, feature, retired=True)}
         return [
             item
             for item in self.corrections(project_id, feature, now)

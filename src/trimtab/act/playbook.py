@@ -416,7 +416,7 @@ class IncidentPlaybook:
     def _authors(self, order: Order, change: Change, gathered: dict[str, Any]) -> list[Vote]:
         """Name those whose words make the candidate or judge it as golden cases: its trial does not hear them again."""
         told = set(gathered.get("corrections", []))
-        for case in self._store.cases(order.project_id, order.feature):
+        for case in self._store.cases(order.project_id, order.feature, retired=True):  # one may be restored meanwhile
             if case.incident_id == order.incident_id and case.feedback_id:
                 told.add(case.feedback_id)
         authors = self._evidence.authors(order.project_id, order.feature, told, order.now)
