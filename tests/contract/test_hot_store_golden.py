@@ -71,3 +71,29 @@ def test_no_answer_is_kept_to_a_case_that_is_not_there(store: HotStore) -> None:
 def test_an_answer_must_come_from_the_redactor(store: HotStore, case: Case) -> None:
     with pytest.raises(WallBreach):
         store.commit({P: Writes(case_answers=[a.case_answer(case)])})  # type: ignore[list-item]
+
+
+def test_a_retired_case_is_kept_and_shown_only_to_who_asks_for_it(store: HotStore, case: Case) -> None:
+    other = a.case()
+    store.commit({P: Writes(cases=[a.sealed(other)], retired=[(case.id, a.NOW)])})
+    gone = msgspec.structs.replace(case, retired_at=a.NOW)
+    assert store.cases(P, "answer") == [other]
+    assert store.cases(P, "answer", retired=True) == [gone, other]
+
+
+def test_nothing_but_its_restoring_brings_a_retired_case_back(store: HotStore, case: Case) -> None:
+    again, cleaner = (
+        Writes(cases=[a.sealed(case)]),
+        Writes(rewritten=[a.sealed(msgspec.structs.replace(case, expected="c"))]),
+    )
+    for writes in (Writes(retired=[(case.id, a.NOW)]), again, cleaner):
+        store.commit({P: writes})
+    assert store.cases(P, "answer") == []
+    assert [each.expected for each in store.cases(P, "answer", retired=True)] == ["c"]
+    store.commit({P: Writes(retired=[(case.id, None)])})
+    assert store.cases(P, "answer") == [msgspec.structs.replace(case, expected="c")]
+
+
+def test_a_case_is_retired_in_its_own_project_alone(store: HotStore, case: Case) -> None:
+    store.commit({"q": Writes(retired=[(case.id, a.NOW)])})
+    assert store.cases(P, "answer") == [case]

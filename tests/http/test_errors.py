@@ -44,6 +44,7 @@ SAMPLE = {
     "name": "train.jsonl",
     "erasure_id": "x",
     "answer_id": "x",
+    "case_id": "x",
 }
 ROUTE_METHODS = [(method, path) for route in ROUTES for path in route.paths for method in route.http_methods]
 

@@ -121,6 +121,42 @@ def test_cases_come_from_incidents_and_from_reviewers(server: Live, client: http
     ]
 
 
+def test_a_case_is_retired_and_restored_and_twice_is_once(server: Live, client: httpx.Client) -> None:
+    sent = {"input": "How long?", "expected": "Two days."}
+    for _ in range(2):
+        client.post("/v1/features/support/cases", json=sent).raise_for_status()
+    made = client.get("/v1/features/support/cases").json()["items"]
+    one = f"/v1/features/support/cases/{made[0]['id']}"
+
+    def listed(**told: str) -> list[str]:
+        return [each["id"] for each in client.get("/v1/features/support/cases", params=told).json()["items"]]
+
+    gone = [client.delete(one).raise_for_status().json() for _ in range(2)]
+    assert gone[0] == gone[1] == {**made[0], "retired_at": gone[0]["retired_at"]}
+    assert (listed(), listed(retired="true")) == ([made[1]["id"]], [made[0]["id"]])
+    back = [client.post(f"{one}/restore").raise_for_status().json() for _ in range(2)]
+    assert back == [made[0], made[0]]
+    assert (listed(retired="false"), listed(retired="true")) == ([each["id"] for each in made], [])
+
+
+def test_a_case_is_retired_under_its_own_feature_alone(client: httpx.Client) -> None:
+    client.put("/v1/features/search").raise_for_status()
+    made = client.post("/v1/features/support/cases", json={"input": "How long?", "expected": "Two days."}).json()
+    assert client.delete(f"/v1/features/search/cases/{made['id']}").status_code == 404
+    assert client.delete(f"/v1/features/support/cases/{derived_id('none')}").status_code == 404
+    assert [each["id"] for each in client.get("/v1/features/support/cases").json()["items"]] == [made["id"]]
+
+
+def test_answers_to_a_retired_case_wait_for_nobodys_ruling(server: Live, client: httpx.Client) -> None:
+    made = client.post("/v1/features/support/cases", json={"input": "How long?", "expected": "Two days."}).json()
+    case = a.case(id=made["id"], feature="support")
+    answer = a.case_answer(case, judge="j", opinion="good")
+    server.engine.store.commit({"default": Writes(case_answers=[a.sealed(answer)])})
+    assert len(client.get("/v1/features/support/answers").json()["items"]) == 1
+    client.delete(f"/v1/features/support/cases/{case.id}").raise_for_status()
+    assert client.get("/v1/features/support/answers").json()["items"] == []
+
+
 # ---------------------------------------------------------------- the whole way, with each runner
 
 

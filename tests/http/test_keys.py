@@ -29,6 +29,8 @@ DECIDED = {
     "POST /v1/features/{feature}/rollback": "admin",
     "GET /v1/features/{feature}/cases": "read admin",
     "POST /v1/features/{feature}/cases": "admin",
+    "DELETE /v1/features/{feature}/cases/{case_id}": "admin",
+    "POST /v1/features/{feature}/cases/{case_id}/restore": "admin",
     "GET /v1/overview": "read admin",
     "GET /v1/features/{feature}/series": "read admin",
     "GET /v1/inbox": "read admin",

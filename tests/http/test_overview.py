@@ -96,6 +96,14 @@ def test_the_overview_tells_each_feature_now_and_before_with_n_and_interval(fres
     assert (totals["now"]["answers"], totals["before"]["answers"], totals["open_incidents"]) == (23, 10, 0)
 
 
+def test_the_overview_says_whether_votes_can_open_an_incident_yet(fresh: Live, client: httpx.Client) -> None:
+    use(fresh, *voted("now", 20, 9, hours_ago=2))
+    (told,) = client.get("/v1/overview", params=SPAN).json()["watching"]
+    assert (told["feature"], told["state"], told["votes"], told["negatives"]) == ("support", "learning", 20, 9)
+    assert told["told"].startswith("still learning what is usual: 20 of 500 votes, 9 of them bad; until then")
+    assert told["mend"].endswith("reference_rate = 0.1 under [features.support]")
+
+
 def test_a_vote_taken_back_and_events_sent_twice_are_not_counted(fresh: Live, client: httpx.Client) -> None:
     events = voted("a", 4, 2, hours_ago=3)
     use(fresh, *events)

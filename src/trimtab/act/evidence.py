@@ -53,7 +53,7 @@ class Evidence:
         """
         used = {item.source_feedback_id for item in base.exemplars}
         used |= {item.source_feedback_id for item in base.knowledge}
-        used |= {case.feedback_id for case in self.store.cases(project_id, base.feature)}
+        used |= {case.feedback_id for case in self.store.cases(project_id, base.feature, retired=True)}
         said: dict[str, int] = {}
         chosen: list[Correction] = []
         for item in self.corrections(project_id, base.feature, now):
@@ -68,8 +68,8 @@ class Evidence:
         return chosen
 
     def judge(self, project_id: str, feature: str, now: datetime) -> list[Correction]:
-        """Return the judge part that is no golden case yet, newest first."""
-        known = {case.feedback_id for case in self.store.cases(project_id, feature)}
+        """Return the judge part that is no golden case yet, nor was one that is retired, newest first."""
+        known = {case.feedback_id for case in self.store.cases(project_id, feature, retired=True)}
         return [
             item
             for item in self.corrections(project_id, feature, now)

@@ -193,9 +193,21 @@ class IncidentPlaybook:
             if linted.refused:
                 detail["refused"] = linted.refused
             authors = self._authors(order, change, gathered)
-            return Writes(changes=[change], versions=[sealed], votes=authors), detail
+            over = [(case_id, order.now) for case_id in self._over(order, base, gathered)]
+            return Writes(changes=[change], versions=[sealed], votes=authors, retired=over), detail
 
         return self._once(order, "build", work)
+
+    def _over(self, order: Order, base: Version, gathered: dict[str, Any]) -> list[str]:
+        """Return the cases that expect an answer which reviewers found out of date: they are asked no more.
+
+        Not those that must pass: who wrote one must say so, and until then the gate refuses the change.
+        """
+        if order.action != REVIEWED or not gathered["renewed"]:
+            return []
+        old = self.reviewed.outdated(order.project_id, base, gathered, order.now)
+        known = self._store.cases(order.project_id, order.feature)
+        return [case.id for case in known if case.expected in old and case.severity != "must_pass"]
 
     def _proposed(self, order: Order, base: Version, gathered: dict[str, Any]) -> tuple[ChangeKind, Proposal]:
         if order.action == REVIEWED:
@@ -214,12 +226,7 @@ class IncidentPlaybook:
             held = {feedback_id for each in self._aside(order) for feedback_id in each.corrections}
             known = self._store.cases(order.project_id, order.feature)
             since = order.now - timedelta(days=self._settings.playbook.lookback_days)
-            over = self._outdated(order)
-            cases = judging(
-                case
-                for case in known
-                if case.feedback_id not in held and still_asked(case, since) and case.expected not in over
-            )
+            cases = judging(case for case in known if case.feedback_id not in held and still_asked(case, since))
             now, go_on = self._now(order), partial(self._expect_wanted, order)
             sitting = self.exams.sit(order.project_id, order.feature, cases, now, go_on)
             stable = self._version(order, change.base_version_id)
@@ -248,13 +255,6 @@ class IncidentPlaybook:
             return Writes(changes=[change], case_answers_before=old), told
 
         return self._once(order, "gate", work)
-
-    def _outdated(self, order: Order) -> set[str]:
-        """Return the answers that reviewers found out of date: cases that expect them do not judge what renews them."""
-        if order.action != REVIEWED:
-            return set()
-        base = self._version(order, self._change(order).base_version_id)
-        return self.reviewed.outdated(order.project_id, base, self._detail(order, "gather"), order.now)
 
     def expose(self, order: Order) -> dict[str, Any]:
         """Give the candidate its first share of users, or leave it waiting for a person where the policy says ask."""
@@ -373,7 +373,7 @@ class IncidentPlaybook:
         if order.action == REVIEWED:  # users who say so too wrote none of it
             authors = self._evidence.sayers(order.project_id, [*told, *gathered["judging"]])
         else:
-            for case in self._store.cases(order.project_id, order.feature):
+            for case in self._store.cases(order.project_id, order.feature, retired=True):  # may come back
                 if case.incident_id == order.incident_id and case.feedback_id:
                     told.add(case.feedback_id)
             authors = self._evidence.authors(order.project_id, order.feature, told, order.now)

@@ -227,7 +227,7 @@ class RetentionStage:
     def _made_from(self, project_id: str) -> Iterator[str]:
         """Yield the feedback that golden cases and the exemplars served now were made from."""
         for feature in self._store.features(project_id):
-            for case in self._store.cases(project_id, feature.name):
+            for case in self._store.cases(project_id, feature.name, retired=True):
                 if case.feedback_id is not None:
                     yield case.feedback_id
             rollout = self._store.rollout(project_id, feature.name)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from trimtab.archive.retention import windows
 from trimtab.cli.serve import is_loopback
 from trimtab.clock import SystemClock
 from trimtab.config import Runner, Settings
+from trimtab.detect.watching import Watched, watched
 from trimtab.errors import TrimtabError
 from trimtab.runtime.parts import (
     DATABASE,
@@ -37,6 +38,7 @@ _LEAST_FREE = 200 * _MEGABYTE
 _LITTLE_FREE = 2048 * _MEGABYTE
 _RELEASED = datetime(2025, 1, 1, tzinfo=UTC)
 _KEY_BYTES = 32
+_MOST_FEATURES = 10  # told of one by one
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             store.check()
             keys = [key for project in store.projects() for key in store.keys(project.id)]
             aside = store.count_asides()
+            seen = [each for project in store.projects() for each in watched(store, settings, project.id)]
         finally:
             store.close()
     except TrimtabError as error:
@@ -139,6 +142,19 @@ def _database(settings: Settings) -> Iterator[Finding]:
         mend = "GET /v1/set-aside names them; once mended, POST /v1/set-aside/retry"
         yield _warning("set aside", f"rows that stages went on without: {told}", mend)
     yield from _keys(settings, found=sum(key.revoked_at is None for key in keys))
+    yield from _watches(seen)
+
+
+def _watches(found: Sequence[Watched]) -> Iterator[Finding]:
+    """Warn of each feature whose votes open no incident yet."""
+    learning = [each for each in found if each.state == "learning"]
+    for each in learning[:_MOST_FEATURES]:
+        yield _warning(f"watch on {each.feature}", each.told, each.mend)
+    if len(learning) > _MOST_FEATURES:
+        told = f"of {len(learning) - _MOST_FEATURES} more features what is usual is still learned"
+        yield _warning("watches", told, "trimtab report names all of them")
+    if len(found) > len(learning):
+        yield _ok("watches", f"votes on {', '.join(each.feature for each in found if each.reference)}")
 
 
 def _keys(settings: Settings, *, found: int) -> Iterator[Finding]:

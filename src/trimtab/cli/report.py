@@ -17,6 +17,8 @@ from trimtab.cli.counts import SentOption, counted, counts_section
 from trimtab.cli.failure import told_plainly
 from trimtab.cli.looking import DATE_FORMATS, looking, span
 from trimtab.cli.place import ConfigOption, DataOption
+from trimtab.cli.watching import watching_section
+from trimtab.detect.watching import watched
 from trimtab.errors import InvalidField
 from trimtab.measure.report.parts import Asked, Section
 from trimtab.measure.report.sections import report as make_report
@@ -63,7 +65,12 @@ def report(
             begin, end = span(since, until, begin=look.project.created_at, end=look.now)
             asked = Asked(look.store, look.settings, project, begin, end, feature)
             counts = counted(look.settings, look.store, sent)
-            sections = [*make_report(asked), counts_section(counts)]
+            seen = watched(look.store, look.settings, project)
+            sections = [
+                watching_section([each for each in seen if feature in (None, each.feature)]),
+                *make_report(asked),
+                counts_section(counts),
+            ]
         if chosen is Form.TABLE:
             _print(sections)
         elif out is None:

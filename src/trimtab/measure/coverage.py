@@ -162,7 +162,7 @@ def _links(store: CoverageStore, project_id: str, feature: str, history: History
             incidents.setdefault(incident.version_id, []).append(incident)
     made = {
         case.feedback_id: case.created_at
-        for case in store.cases(project_id, feature)
+        for case in store.cases(project_id, feature, retired=True)
         if case.feedback_id is not None and case.created_at < until
     }
     cases: dict[str, datetime] = {}

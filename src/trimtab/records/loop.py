@@ -139,7 +139,8 @@ class Case(Record, frozen=True):
 
     `expected` is what `check` looks for: the words themselves (`exact`, `contains`; `similar`: at least 60% of them;
     `embedding`: their meaning, from a cosine of `likeness` on), a regular expression, a JSON schema, or what a judging
-    model holds the output against.
+    model holds the output against. One that was retired is asked no more; it is kept, so that the correction it was
+    made of makes no other.
     """
 
     id: Uuid
@@ -152,6 +153,7 @@ class Case(Record, frozen=True):
     incident_id: Uuid | None = None
     feedback_id: Uuid | None = None
     likeness: Annotated[float, Meta(gt=0, le=1)] | None = None
+    retired_at: Time | None = None
 
 
 class CaseAnswer(Record, frozen=True):

@@ -43,6 +43,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "group_by": (Name, "one line for each `version`, or for each value of one of the feature's groupings"),
     "open": (Literal["true", "false"], "true: only what is still to be judged, false: only what is judged"),
     "order": (Literal["newest", "oldest"], "newest first unless told"),
+    "retired": (Literal["true", "false"], "true: only what was retired; unless told only what was not"),
     "now": (Literal["true", "false"], "true: for everyone at once, without gate and canary"),
 }
 LIST = ("feature", "version_id", "since", "until", "after", "limit", "order")
@@ -75,6 +76,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     group_by: str | None = None
     batch: str | None = None
     now: bool = False
+    retired: bool = False
 
 
 def asked(request: Call) -> Asked:
@@ -112,6 +114,7 @@ def asked(request: Call) -> Asked:
         group_by=_read(found, "group_by"),
         batch=_read(found, "batch"),
         now=_one_of(found, "now") == "true",
+        retired=_one_of(found, "retired") == "true",
     )
 
 

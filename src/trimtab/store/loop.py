@@ -82,8 +82,8 @@ class LoopStore(Protocol):
         """Return one page of changes, of these states if any are given; the version is the candidate."""
         ...
 
-    def cases(self, project_id: str, feature: str) -> list[Case]:
-        """Return the feature's golden cases, oldest first."""
+    def cases(self, project_id: str, feature: str, *, retired: bool = False) -> list[Case]:
+        """Return the feature's golden cases, oldest first; those that were retired are among them only if asked for."""
         ...
 
     def case_answer(self, project_id: str, answer_id: str) -> CaseAnswer | None:

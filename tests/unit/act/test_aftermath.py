@@ -284,6 +284,15 @@ def test_version_made_by_hand_that_forgets_a_fix_opens_its_incident_again(proven
     assert proven.rollout.stable_version_id == served.id
 
 
+def test_cases_that_are_retired_are_no_lost_fix(proven: Proven) -> None:
+    wrong = [case.id for case in proven.cases[2:4]]
+    proven.store.commit({PROJECT: Writes(retired=[(case_id, proven.now) for case_id in wrong])})
+    served = proven.serve(knowing(0, 1))  # fails three of five, one of the three that are left
+    assert proven.look().state == "resolved"
+    proven.store.commit({PROJECT: Writes(retired=[(case_id, None) for case_id in wrong])})
+    assert (proven.look(days=8).state, proven.rollout.stable_version_id) == ("firing", served.id)
+
+
 def test_change_that_forgets_a_fix_is_taken_back_by_itself(proven: Proven) -> None:
     later = msgspec.structs.replace(
         fix(0), id=derived_id("later"), state="promoted", gate=None, base_version_id=proven.fixed.id,

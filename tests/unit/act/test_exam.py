@@ -410,3 +410,16 @@ def test_a_judge_is_shown_a_conversation_whole(room: Room, judge_of: Callable[..
     sit(room.desk(judge=judge_of(lean)), STABLE, cases)
     assert "A drill" in seen[0]
     assert "how long" in seen[0]
+
+
+def test_rulings_on_a_case_that_is_retired_vouch_for_no_judge(room: Room, judge_of: Callable[..., LlmJudge]) -> None:
+    cases = room.cases(*(case(place, "judge") for place in range(40)))
+    desk = room.desk(judge=judge_of())
+    sit(desk, CANDIDATE, cases)
+    rule_all(room, desk, truth)
+    assert desk.report(P, FEATURE).waiting + desk.report(P, FEATURE).rulings == 40
+    room.store.commit({P: Writes(retired=[(each.id, NOW) for each in cases[:10]])})
+    report = desk.measure(P, FEATURE, NOW)
+    assert (report.rulings, report.waiting) == (30, 0)
+    room.store.commit({P: Writes(retired=[(each.id, None) for each in cases[:10]])})
+    assert desk.report(P, FEATURE).rulings == 40

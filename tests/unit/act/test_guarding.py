@@ -20,7 +20,7 @@ from trimtab.ids import derived_id
 from trimtab.records import Change, Exemplar, Feedback, Incident, Inference, Run, Version
 from trimtab.redact.wall import seal_all
 from trimtab.stats.bucket import split_part
-from trimtab.store.ports import Arrival, Query
+from trimtab.store.ports import Arrival, Query, Writes
 
 LONG = "Refunds are never granted, whatever the reason and whoever asks for one"
 
@@ -200,6 +200,22 @@ def test_whose_words_a_change_rests_on_is_remembered_for_its_trial(town: Town) -
     assert {author_of(item) for item in words if part_of(item) == "build"} <= authors
     assert {author_of(item) for item in words if part_of(item) == "judge"} <= authors
     assert "onlooker" not in authors
+
+
+def test_whose_case_is_retired_while_the_candidate_is_made_has_no_say_in_its_trial(town: Town) -> None:
+    for place in range(20):
+        town.say(f"user-{place}", f"how do I find thing number {place}", f"Look on shelf {place}.")
+    while sum(stage.tick(town.now) for stage in town.loop.stages[:2]):
+        pass
+    playbook = town.loop.playbook
+    order = playbook.next_order(PROJECT, town.incident, [], town.now)
+    assert order is not None
+    playbook.gather(order)
+    [case, *_] = town.store.cases(PROJECT, FEATURE)  # restored before the gate, it judges
+    town.store.commit({PROJECT: Writes(retired=[(case.id, town.now)])})
+    change_id = playbook.build(order)["change"]
+    [said] = town.store.feedback(PROJECT, [str(case.feedback_id)]).values()
+    assert town.store.votes(author_consumer(change_id), [str(said.user_id)])
 
 
 def test_vote_that_says_it_is_old_makes_nobody_known(town: Town) -> None:

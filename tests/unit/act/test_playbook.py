@@ -198,3 +198,21 @@ def test_plan_says_what_each_action_would_do_and_does_nothing(world: World) -> N
 def test_unknown_action_is_refused_with_those_there_are(world: World) -> None:
     with pytest.raises(ConfigError, match=r"exemplar, rule, tell, got 'exemplars'"):
         world.playbook("exemplars")
+
+
+def test_retired_case_is_asked_by_no_gate_and_its_correction_makes_no_other(world: World) -> None:
+    store, playbook = world.loop.store, world.playbook("exemplar")
+    world.carry_out(playbook)
+    first, *rest = store.cases(PROJECT, FEATURE)
+    assert rest
+    store.commit({PROJECT: Writes(retired=[(first.id, world.loop.clock.now())])})
+    order = playbook.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now(), by_hand=True)
+    assert order is not None
+    assert playbook.gather(order)["cases"] == 0
+    made = playbook.build(order)
+    playbook.gate(order)
+    assert store.cases(PROJECT, FEATURE) == rest
+    change = store.change(PROJECT, made["change"])
+    assert change is not None
+    assert change.gate is not None
+    assert [result.case_id for result in change.gate.results] == [case.id for case in rest]

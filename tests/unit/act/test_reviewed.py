@@ -212,9 +212,21 @@ def test_answer_found_out_of_date_changes_in_every_example_and_its_cases_do_not_
     assert change.gate is not None
     assert (change.gate.broken, change.gate.cases) == (0, len(KNOWN) - 1)
     assert desk.runner.answer(desk.tried(change), ["question 3", "question 4"]) == ["answer 3 as of today", "answer 4"]
+    retired = [case for case in desk.store.cases(PROJECT, FEATURE, retired=True) if case.retired_at]
+    assert [case.expected for case in retired] == ["answer 3"]
     Decisions(desk.store, desk.redactor, SETTINGS.canary).roll_back(PROJECT, change.id, desk.clock.now())
     with pytest.raises(Conflict, match="nothing to learn"):  # what users sent back is not tried again by itself
         desk.learn()
+
+
+def test_case_that_must_pass_is_not_retired_by_what_reviewers_say(desk: Desk) -> None:
+    [case] = [case for case in desk.store.cases(PROJECT, FEATURE) if case.expected == "answer 3"]
+    must = msgspec.structs.replace(case, severity="must_pass")
+    desk.store.commit({PROJECT: Writes(cases=seal_all(desk.redactor, [must]))})
+    desk.renewed = {derived_id("doubt"): ("answer 3", "answer 3 as of today")}
+    change = desk.learn()
+    assert change.state == "blocked"
+    assert "must" in change.reason
 
 
 def test_one_change_of_a_feature_at_a_time(desk: Desk) -> None:

@@ -222,6 +222,8 @@ def test_words_that_cases_and_served_exemplars_were_made_from_stay(world: World)
         switches=[Switch(rollout, 0)],
     )
     world.hot.commit({P: writes})
+    [case] = world.hot.cases(P, "answer")
+    world.hot.commit({P: Writes(retired=[(case.id, a.NOW)])})  # it keeps its words, too
     world.live(15)
     assert world.served() == [judged.id, shown.id]
     assert world.said() == [words[0].id, words[1].id]

@@ -13,12 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from tests.contract import hot_store_sample as a
 from trimtab.cli import app
 from trimtab.cli.init import starter
 from trimtab.config import load, settings_paths
+from trimtab.records import Feature
+from trimtab.store.hot.sqlite import open_sqlite
+from trimtab.store.ports import Writes
 
 RUN = CliRunner()
 
@@ -342,3 +347,32 @@ def test_report_ends_with_status_1_where_a_sender_counts_more_than_there_is() ->
     wrong = RUN.invoke(app, ["report", "--sent", "many"])
     assert wrong.exit_code == 2
     assert "expected --sent ACCEPTED[,DUPLICATES[,REFUSED]] in whole numbers, got 'many'" in wrong.stderr
+
+
+def learning_after_60_votes() -> None:
+    """Leave a place whose one feature has heard 60 of the 500 votes it takes."""
+    RUN.invoke(app, ["key", "create", "admin"])
+    monitor = a.monitor(version_id="unversioned", reference=None, reference_kind="learning")
+    heard = msgspec.structs.replace(monitor, learned_votes=60, learned_negatives=40.0)
+    feature = a.sealed(Feature(name=heard.feature, created_at=a.NOW))
+    store = open_sqlite(Path("trimtab-data/trimtab.db"))
+    store.commit({"default": Writes(features=[feature], monitors=[heard])})
+    store.close()
+
+
+def test_doctor_and_report_say_that_votes_open_no_incident_yet_and_what_to_set(tmp_path: Path) -> None:
+    learning_after_60_votes()
+    answer = RUN.invoke(app, ["doctor", "--json"])
+    found = {item["name"]: item for item in json.loads(answer.stdout)["findings"]}
+    assert answer.exit_code == 0
+    assert found["watch on answer"]["verdict"] == "warning"
+    assert "60 of 500 votes, 40 of them bad" in found["watch on answer"]["told"]
+    assert "reference_rate = 0.1 under [features.answer]" in found["watch on answer"]["mend"]
+    assert "watches" not in found
+    page = RUN.invoke(app, ["report", "--format", "html"]).stdout
+    assert "answer: still learning what is usual: 60 of 500 votes" in page
+    assert page.index("What is watched") < page.index("Learning velocity")
+    Path("trimtab.toml").write_text("[features.answer]\nreference_rate = 0.1\n", "utf-8")
+    found = {item["name"]: item for item in json.loads(RUN.invoke(app, ["doctor", "--json"]).stdout)["findings"]}
+    assert ("watch on answer" in found, found["watches"]["told"]) == (False, "votes on answer")
+    assert "Votes on every feature are watched." in RUN.invoke(app, ["report"]).stdout

@@ -72,3 +72,15 @@ def test_an_incident_about_a_topic_takes_up_the_answers_of_the_topic_alone(store
     })  # fmt: skip
     found = velocity(store, a.P, since=BEGIN, until=a.NOW).signal_coverage
     assert (found.by_incident, found.linked.n) == (1, 2)
+
+
+def test_what_a_case_had_taken_up_stays_so_when_it_is_retired(store: HotStore) -> None:
+    served = a.inference(created_at=BEGIN)
+    said = a.correction(served, created_at=BEGIN)
+    case = a.case(feedback_id=said.id, created_at=BEGIN + DAY)
+    store.append([a.arrival(served), a.arrival(said)])
+    store.commit({
+        a.P: Writes(outcomes=[a.outcome(served, p_bad=0.9)], joined=[(said.id, served.id)], cases=[a.sealed(case)])
+    })  # fmt: skip
+    store.commit({a.P: Writes(retired=[(case.id, a.NOW)])})
+    assert velocity(store, a.P, since=BEGIN, until=a.NOW).signal_coverage.by_case == 1

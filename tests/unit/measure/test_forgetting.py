@@ -56,6 +56,9 @@ def test_the_newest_gate_on_the_served_version_decides(store: HotStore) -> None:
     store.commit({a.P: Writes(changes=[gated(9, "v2", "v3", case.id, passed=(False, True))])})
     assert told(8) == (0, 1, 0)
     assert told(10) == (1, 1, 0)
+    store.commit({a.P: Writes(retired=[(case.id, a.NOW)])})
+    assert told(10) == (0, 0, 0)  # what is wrong as a case is no lost fix
+    store.commit({a.P: Writes(retired=[(case.id, None)])})
     other = Rollout(feature="answer", stable_version_id="v9", updated_at=BEGIN + 11 * DAY, id=served.id, revision=2)
     store.commit({a.P: Writes(switches=[Switch(other, 1)])})
     assert told(12) == (0, 0, 1)

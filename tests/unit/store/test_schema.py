@@ -26,7 +26,7 @@ SAMPLES: list[Any] = [
     RunStep(name="gather", started_at=a.NOW, ended_at=a.NOW, detail={"n": 1}),
     a.rollout(1),
     a.version(),
-    a.case(likeness=0.8),
+    a.case(likeness=0.8, retired_at=a.NOW),
     a.case_answer(a.case(), passed=True, judge="j1", opinion="bad", ruling="good", ruled_at=a.NOW),
     a.feature(),
     a.key(origins=["https://app.example"]),

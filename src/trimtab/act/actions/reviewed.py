@@ -170,7 +170,7 @@ class ReviewedAction:
         """
         known = {item.source_feedback_id for item in base.exemplars}
         known |= {item.source_feedback_id for item in base.knowledge}
-        known |= {case.feedback_id for case in self._evidence.store.cases(project_id, base.feature)}
+        known |= {case.feedback_id for case in self._evidence.store.cases(project_id, base.feature, retired=True)}
         since = now - timedelta(days=self._evidence.settings.playbook.lookback_days)
         for run in self._runs(project_id, Query(feature=base.feature, since=since, limit=_PAGE)):
             whole = self._evidence.store.run(project_id, run.id) if run.state == "done" else None

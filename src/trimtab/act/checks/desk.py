@@ -210,8 +210,10 @@ class ExamDesk:
         )
 
     def _ruled(self, project_id: str, feature: str) -> list[CaseAnswer]:
+        """Return the newest rulings, but for those on answers to retired cases: what is wrong proves nothing."""
         page = self._store.case_answers(project_id, Query(feature=feature, limit=_MOST), ruled=True)
-        return distinct([row.record for row in page.rows])
+        known = {case.id for case in self._store.cases(project_id, feature)}
+        return distinct([row.record for row in page.rows if row.record.case_id in known])
 
     def _corrected(self, project_id: str, feature: str, cases: Sequence[Case], now: datetime) -> None:
         """Note the answers that golden cases came from, which a person has called bad, as answers with a ruling.

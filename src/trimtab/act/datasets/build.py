@@ -41,7 +41,7 @@ _json = msgspec.json.Encoder(order="deterministic")
 
 
 class Given(Struct, frozen=True, kw_only=True):
-    """What a build is told beside the request: cases to keep out, changes by the feedback they were made from."""
+    """What a build is told beside the request: cases to keep out (retired ones, too), changes by feedback they use."""
 
     project_id: str
     cases: Sequence[Case]
@@ -212,6 +212,9 @@ def _cases(request: DatasetRequest, given: Given, draft: Path) -> dict[str, Any]
     with (draft / "test.jsonl").open("wb") as out, (draft / LINEAGE).open("wb") as lineage:
         for case in sorted(given.cases, key=lambda case: (case.created_at, case.id)):
             if not _is_asked_for(case, request):
+                continue
+            if case.retired_at is not None:
+                left_out["retired"] += 1
                 continue
             prompt = prompt_of(case.input)
             if prompt is None:

@@ -269,7 +269,7 @@ def given_by(store: DeskStore, cleaners: Cleaners, project_id: str, request: Dat
     cases: list[Case] = []
     changes: dict[str, str] = {}
     for feature in store.features(project_id):
-        cases += store.cases(project_id, feature.name)
+        cases += store.cases(project_id, feature.name, retired=True)
         if request.features and feature.name not in request.features:
             continue
         for version in store.versions(project_id, feature.name):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from litestar import Response, get, post, put
+import msgspec
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath, RawBody
 from msgspec import Meta, Struct
 
@@ -28,7 +29,8 @@ from trimtab.records import (
 )
 from trimtab.redact.wall import seal
 from trimtab.runtime.assemble import Engine
-from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, name_in_path, read
+from trimtab.server.contract import Call, Listing, checked_name, contract, engine_of, id_in_path, name_in_path, read
+from trimtab.server.query import asked
 from trimtab.store.ports import Writes
 
 __all__ = ["ROUTES", "Declaration", "NewCase", "NewVersion", "Restore", "Served", "ServedVersion"]
@@ -211,12 +213,18 @@ def _before(engine: Engine, project_id: str, rollout: Rollout) -> str:
     raise Conflict(f"{rollout.feature!r} has only ever served one version; there is none to go back to")
 
 
-@get("/v1/features/{feature:str}/cases", sync_to_thread=True, opt=contract("read", "admin", answer=Listing[Case]))
+@get(
+    "/v1/features/{feature:str}/cases",
+    sync_to_thread=True,
+    opt=contract("read", "admin", answer=Listing[Case], query=("retired",)),
+)
 def list_cases(request: Call, feature: FromPath[str]) -> Listing[Case]:
-    """List the feature's golden cases, oldest first."""
+    """List the feature's golden cases, oldest first: those that gates ask, or those that are retired."""
     engine, project_id, name = engine_of(request), request.auth.project_id, name_in_path(feature)
+    retired = asked(request).retired
     _rollout(engine, project_id, name)
-    return Listing(engine.store.cases(project_id, name))
+    found = engine.store.cases(project_id, name, retired=retired)
+    return Listing([case for case in found if (case.retired_at is not None) == retired])
 
 
 @post(
@@ -253,6 +261,43 @@ def create_case(request: Call, feature: FromPath[str], body: RawBody) -> Case:
     return sealed.record
 
 
+@delete(
+    "/v1/features/{feature:str}/cases/{case_id:str}",
+    sync_to_thread=True,
+    status_code=200,
+    opt=contract("admin", answer=Case),
+)
+def retire_case(request: Call, feature: FromPath[str], case_id: FromPath[str]) -> Case:
+    """Ask a golden case no more, from the next gate on. It is kept, so that its correction makes no other case."""
+    return _retired(request, feature, case_id, retired=True)
+
+
+@post(
+    "/v1/features/{feature:str}/cases/{case_id:str}/restore",
+    sync_to_thread=True,
+    status_code=200,
+    opt=contract("admin", answer=Case),
+)
+def restore_case(request: Call, feature: FromPath[str], case_id: FromPath[str]) -> Case:
+    """Ask a golden case that was retired again, from the next gate on."""
+    return _retired(request, feature, case_id, retired=False)
+
+
+def _retired(request: Call, feature: str, case_id: str, *, retired: bool) -> Case:
+    """Retire or restore a case; one that is so already stays as it is."""
+    engine, project_id, wanted = engine_of(request), request.auth.project_id, id_in_path(case_id, "case")
+    name = name_in_path(feature)
+    _rollout(engine, project_id, name)
+    found = next((case for case in engine.store.cases(project_id, name, retired=True) if case.id == wanted), None)
+    if found is None:
+        raise NotFound(f"{name!r} has no golden case {wanted!r}", param="case_id")
+    if (found.retired_at is not None) == retired:
+        return found
+    at = engine.clock.now() if retired else None
+    engine.store.commit({project_id: Writes(retired=[(wanted, at)])})
+    return msgspec.structs.replace(found, retired_at=at)
+
+
 ROUTES = [
     list_features,
     declare_feature,
@@ -262,4 +307,6 @@ ROUTES = [
     roll_back_feature,
     list_cases,
     create_case,
+    retire_case,
+    restore_case,
 ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 from litestar import get
 from litestar.params import FromPath
 
+from trimtab.detect.watching import Watched, watched
 from trimtab.errors import InvalidField, NotFound
 from trimtab.measure.overview import Overview, overview
 from trimtab.measure.series import Series, SeriesStep, series
 from trimtab.server.contract import Call, contract, engine_of, name_in_path
 from trimtab.server.query import asked, span_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "Fares"]
 
 _WEEK = timedelta(days=7)
 _SPANS: dict[SeriesStep, timedelta] = {
@@ -23,15 +25,23 @@ _SPANS: dict[SeriesStep, timedelta] = {
 }
 
 
-@get("/v1/overview", sync_to_thread=True, opt=contract("read", "admin", answer=Overview, query=("since", "until")))
-def show_overview(request: Call) -> Overview:
+class Fares(Overview, frozen=True, kw_only=True):
+    """The overview, and of each feature whether its votes can open an incident yet."""
+
+    watching: list[Watched]
+
+
+@get("/v1/overview", sync_to_thread=True, opt=contract("read", "admin", answer=Fares, query=("since", "until")))
+def show_overview(request: Call) -> Fares:
     """Show how every feature fares, against the span of equal length before; the last 7 days unless told.
 
     Every rate stands with its n and its 95% interval. What the answers of a span were judged to be may still change.
     """
     engine = engine_of(request)
     since, until = span_of(asked(request), engine.clock.now(), _WEEK)
-    return overview(engine.store, request.auth.project_id, since, until)
+    found = overview(engine.store, request.auth.project_id, since, until)
+    seen = watched(engine.store, engine.settings, request.auth.project_id)
+    return Fares(**msgspec.structs.asdict(found), watching=seen)
 
 
 @get(

@@ -1,14 +1,18 @@
-"""Answers to golden cases in the store: kept while a gate may need them, for good where a person has ruled on them."""
+"""Golden cases that are retired, and answers to cases in the store.
+
+An answer is kept while a gate may need it, for good where a person has ruled on it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
 
 from trimtab.clock import to_micros
 from trimtab.records import CaseAnswer
+from trimtab.store.codec import id_bytes
 from trimtab.store.hot.database import Database, Prepared, prepare
 from trimtab.store.hot.page import Port, by_id, paged
 from trimtab.store.ports import Page, Query, Writes
@@ -74,10 +78,15 @@ class AnswerStatements:
             columns.ruling.is_(None),
         )
         self._prune = prepare(old, database.dialect, ("project_id", "feature", "before"))
+        retired = bindparam("at", type_=CASES.table.c.retired_at.type)
+        one = (CASES.table.c.project_id == bindparam("project_id"), CASES.table.c.id == bindparam("case_id"))
+        retire = update(CASES.table).where(*one).values(retired_at=retired)
+        self._retire = prepare(retire, database.dialect, ("at", "project_id", "case_id"))
 
     def jobs(
         self, project_id: str, writes: Writes, rows: Sequence[Sequence[Any]]
     ) -> list[tuple[Prepared, Iterable[Sequence[Any]]]]:
         """Return the statements and their rows; `rows` are those of `writes.case_answers`."""
         pruned = [(project_id, feature, to_micros(before)) for feature, before in writes.case_answers_before]
-        return [(self._prune, pruned), (self._upsert, rows)]
+        retired = [(None if at is None else to_micros(at), project_id, id_bytes(each)) for each, at in writes.retired]
+        return [(self._prune, pruned), (self._upsert, rows), (self._retire, retired)]

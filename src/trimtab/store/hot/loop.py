@@ -127,10 +127,12 @@ class Loop(Port):
             conditions.append(columns.candidate_version_id == query.version_id)
         return paged(self._database, CHANGES, project_id, query, *conditions)
 
-    def cases(self, project_id: str, feature: str) -> list[Case]:
+    def cases(self, project_id: str, feature: str, *, retired: bool = False) -> list[Case]:
         """Return the feature's golden cases, oldest first."""
         columns = CASES.table.c
         statement = select(*CASES.fields).where(columns.project_id == project_id, columns.feature == feature)
+        if not retired:
+            statement = statement.where(columns.retired_at.is_(None))
         return [CASES.decode(row) for row in self._database.rows(statement.order_by(columns.created_at, columns.seq))]
 
     def run(self, project_id: str, run_id: str) -> Run | None:

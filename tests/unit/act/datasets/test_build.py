@@ -16,6 +16,7 @@ from trimtab.act.datasets.build import Given, build
 from trimtab.act.datasets.request import DatasetRequest
 from trimtab.act.datasets.source import HotSource
 from trimtab.errors import InvalidField, Unavailable
+from trimtab.store.ports import Writes
 
 WHOLE = {"validation_share": 0.0, "test_share": 0.0}
 USER = [{"role": "user", "content": "how?"}]
@@ -218,6 +219,21 @@ def test_golden_cases_and_what_is_like_them_are_never_learned(small: World) -> N
         assert made.left_out == {"golden_case": twice, "like_a_golden_case": twice}
     cases = small.rows(small.order("cases"))
     assert [(row["input"][0]["content"], row["expected"]) for row in cases] == [(f"{question} May", "right")]
+
+
+def test_a_retired_case_is_evaluated_with_no_more_and_still_never_learned(small: World) -> None:
+    question = "how do I send back the large blue lamp"
+    for asked in (question, "what is open on Sundays"):
+        small.case(asked)
+    store = small.engine.store
+    [first, _] = store.cases("default", "support")
+    store.commit({"default": Writes(retired=[(first.id, first.created_at)])})
+    small.corrected(question)
+    small.settle()
+    made = small.order("cases")
+    assert [row["input"][0]["content"] for row in small.rows(made)] == ["what is open on Sundays"]
+    assert made.left_out == {"retired": 1}
+    assert small.order("sft", **WHOLE).left_out == {"golden_case": 1}
 
 
 def test_a_person_is_in_one_split_and_test_is_the_newest(small: World) -> None:

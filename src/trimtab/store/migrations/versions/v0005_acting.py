@@ -194,6 +194,7 @@ def _jobs() -> None:
 def _case_answers() -> None:
     """Make the table of what versions answered to golden cases."""
     op.add_column("cases", real("likeness", optional=True))
+    op.add_column("cases", number("retired_at", optional=True))
     record(
         "case_answers",
         uuid("id"),
