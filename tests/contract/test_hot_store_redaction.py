@@ -99,6 +99,7 @@ def test_rewritten_words_of_every_kind_take_the_place_of_the_old(store: HotStore
             )
         }
     )
+    assert store.version(P, "answer", version.id) == version  # what was read before gives way as well
     changed: list[Any] = [
         msgspec.structs.replace(version, note="clean"),
         msgspec.structs.replace(case, expected="clean"),

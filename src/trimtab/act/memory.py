@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.act.alike import ALIKE, Alike
 from trimtab.embed.adapter import Adapter, fit_adapter, sums
 from trimtab.embed.port import Embedder
 from trimtab.records import Exemplar, Payload, Version, text_of
@@ -22,23 +23,35 @@ from trimtab.records import Exemplar, Payload, Version, text_of
 __all__ = ["Considered", "ExemplarMemory", "FittedMemory"]
 
 _CHUNK = 2048
-_SPEAKERS = 256  # exemplars whose likeness to all others is at hand at once
 _VERSIONS_KEPT = 8
-_ALIKE = 0.55  # cosine from which two inputs ask for the same thing
+_SAID_KEPT = 20_000  # answers of one version
+_ALONE = 64  # in a product of fewer rows a row may differ in the last bit from the same one among many
 _TYPICAL = 0.3  # share of an answer's exemplars that a typical question is nearer to its centre than
 _FEW = 3
-_ROUNDING = 1e-4
-_FOUR = 4
 _FORGOTTEN = 0.02  # weight under which an exemplar no longer counts
 
 
+class _Said(NamedTuple):
+    answer: str
+    margin: float
+    nearest: float
+
+
 class _Memory(NamedTuple):
+    """What is made of a version's exemplars; `rows` are those of all, the others of those that still count."""
+
+    rows: NDArray[np.float32]
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     weights: NDArray[np.float32]
     answers: list[str]
-    adapter: Adapter | None = None
-    centres: NDArray[np.float32] | None = None
+    adapter: Adapter | None
+    centres: NDArray[np.float32] | None
+    said: dict[str, _Said]
+
+    def seen(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return vectors of the space as this memory sees them."""
+        return queries if self.adapter is None or not len(queries) else self.adapter.apply(queries)
 
 
 class Considered(NamedTuple):
@@ -70,7 +83,8 @@ class ExemplarMemory:
     times the share that an answer has of max(cosine to its exemplars' mean, 0) ** 8 over all answers: neighbours say
     what a question is like, centres what kind it is of.
 
-    Vectors are kept per exemplar text, so a version that adds twenty exemplars to thousands costs twenty.
+    Vectors are kept per exemplar text, so a version that adds twenty exemplars to thousands costs twenty; what a
+    version answered is kept too, so asking it the same again costs little.
     """
 
     def __init__(
@@ -88,7 +102,7 @@ class ExemplarMemory:
         self._balance = balance
         self._centres = centres
         self._lock = threading.Lock()
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._alike = Alike()
         self._versions: OrderedDict[tuple[str, int], _Memory] = OrderedDict()
 
     @property
@@ -104,7 +118,7 @@ class ExemplarMemory:
         """Move to another space; what was computed in the old one is forgotten."""
         with self._lock:
             if embedder.space != self._embedder.space:
-                self._vectors.clear()
+                self._alike = Alike()
                 self._versions.clear()
             self._embedder = embedder
 
@@ -114,29 +128,20 @@ class ExemplarMemory:
 
     def consider(self, version: Version, inputs: Sequence[str]) -> Considered:
         """Return the answers and how sure they are, for callers that choose whom to ask about."""
-        with self._lock:
-            embedder = self._embedder
-            memory = self._memory(version)
-        queries = embedder.embed(list(inputs))
-        if memory.adapter is not None and len(queries):
-            queries = memory.adapter.apply(queries)
-        margin, nearest = np.zeros(len(inputs)), np.zeros(len(inputs))
-        answers = [""] * len(inputs)
-        if memory.answers:
-            for start in range(0, len(queries), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                answers[part], margin[part], nearest[part] = _vote(
-                    memory, queries[part], self._neighbours, self._centres
-                )
-        return Considered(answers, margin, nearest, queries)
+        embedder, memory = self._now(version)
+        queries = memory.seen(embedder.embed(list(inputs)))
+        said = self._said(memory, inputs, queries)
+        return Considered(
+            [each.answer for each in said],
+            np.array([each.margin for each in said], dtype=np.float64),
+            np.array([each.nearest for each in said], dtype=np.float64),
+            queries,
+        )
 
     def vectors(self, version: Version, inputs: Sequence[str]) -> NDArray[np.float32]:
         """Return the inputs as the memory of this version sees them (n x d, unit rows)."""
-        with self._lock:
-            embedder = self._embedder
-            adapter = self._memory(version).adapter
-        queries = embedder.embed(list(inputs))
-        return queries if adapter is None or not len(queries) else adapter.apply(queries)
+        embedder, memory = self._now(version)
+        return memory.seen(embedder.embed(list(inputs)))
 
     def typical(self, version: Version, inputs: Sequence[str], *, before: datetime) -> list[str | None]:
         """Return for each input the answer it is a typical question of, by exemplars added before then; else None.
@@ -144,20 +149,15 @@ class ExemplarMemory:
         That is the answer whose exemplars' mean is nearest, if at least 30% of these lie no nearer. Answers with fewer
         than three such exemplars have no typical ones.
         """
-        with self._lock:
-            adapter = self._memory(version).adapter
-            own = [item for item in version.exemplars if not item.audience]  # as those that are remembered
-            old = [item for item in own if item.added_at is None or item.added_at < before]
-            if not old or not inputs:
-                return [None] * len(inputs)
-            vectors = np.stack([self._vectors[item.input] for item in old])
-            embedder = self._embedder
-        queries = embedder.embed(list(inputs))
-        if adapter is not None:
-            vectors, queries = adapter.apply(vectors), adapter.apply(queries)
+        embedder, memory = self._now(version)
+        known = [item for item in version.exemplars if not item.audience]  # the first rows of the memory
+        places = [row for row, item in enumerate(known) if item.added_at is None or item.added_at < before]
+        if not places or not inputs:
+            return [None] * len(inputs)
+        vectors, queries = memory.rows[places], memory.seen(embedder.embed(list(inputs)))
         ids: dict[str, int] = {}
-        labels = np.array([ids.setdefault(item.output, len(ids)) for item in old], dtype=np.int64)
-        centres = _centres(vectors, labels, np.ones(len(old), dtype=np.float32), len(ids))
+        labels = np.array([ids.setdefault(known[row].output, len(ids)) for row in places], dtype=np.int64)
+        centres = _centres(vectors, labels, np.ones(len(places), dtype=np.float32), len(ids))
         nearness = np.einsum("ij,ij->i", vectors, centres[labels])
         least = [
             float(np.quantile(nearness[labels == label], _TYPICAL)) if (labels == label).sum() >= _FEW else np.inf
@@ -167,6 +167,11 @@ class ExemplarMemory:
         nearest = likeness.argmax(axis=1)
         names = list(ids)
         return [names[label] if likeness[row, label] >= least[label] else None for row, label in enumerate(nearest)]
+
+    def _now(self, version: Version) -> tuple[Embedder, _Memory]:
+        """Return the embedder in use, and what is made of the version's exemplars in its space."""
+        with self._lock:
+            return self._embedder, self._memory(version)
 
     def _memory(self, version: Version) -> _Memory:
         version_id = _content(version)
@@ -181,24 +186,40 @@ class ExemplarMemory:
 
     def _build(self, exemplars: Sequence[Exemplar]) -> _Memory:
         if not exemplars:
-            return _Memory(np.zeros((0, 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32), [])
-        new = list(dict.fromkeys(item.input for item in exemplars if item.input not in self._vectors))
-        self._vectors.update(zip(new, self._embedder.embed(new), strict=True))
-        vectors = np.stack([self._vectors[item.input] for item in exemplars])
+            none = np.zeros((0, 1), np.float32)
+            return _Memory(none, none, np.zeros(0, np.int64), np.zeros(0, np.float32), [], None, None, {})
+        places = self._alike.places(exemplars, self._embedder.embed)
+        vectors = self._alike.vectors(places)
         ids: dict[str, int] = {}
         labels = np.array([ids.setdefault(item.output, len(ids)) for item in exemplars], dtype=np.int64)
-        weights = _standing(exemplars, vectors, labels)
+        weights = _standing(exemplars, labels, places, self._alike)
         kept = weights >= _FORGOTTEN
-        vectors, labels, weights = vectors[kept], labels[kept], weights[kept]
-        adapter = fit_adapter(vectors, labels, weights, shrinkage=self._shrinkage) if self._shrinkage else None
-        if adapter is not None:
-            vectors = adapter.apply(vectors)
+        adapter = (
+            fit_adapter(vectors[kept], labels[kept], weights[kept], shrinkage=self._shrinkage)
+            if self._shrinkage
+            else None
+        )
+        rows = vectors if adapter is None else adapter.apply(vectors)
+        vectors, labels, weights = rows[kept], labels[kept], weights[kept]
         if self._balance and len(labels):
             count = np.bincount(labels, weights)
             share = np.median(count[count > 0]) / count[labels]
             weights = (weights * np.clip(share, 0.5, 4.0) ** self._balance).astype(np.float32)
         centres = _centres(vectors, labels, weights, len(ids)) if self._centres else None
-        return _Memory(vectors, labels, weights, list(ids), adapter, centres)
+        return _Memory(rows, vectors, labels, weights, list(ids), adapter, centres, {})
+
+    def _said(self, memory: _Memory, inputs: Sequence[str], queries: NDArray[np.float32]) -> list[_Said]:
+        """Return what the memory says to each input, whose `queries` are; what it was asked before is not voted on."""
+        said = memory.said if len(inputs) >= _ALONE else {}
+        new = [place for place, text in enumerate(inputs) if text not in said]
+        places = np.array(new if len(new) >= _ALONE else range(len(inputs)) if new else [], dtype=np.int64)
+        for part in np.array_split(places, -(-len(places) // _CHUNK)) if new else []:
+            told = _vote(memory, queries[part], self._neighbours, self._centres)
+            said.update(zip((inputs[place] for place in part.tolist()), told, strict=True))
+        found = [said[text] for text in inputs]
+        if len(said) > _SAID_KEPT:
+            said.clear()
+        return found
 
 
 class FittedMemory:
@@ -254,39 +275,27 @@ def _remembered(version: Version) -> list[Exemplar]:
 
 
 def _standing(
-    exemplars: Sequence[Exemplar], vectors: NDArray[np.float32], labels: NDArray[np.int64]
+    exemplars: Sequence[Exemplar], labels: NDArray[np.int64], places: NDArray[np.int64], alike: Alike
 ) -> NDArray[np.float32]:
     """Return the weight of each exemplar after all later ones have spoken, in the order they were added."""
     weights = np.ones(len(exemplars), dtype=np.float32)
     added = np.array([item.added_at.timestamp() if item.added_at else -np.inf for item in exemplars])
     later = np.flatnonzero(np.isfinite(added))
     later = later[np.argsort(added[later], kind="stable")]
-    for start in range(0, len(later), _SPEAKERS):
-        rows = later[start : start + _SPEAKERS]
-        for row, rough in zip(rows, vectors[rows] @ vectors.T, strict=True):
-            near = np.flatnonzero((rough >= _ALIKE - _ROUNDING) & (added < added[row]))
-            likeness = _likeness(vectors, near, vectors[row])
-            near, likeness = near[likeness >= _ALIKE], likeness[likeness >= _ALIKE]
-            agrees = labels[near] == labels[row]
-            doubt = 0.5 * np.clip((likeness - _ALIKE) / (1 - _ALIKE) + 0.3, 0, 1)
-            old = weights[near]
-            weights[near] = np.where(agrees, np.minimum(old * 1.3, 1.0), old * (1 - doubt))
+    alike.look(places[later])
+    row_at = alike.rows_at(places)
+    for row in later.tolist():
+        near, likeness = alike.near(int(places[row]))
+        near = row_at[near]
+        heard = (near >= 0) & (likeness >= ALIKE)
+        near, likeness = near[heard], likeness[heard]
+        older = added[near] < added[row]
+        near, likeness = near[older], likeness[older]
+        agrees = labels[near] == labels[row]
+        doubt = 0.5 * np.clip((likeness - ALIKE) / (1 - ALIKE) + 0.3, 0, 1)
+        old = weights[near]
+        weights[near] = np.where(agrees, np.minimum(old * 1.3, 1.0), old * (1 - doubt))
     return weights
-
-
-def _likeness(
-    vectors: NDArray[np.float32], places: NDArray[np.int64], query: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return what `vectors @ query` has at these places, to the last bit, without the work for all others.
-
-    A product takes rows in fours, and what the rows of a four add up to may differ in the last bit from one row alone:
-    whole fours are multiplied, so that a likeness does not depend on which others are asked for.
-    """
-    fours = np.unique(places // _FOUR)
-    rows = (fours[:, None] * _FOUR + np.arange(_FOUR)).ravel()
-    rows = rows[rows < len(vectors)]
-    found: NDArray[np.float32] = (vectors[rows] @ query)[np.searchsorted(rows, places)]
-    return found
 
 
 def _centres(
@@ -300,10 +309,10 @@ def _centres(
     return total
 
 
-def _vote(
-    memory: _Memory, queries: NDArray[np.float32], neighbours: int, share: float
-) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the answers, their lead over the second, and the likeness of the nearest exemplar."""
+def _vote(memory: _Memory, queries: NDArray[np.float32], neighbours: int, share: float) -> list[_Said]:
+    """Return what the memory says to each query."""
+    if not memory.answers:
+        return [_Said("", 0.0, 0.0)] * len(queries)
     nearest, alike = _nearest(queries @ memory.vectors.T, neighbours)
     rows = np.arange(len(queries))[:, None]
     strength = np.maximum(alike, 0) ** 3 * memory.weights[nearest]
@@ -320,7 +329,7 @@ def _vote(
     answers = [memory.answers[label] if top[row] > 0 else "" for row, label in enumerate(best)]
     votes[rows[:, 0], best] = 0.0
     lead = top - votes.max(axis=1)
-    return answers, lead, alike.max(axis=1).astype(np.float64)
+    return [_Said(*each) for each in zip(answers, lead.tolist(), alike.max(axis=1).tolist(), strict=True)]
 
 
 def _nearest(likeness: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

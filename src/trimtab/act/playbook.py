@@ -193,8 +193,9 @@ class IncidentPlaybook:
             if linted.refused:
                 detail["refused"] = linted.refused
             authors = self._authors(order, change, gathered)
-            over = [(case_id, order.now) for case_id in self._over(order, base, gathered)]
-            return Writes(changes=[change], versions=[sealed], votes=authors, retired=over), detail
+            writes = Writes(changes=[change], versions=[sealed], votes=authors)
+            writes.retired += ((case_id, order.now) for case_id in self._over(order, base, gathered))
+            return writes, detail
 
         return self._once(order, "build", work)
 

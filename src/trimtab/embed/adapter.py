@@ -49,7 +49,8 @@ def fit_adapter(
     count = np.bincount(labels, weights)
     total = sums(examples, labels, weights.astype(np.float64), len(count))
     means = total / np.maximum(count, 1e-9)[:, None]
-    spread = (examples - means[labels]) * np.sqrt(weights)[:, None]
+    spread = np.subtract(examples, means[labels], out=examples)
+    spread *= np.sqrt(weights)[:, None]
     scatter = spread.T @ spread / max(float(weights.sum()), 1e-9)
     width = scatter.shape[0]
     level = float(np.trace(scatter)) / width

@@ -131,6 +131,8 @@ def _group(
         if calm is None:
             tell(seed, "calm weeks", 0)
             calm, first = ground.calm(place / "calm"), ground
+            gc.collect()
+            gc.freeze()  # the world stays: looked through after each cell, it would cost half a second each time
         at = place / cell.name
         session, arm = ground.begin(ground.world._replace(dials=dials), calm, cell, preset.labour, at)
         with session:
@@ -148,6 +150,7 @@ def _nothing_collected() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.unfreeze()
         if was_on:
             gc.enable()
 

@@ -23,12 +23,16 @@ _FEATURES = 12_000  # of each kind of n-gram: rarer ones cost most of the fit an
 
 
 class KnownSpace:
-    """A fitted space with the vectors of all texts of the world at hand; any other text is embedded when asked."""
+    """A fitted space with the vectors of all texts of the world at hand; others are embedded when asked.
+
+    The same others come again and again: the golden cases that a gate asks, of either version, week after week.
+    """
 
     def __init__(self, inner: LsaEmbedder, places: dict[str, int]) -> None:
         self._inner = inner
         self._places = places
         self._rows = inner.embed(list(places))
+        self._others: dict[tuple[str, ...], NDArray[np.float32]] = {}
 
     @property
     def space(self) -> str:
@@ -43,7 +47,10 @@ class KnownSpace:
         rows: NDArray[np.float32] = self._rows[found]
         strange = np.flatnonzero(found < 0)
         if len(strange):
-            rows[strange] = self._inner.embed([texts[int(place)] for place in strange])
+            others = tuple(texts[int(place)] for place in strange)
+            if others not in self._others:
+                self._others = {others: self._inner.embed(others)}
+            rows[strange] = self._others[others]
         return rows
 
 

@@ -208,7 +208,7 @@ def test_whose_case_is_retired_while_the_candidate_is_made_has_no_say_in_its_tri
     while sum(stage.tick(town.now) for stage in town.loop.stages[:2]):
         pass
     playbook = town.loop.playbook
-    order = playbook.next_order(PROJECT, town.incident, [], town.now)
+    order = playbook.planning.next_order(PROJECT, town.incident, [], town.now)
     assert order is not None
     playbook.gather(order)
     [case, *_] = town.store.cases(PROJECT, FEATURE)  # restored before the gate, it judges

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.act.alike import Alike
 from trimtab.act.memory import ExemplarMemory, FittedMemory, _standing
 from trimtab.embed.lexical import LexicalEmbedder
 from trimtab.embed.lsa import LsaEmbedder, fit_lsa
@@ -137,7 +138,9 @@ def test_standing_is_what_each_later_word_leaves_of_it() -> None:
                 expected[old] = min(expected[old] * 1.3, 1.0)
             elif alike >= 0.55:
                 expected[old] *= 1 - 0.5 * min((alike - 0.55) / 0.45 + 0.3, 1.0)
-    np.testing.assert_allclose(_standing(exemplars, vectors, labels), expected, atol=1e-4)
+    pairs = Alike()
+    places = pairs.places(exemplars, lambda texts: vectors[[int(text) for text in texts]])
+    np.testing.assert_allclose(_standing(exemplars, labels, places, pairs), expected, atol=1e-4)
 
 
 def test_an_example_for_one_user_says_nothing_of_what_is_typical() -> None:
@@ -146,3 +149,66 @@ def test_an_example_for_one_user_says_nothing_of_what_is_typical() -> None:
     mixed = Version(feature="support", created_at=NOW, exemplars=[*first.exemplars, own]).identified()
     memory, asked = ExemplarMemory(LexicalEmbedder()), ["my own parcel", "where is my parcel"]
     assert memory.typical(mixed, asked, before=NOW) == memory.typical(first, asked, before=NOW)
+
+
+class Told:
+    """A space of random vectors, a few directions with noise, so that many texts ask alike."""
+
+    space = "told"
+
+    def __init__(self, count: int) -> None:
+        random = np.random.default_rng(5)
+        self.rows = (np.eye(12, 96)[np.arange(count) % 12] + random.normal(0, 0.08, (count, 96))).astype(np.float32)
+        self.rows /= np.linalg.norm(self.rows, axis=1, keepdims=True)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.rows[[int(text) for text in texts]]
+
+
+def grown(count: int, *, without: int = -1) -> Version:
+    """A version of `count` exemplars, of which those after the first 200 came ten a day."""
+    exemplars = [
+        Exemplar(
+            id=f"e{i}",
+            input=f"{i}",
+            output=f"{i * 7 % 31 % 12}",
+            added_at=NOW + timedelta(days=i // 10) if i >= 200 else None,
+        )
+        for i in range(count)
+        if i % 9 != without
+    ]
+    return Version(feature="support", created_at=NOW, exemplars=exemplars).identified()
+
+
+def learned(space: Told) -> ExemplarMemory:
+    return ExemplarMemory(space, shrinkage=1.0, balance=0.5, centres=1.0)
+
+
+def test_memory_that_saw_other_versions_answers_to_the_last_bit_like_one_that_did_not() -> None:
+    space = Told(900)
+    old, asked = learned(space), [str(place) for place in range(300, 900)]
+    for version in (grown(480), grown(440), grown(520, without=4), grown(520), grown(700, without=2)):
+        told, fresh = old.consider(version, asked), learned(space).consider(version, asked)
+        assert told.answers == fresh.answers
+        for here, there in zip(told[1:], fresh[1:], strict=True):
+            np.testing.assert_array_equal(here, there)
+        before = NOW + timedelta(days=30)
+        assert old.typical(version, asked, before=before) == learned(space).typical(version, asked, before=before)
+
+
+def test_what_was_asked_before_is_answered_to_the_last_bit_as_the_first_time() -> None:
+    space, version = Told(900), grown(500)
+    memory, asked = learned(space), [str(place) for place in range(900)]
+    whole = learned(space).consider(version, asked)
+    memory.consider(version, asked[:500])
+    for first in (0, 250, 450, 497):
+        told = memory.consider(version, asked[first : first + 400])
+        assert told.answers == whole.answers[first : first + 400]
+        np.testing.assert_array_equal(told.margin, whole.margin[first : first + 400])
+        np.testing.assert_array_equal(told.nearest, whole.nearest[first : first + 400])
+
+
+def test_a_text_that_is_there_twice_counts_twice() -> None:
+    known = [Exemplar(id=f"e{i}", input="where is my parcel", output=answer) for i, answer in enumerate("aba")]
+    memory = ExemplarMemory(fit_lsa(list(KNOWN)))
+    assert memory.answer(Version(feature="support", created_at=NOW, exemplars=known), ["my parcel"]) == ["a"]

@@ -206,7 +206,7 @@ def test_retired_case_is_asked_by_no_gate_and_its_correction_makes_no_other(worl
     first, *rest = store.cases(PROJECT, FEATURE)
     assert rest
     store.commit({PROJECT: Writes(retired=[(first.id, world.loop.clock.now())])})
-    order = playbook.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now(), by_hand=True)
+    order = playbook.planning.next_order(PROJECT, world.incident, world.runs(), world.loop.clock.now(), by_hand=True)
     assert order is not None
     assert playbook.gather(order)["cases"] == 0
     made = playbook.build(order)

@@ -221,7 +221,7 @@ def test_answer_found_out_of_date_changes_in_every_example_and_its_cases_do_not_
 
 def test_case_that_must_pass_is_not_retired_by_what_reviewers_say(desk: Desk) -> None:
     [case] = [case for case in desk.store.cases(PROJECT, FEATURE) if case.expected == "answer 3"]
-    must = msgspec.structs.replace(case, severity="must_pass")
+    must = msgspec.structs.replace(case, id=derived_id("must"), severity="must_pass")
     desk.store.commit({PROJECT: Writes(cases=seal_all(desk.redactor, [must]))})
     desk.renewed = {derived_id("doubt"): ("answer 3", "answer 3 as of today")}
     change = desk.learn()

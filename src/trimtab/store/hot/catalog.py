@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, literal_column, select, tuple_
 
 from trimtab.records import ApiKey, AuditItem, Calibration, Feature, Project, Rollout, User, Version
+from trimtab.store.hot.database import Database
 from trimtab.store.hot.page import Port, after, chunks, paged
 from trimtab.store.ports import Page, Query, Stored
 from trimtab.store.schema import API_KEYS, AUDITS, CALIBRATIONS, FEATURES, PROJECTS, ROLLOUTS, USERS, VERSIONS, segments
 
 __all__ = ["Catalog"]
 
+_VERSIONS_READ = 4
+_ID = VERSIONS.codec.names.index("id")
+
 
 class Catalog(Port):
     """The verbs of `CatalogStore`; the contract stands there."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._read: dict[str, tuple[tuple[Any, ...], Version]] = {}
 
     def find_key(self, sha256: str) -> ApiKey | None:
         """Return the key with that hash, revoked or not."""
@@ -49,7 +58,18 @@ class Catalog(Port):
             columns.project_id == project_id, columns.feature == feature, columns.id == version_id
         )
         rows = self._database.rows(statement)
-        return VERSIONS.decode(rows[0]) if rows else None
+        return self._decoded(tuple(rows[0])) if rows else None
+
+    def _decoded(self, row: tuple[Any, ...]) -> Version:
+        """Return a row's version; thousands of exemplars are not made anew while the row says what it said."""
+        version_id = row[_ID]
+        known = self._read.get(version_id)
+        if known is not None and known[0] == row:
+            return known[1]
+        version = VERSIONS.decode(row)
+        lately = list(self._read.items())[1 - _VERSIONS_READ :]
+        self._read = {**dict(lately), version_id: (row, version)}
+        return version
 
     def versions(self, project_id: str, feature: str) -> list[Version]:
         """Return all versions of a feature, oldest first."""
