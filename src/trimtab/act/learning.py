@@ -17,7 +17,7 @@ from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.runs import Runs
 from trimtab.config import Settings
 from trimtab.errors import Conflict
-from trimtab.ids import new_id
+from trimtab.ids import derived_id
 from trimtab.records import Run
 from trimtab.store.ports import HotStore, Writes
 
@@ -87,10 +87,9 @@ class LearnDesk:
 
     def _start(self, project_id: str, feature: str, now: datetime) -> Order:
         """Write the run down, then start it: one that was cut off in between is taken up by the act stage."""
-        order = Order(
-            project_id=project_id, run_id=new_id(now), feature=feature, incident_id="", now=now, action=REVIEWED
-        )
-        run = Run(id=order.run_id, playbook=REVIEWED, feature=feature, state="running", started_at=now)
+        run_id = derived_id("run", project_id, feature, REVIEWED, now.isoformat())
+        order = Order(project_id=project_id, run_id=run_id, feature=feature, incident_id="", now=now, action=REVIEWED)
+        run = Run(id=run_id, playbook=REVIEWED, feature=feature, state="running", started_at=now)
         with self._turn:
             expect_idle(self._store, project_id, feature)
             self._store.commit({project_id: Writes(runs=[run])})
