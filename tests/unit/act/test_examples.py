@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.contract import hot_store_sample as a
 from tests.example_world import CARD, FEATURE, KINDS, NOW, PROJECT, REFUND, VOUCHER, WEEK, ExampleWorld, examples
-from trimtab.config import Reviewing, Settings
+from trimtab.config import NotifyTarget, Reviewing, Settings
 from trimtab.errors import Conflict
 from trimtab.ids import content_id, new_id
 from trimtab.records import Erasure, Exemplar, Feedback, ReviewItem
@@ -318,3 +319,21 @@ def test_what_is_erased_raises_no_doubt(world: ExampleWorld) -> None:
     )
     assert world.judge(items[0], "bad", VOUCHER, NOW).confirms is False
     assert world.states(items) == ["done", "skipped", "skipped"]
+
+
+def test_whoever_is_told_of_new_items_is_told_of_looks(tmp_path: Path) -> None:
+    target = NotifyTarget(url="https://a.example", on=("review.added",))
+    world = ExampleWorld(tmp_path, settings=Settings(notify={"desk": target}))
+    world.contradict(NOW)
+    world.raised(NOW)
+    [told] = [row.record for row in world.store.deliveries(PROJECT, Query()).rows]
+    assert (told.kind, told.feature, told.body["review"]["items"]) == ("review.added", FEATURE, 3)
+    world.store.close()
+
+
+def test_two_who_look_at_once_raise_one_doubt(world: ExampleWorld) -> None:
+    world.contradict(NOW)
+    with ThreadPoolExecutor(4) as pool:
+        raised = list(pool.map(lambda n: world.raised(NOW + n * MINUTE), range(4)))
+    assert sorted(len(items) for items in raised) == [0, 0, 0, 3]
+    assert len(world.store.review_looks(PROJECT, FEATURE, NOW - WEEK)) == 3
