@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from trimtab.act.memory import ExemplarMemory
+from trimtab.act.notices import Notices
 from trimtab.act.queue.examples import ExampleLooks
 from trimtab.act.review import Reviews
 from trimtab.config import Settings
@@ -73,6 +74,7 @@ class ExampleWorld:
             self.settings,
             self.reviews,
             lambda _, version, inputs, before: memory.typical(version, inputs, before=before),
+            notices=Notices(self.store, self.settings.notify),
         )
         self._enrich = EnrichStage(self.store)
         self._said = 0

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from tests.contract import hot_store_sample as a
 from tests.example_world import CARD, FEATURE, KINDS, NOW, PROJECT, REFUND, VOUCHER, WEEK, ExampleWorld, examples
-from trimtab.config import Reviewing, Settings
+from trimtab.config import NotifyTarget, Reviewing, Settings
 from trimtab.errors import Conflict
-from trimtab.records import Feedback, ReviewItem
+from trimtab.ids import content_id, new_id
+from trimtab.records import Erasure, Exemplar, Feedback, ReviewItem
 from trimtab.redact.wall import seal, seal_all
+from trimtab.store.erasing import person
 from trimtab.store.ports import Arrival, Query, Writes
 
 MINUTE = timedelta(minutes=1)
@@ -24,6 +29,12 @@ def world(tmp_path: Path) -> Iterator[ExampleWorld]:
     made = ExampleWorld(tmp_path)
     yield made
     made.store.close()
+
+
+def split() -> tuple[list[Exemplar], list[Exemplar]]:
+    """Return the examples about refunds, and the others."""
+    every = examples()
+    return [each for each in every if each.output == CARD], [each for each in every if each.output != CARD]
 
 
 def confirmed(world: ExampleWorld, items: list[ReviewItem]) -> None:
@@ -59,6 +70,7 @@ def test_nothing_is_asked_while_only_one_correction_contradicts(world: ExampleWo
 def test_two_reviewers_of_one_answer_contradict_once(world: ExampleWorld) -> None:
     world.correct(REFUND, VOUCHER, NOW - MINUTE)
     world.correct(REFUND, VOUCHER, NOW - MINUTE, reviewer="ben", again=True)
+    world.contradict(NOW, count=1, question=list(KINDS)[1])
     assert world.raised(NOW) == []
 
 
@@ -82,20 +94,56 @@ def test_examples_younger_than_the_contradictions_are_not_in_doubt(tmp_path: Pat
     world.store.close()
 
 
-def test_fewer_than_three_old_examples_are_not_asked_about(tmp_path: Path) -> None:
-    same = [msgspec.structs.replace(each, input=REFUND) for each in examples() if each.output == CARD]
-    world = ExampleWorld(tmp_path, held=[*same, *(each for each in examples() if each.output != CARD)])
-    world.contradict(NOW)
-    assert world.raised(NOW) == []  # many with the words of one
+@pytest.mark.parametrize("texts", [2, 3])
+def test_fewer_than_three_old_examples_are_not_asked_about(tmp_path: Path, texts: int) -> None:
+    cards, others = split()
+    openings = ["hello"] * 5 + ["good morning dear team"] * 2 + ["please" if texts == 3 else "good morning dear team"]
+    same = [
+        msgspec.structs.replace(each, input=f"{opening} {REFUND}")
+        for each, opening in zip(cards, openings, strict=True)
+    ]
+    world = ExampleWorld(tmp_path, held=[*same, *others])
+    world.contradict(NOW, question=f"hello {REFUND}")
+    assert len(world.raised(NOW)) == (3 if texts == 3 else 0)  # eight, but with the words of so many
     world.store.close()
 
 
-def test_examples_for_one_user_are_not_shown_to_others(tmp_path: Path) -> None:
-    own = [msgspec.structs.replace(each, audience="u1") for each in examples() if each.output == CARD]
-    world = ExampleWorld(tmp_path, held=[*own, *(each for each in examples() if each.output != CARD)])
+@pytest.mark.parametrize("told", [{"audience": "u1"}, {"added_at": NOW - timedelta(days=55)}])
+def test_examples_for_one_user_and_young_ones_are_not_asked_about(tmp_path: Path, told: dict[str, Any]) -> None:
+    cards, others = split()
+    held = [msgspec.structs.replace(each, **told) if n >= 3 else each for n, each in enumerate(cards)]
+    world = ExampleWorld(tmp_path, held=[*held, *others])
     world.contradict(NOW)
-    assert world.raised(NOW) == []
+    assert {item.exemplar_id for item in world.raised(NOW)} == {each.id for each in cards[:3]}
     world.store.close()
+
+
+def test_doubt_that_lost_an_example_to_an_erasure_renews_nothing(tmp_path: Path) -> None:
+    cards, others = split()
+    said = a.feedback(id=new_id(NOW), user_id="gone", session_id=None, external_id="none")
+    theirs = msgspec.structs.replace(cards[0], id=content_id("x", said.id.encode()))
+    world = ExampleWorld(tmp_path, held=[theirs, *cards[1:3], *others])
+    world.store.append([Arrival(PROJECT, seal(world.redactor, said), NOW)])
+    world.contradict(NOW)
+    confirmed(world, world.raised(NOW))
+    assert world.renewals(NOW + MINUTE) == [(CARD, VOUCHER)]
+    asked = Erasure(id=new_id(NOW), person=person(PROJECT, "gone"), asked_at=NOW, state="working")
+    asked = world.store.bury(PROJECT, asked, ["gone"])
+    world.store.collect(PROJECT, asked.id)
+    world.store.erase(PROJECT, asked)
+    assert len(world.store.review_looks(PROJECT, FEATURE, NOW)) == 2
+    assert world.renewals(NOW + MINUTE) == []
+    world.store.close()
+
+
+@pytest.mark.parametrize("right", [None, "Ask the bank."])
+def test_last_of_three_that_does_not_confirm_renews_nothing(world: ExampleWorld, right: str | None) -> None:
+    world.contradict(NOW)
+    items = world.raised(NOW)
+    confirmed(world, items[:2])
+    world.judge(items[2], "bad", right, NOW + MINUTE)
+    assert world.states(items) == ["done"] * 3
+    assert world.renewals(NOW + MINUTE) == []
 
 
 def test_a_feature_that_serves_nothing_or_has_no_examples_asks_nothing(tmp_path: Path) -> None:
@@ -271,3 +319,21 @@ def test_what_is_erased_raises_no_doubt(world: ExampleWorld) -> None:
     )
     assert world.judge(items[0], "bad", VOUCHER, NOW).confirms is False
     assert world.states(items) == ["done", "skipped", "skipped"]
+
+
+def test_whoever_is_told_of_new_items_is_told_of_looks(tmp_path: Path) -> None:
+    target = NotifyTarget(url="https://a.example", on=("review.added",))
+    world = ExampleWorld(tmp_path, settings=Settings(notify={"desk": target}))
+    world.contradict(NOW)
+    world.raised(NOW)
+    [told] = [row.record for row in world.store.deliveries(PROJECT, Query()).rows]
+    assert (told.kind, told.feature, told.body["review"]["items"]) == ("review.added", FEATURE, 3)
+    world.store.close()
+
+
+def test_two_who_look_at_once_raise_one_doubt(world: ExampleWorld) -> None:
+    world.contradict(NOW)
+    with ThreadPoolExecutor(4) as pool:
+        raised = list(pool.map(lambda n: world.raised(NOW + n * MINUTE), range(4)))
+    assert sorted(len(items) for items in raised) == [0, 0, 0, 3]
+    assert len(world.store.review_looks(PROJECT, FEATURE, NOW - WEEK)) == 3
