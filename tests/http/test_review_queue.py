@@ -327,6 +327,24 @@ def test_disagreement_goes_to_the_person_who_is_named_for_it(tmp_path: Path) -> 
         assert [asked["item"]["asked_of"] for asked in taken(client, "eve", 9)] == ["eve", "eve"]
 
 
+def test_an_expert_who_never_answers_holds_up_no_referee(tmp_path: Path) -> None:
+    with several(tmp_path, reviewers=2) as server, server.client() as client:
+        filled(client)
+        batch(client, items=1)
+        [first] = taken(client, "ada", 9)
+        ruled(client, first, "ada", "bad")
+        link = {"reviewer": "Prof. Curie", "hours": 24}
+        client.post(f"/v1/review/{first['item']['id']}/links", json=link).raise_for_status()
+        [second] = taken(client, "bob", 9)
+        ruled(client, second, "bob", "good")
+        settled(client)
+        assert taken(client, "cyd", 9) == []
+        later(server, 25 * 60)
+        settled(client)
+        [third] = taken(client, "cyd", 9)
+        assert third["item"]["referee"]
+
+
 def test_nobody_can_judge_one_answer_twice_by_naming_its_other_item(tmp_path: Path) -> None:
     with several(tmp_path, reviewers=2) as server, server.client() as client:
         filled(client)

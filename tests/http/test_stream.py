@@ -123,6 +123,23 @@ def test_a_revoked_key_hears_no_more(server: Live, monkeypatch: pytest.MonkeyPat
             assert list(told) == []
 
 
+def test_a_revoked_key_hears_no_more_though_there_is_always_news(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 1.0)  # there is news many times a second
+    declare(server, "busy")
+    with server.client() as admin:
+        made = admin.post("/v1/keys", json={"kind": "read", "label": "short-lived"}).json()
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        with httpx.stream("GET", server.url + PATH, headers=headers, timeout=30) as answer:
+            told = events(answer.iter_lines())
+            assert next(told).name == "hello"
+            admin.delete(f"/v1/keys/{made['id']}").raise_for_status()
+            for place in range(1000):
+                serve(server, "busy", str(place))
+                if next(told, None) is None:
+                    return
+    pytest.fail("1,000 switches after its key was revoked the stream still tells")
+
+
 def test_no_more_streams_are_open_than_may_be(tmp_path: Path) -> None:
     settings = Settings(server=msgspec.structs.replace(Server(), streams=2, streams_per_key=1))
     with live(tmp_path, settings) as server, listening(server, "ingest") as first, listening(server, "read") as second:

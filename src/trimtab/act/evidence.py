@@ -6,6 +6,7 @@ with what their author taught the version that gave them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -45,6 +46,7 @@ class Evidence:
         self.store = store
         self.settings = settings
         self._agreements: dict[tuple[str, str], tuple[int, list[Agreement]]] = {}
+        self._lock = threading.Lock()  # ticks, runs and requests ask
 
     def build(self, project_id: str, base: Version, now: datetime) -> list[Correction]:
         """Return the build part that no golden case, exemplar or knowledge of `base` stands for yet, newest first.
@@ -137,9 +139,10 @@ class Evidence:
             released=released,
             settings=self.settings.guard,
         )
-        while len(self._agreements) >= _REMEMBERED:
-            self._agreements.pop(next(iter(self._agreements)))
-        self._agreements[project_id, feature] = (state, found)
+        with self._lock:
+            while len(self._agreements) >= _REMEMBERED:
+                self._agreements.pop(next(iter(self._agreements)))
+            self._agreements[project_id, feature] = (state, found)
         return found
 
     def _voters(self, project_id: str, feature: str, since: datetime, until: datetime) -> set[str]:

@@ -20,7 +20,7 @@ from trimtab.ids import derived_id
 from trimtab.records import FeedbackKind, Outcome, ReviewItem, Verdict, WorkLog
 from trimtab.redact.project import Cleaners
 from trimtab.redact.wall import seal, seal_all
-from trimtab.store.ports import HotStore, Writes
+from trimtab.store.ports import HotStore, Query, Writes
 
 __all__ = ["Candidate", "Reviews", "added", "chosen", "item_id", "priority", "seats", "verdict_id", "worked"]
 
@@ -226,6 +226,27 @@ class Reviews:
             sealed = seal_all(cleaner, [extra, *first])
             self._store.commit({project_id: Writes(reviewed=sealed)})
         return sealed[0].record
+
+    def let_go(self, project_id: str, feature: str, now: datetime) -> None:
+        """Close the items of guests that no link opens any more, and ask the referee where only those were waited for.
+
+        A referee's own item stays: who has a key needs no link.
+        """
+        asked: list[ReviewItem] = []
+        query: Query | None = Query(feature=feature, limit=1000)
+        with self.turn:
+            while query is not None:
+                page = self._store.reviews(project_id, query, ("open", "reserved"))
+                asked += [row.record for row in page.rows if row.record.asked_of is not None and not row.record.referee]
+                query = msgspec.structs.replace(query, after=page.next) if page.next is not None else None
+            for item in asked:
+                links = self._store.review_links(project_id, item.id)
+                if not links or any(each.revoked_at is None and each.expires_at > now for each in links):
+                    continue
+                nobody = {"reserved_by": None, "reserved_until": None, "taken_at": None}
+                closed = msgspec.structs.replace(item, state="skipped", closed_at=now, **nobody)
+                sealed = seal_all(self._cleaners.of(project_id), [closed, *self._referee(project_id, closed, now)])
+                self._store.commit({project_id: Writes(reviewed=sealed)})
 
     def _held(self, item: ReviewItem, reviewer: str, now: datetime, *, shown: bool = True) -> ReviewItem:
         until = now + timedelta(minutes=self._settings.reserve_minutes)

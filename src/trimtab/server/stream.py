@@ -32,9 +32,9 @@ StillValid = Callable[[], Awaitable[bool]]
 class EventStream(Response[None]):
     """Sends what `reader` gets, and a comment every 15 seconds without news.
 
-    It ends when the reader leaves, is dropped (for 20 seconds it took nothing), when its key is no longer valid, when
-    the server stops, and after a quarter of an hour: whoever listens connects again, and one that vanished without a
-    word does not keep its place for ever.
+    It ends when the reader leaves, is dropped (for 20 seconds it took nothing), when its key is no longer valid (asked
+    every 15 seconds, however much news there is), when the server stops, and after a quarter of an hour: whoever
+    listens connects again, and one that vanished without a word does not keep its place for ever.
     """
 
     def __init__(self, feed: Feed, reader: Reader, still_valid: StillValid) -> None:
@@ -52,12 +52,15 @@ class EventStream(Response[None]):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await self._send(send, b": trimtab\nretry: 2000\n\n")
+            asked_at = time.monotonic()
             while time.monotonic() < until:
                 events = await reader.take(HEARTBEAT_S)
                 if reader.ended:
                     break
-                if not events and not await self._still_valid():
-                    break
+                if not events or time.monotonic() - asked_at >= HEARTBEAT_S:
+                    if not await self._still_valid():
+                        break
+                    asked_at = time.monotonic()
                 await self._send(send, events or b": still here\n\n")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):

@@ -181,3 +181,62 @@ def test_a_closed_item_is_closed(store: HotStore) -> None:
     with pytest.raises(NotFound):
         reviews.claim(P, "nonsense", "r-1", a.NOW)
     assert reviews.next(P, "r-1", 1, a.NOW) == []
+
+
+HOUR = timedelta(hours=1)
+
+
+def asked_of_a_guest(store: HotStore, reviews: Reviews, **link: Any) -> ReviewItem:
+    """Return the item of a guest, with a link to it, beside one that a reviewer found bad and one found good."""
+    [first] = queue(store, 1)
+    guest = reviews.asked_of(P, first.id, "guest", a.NOW)
+    if link:
+        told = a.review_link(item_id=guest.id, reviewer="guest", expires_at=a.NOW + HOUR, revoked_at=None)
+        store.commit({P: Writes(review_links=[a.sealed(msgspec.structs.replace(told, **link))])})
+    reviews.close(P, reviews.claim(P, first.id, "ada", a.NOW), "bad", a.NOW, 30.0)
+    other = reviews.asked_of(P, first.id, "bob", a.NOW)
+    reviews.close(P, reviews.claim(P, other.id, "bob", a.NOW), "good", a.NOW, 30.0)
+    return guest
+
+
+def referees(store: HotStore, item: ReviewItem) -> list[ReviewItem]:
+    return [each for each in store.review_card(P, str(item.card_id)) if each.referee]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("link", [{"expires_at": a.NOW + HOUR}, {"revoked_at": a.NOW}], ids=["expired", "revoked"])
+def test_a_guest_whose_link_is_over_is_waited_for_no_more(
+    store: HotStore, link: dict[str, Any], *, opened: bool
+) -> None:
+    reviews = Reviews(store, REDACTOR, Reviewing(reserve_minutes=600))
+    guest = asked_of_a_guest(store, reviews, **link)
+    if opened:
+        reviews.claim(P, guest.id, "guest", a.NOW, shown=True)
+    assert referees(store, guest) == []
+    reviews.let_go(P, guest.feature, a.NOW + HOUR)
+    reviews.let_go(P, guest.feature, a.NOW + HOUR)
+    [referee] = referees(store, guest)
+    closed = store.review(P, guest.id)
+    assert closed is not None
+    assert (referee.state, closed.state, closed.reserved_by, closed.verdict) == ("open", "skipped", None, None)
+    assert reviews.asked_of(P, guest.id, "guest", a.NOW + HOUR).state == "open"  # and may be asked anew
+
+
+@pytest.mark.parametrize("link", [{}, {"expires_at": a.NOW + 2 * HOUR}], ids=["none yet", "lasting"])
+def test_a_guest_who_may_still_answer_is_waited_for(store: HotStore, link: dict[str, Any]) -> None:
+    reviews = Reviews(store, REDACTOR, Reviewing())
+    guest = asked_of_a_guest(store, reviews, **link)
+    reviews.let_go(P, guest.feature, a.NOW + HOUR)
+    assert referees(store, guest) == []
+    assert reviews.claim(P, guest.id, "guest", a.NOW + HOUR).id == guest.id
+
+
+def test_a_referee_who_was_sent_a_link_besides_stays_the_referee(store: HotStore) -> None:
+    reviews = Reviews(store, REDACTOR, Reviewing(referee="eve"))
+    guest = asked_of_a_guest(store, reviews, revoked_at=a.NOW)
+    reviews.let_go(P, guest.feature, a.NOW)
+    [referee] = referees(store, guest)
+    told = a.review_link(item_id=referee.id, reviewer="eve", revoked_at=a.NOW)
+    store.commit({P: Writes(review_links=[a.sealed(told)])})
+    reviews.let_go(P, guest.feature, a.NOW)
+    assert [each.state for each in referees(store, guest)] == ["open"]

@@ -71,7 +71,10 @@ class QueueDesk:
         self._embedder = embedder
 
     def tick(self, now: datetime) -> int:
-        """Look at each feature once an hour; handle at most one per tick and return how many were."""
+        """Look at each feature once an hour; handle at most one per tick and return how many were.
+
+        What waits for a guest whose link is over waits no more, and where a batch is due it is made.
+        """
         if self._looked_at is None or now >= self._looked_at + _LOOK:
             self._looked_at = now
             for project in self._store.projects():
@@ -81,6 +84,7 @@ class QueueDesk:
             return 0
         feature = self._due.popleft()
         try:
+            self.reviews.let_go(*feature[:2], now)
             self._scheduled(*feature, now)
         except Exception:
             self._due.append(feature)  # tried again, after the others

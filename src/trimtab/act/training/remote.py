@@ -13,7 +13,7 @@ import structlog
 
 from trimtab.act.training.hosted import HostedTraining, Order, Progress, Refused, is_over
 from trimtab.config import Finetune
-from trimtab.errors import NotFound, Unavailable
+from trimtab.errors import NotFound, TrimtabError, Unavailable
 from trimtab.records import Job
 
 __all__ = ["RemoteJobs", "ended"]
@@ -101,9 +101,10 @@ class RemoteJobs:
         del self._flights[job.id]
         try:
             told = flight.result()
-        except (Unavailable, Refused) as error:
+        except (Unavailable, Refused, OSError) as error:  # OSError: of its last step, whose set has gone meanwhile
             self._retry_at[job.id] = now + self._poll
-            self._log.warning("a training job could not be put away, trying again", job=job.id, error=error.message)
+            why = error.message if isinstance(error, TrimtabError) else type(error).__name__
+            self._log.warning("a training job could not be put away, trying again", job=job.id, error=why)
             return None
         if not told.get("closed"):  # its last step ended after it was called off; now it is known what there is
             return msgspec.structs.replace(job, progress={**job.progress, "hosted": {**hosted, **told}})

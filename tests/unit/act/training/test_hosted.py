@@ -193,6 +193,19 @@ def test_a_job_called_off_in_the_moment_it_is_created_is_called_off_there(
     assert (job.state, [each["status"] for each in endpoint.jobs]) == ("cancelled", ["cancelled"])
 
 
+def test_a_job_called_off_whose_set_cannot_be_read_any_more_stops_nobody(
+    make: Make, endpoint: TrainingEndpoint
+) -> None:
+    endpoint.hold["GET /files"] = threading.Event()
+    world = make(timeout_s=30)
+    job = world.running(world.order())
+    world._wait(lambda: (world.engine.jobs.tick(world.clock.now()), endpoint.held.acquire(blocking=False))[1])
+    world.engine.datasets.file(PROJECT, str(job.dataset_id), "train.jsonl").unlink()
+    world.engine.jobs.cancel(PROJECT, job.id, world.clock.now())
+    endpoint.hold.pop("GET /files").set()
+    assert (world.put_away(job).state, endpoint.files) == ("cancelled", [])
+
+
 def test_a_job_over_its_time_is_called_off(make: Make, endpoint: TrainingEndpoint) -> None:
     endpoint.polls = 10**9
     world = make(max_hours=0.0001)
