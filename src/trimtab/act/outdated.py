@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-__all__ = ["LEAST", "REST", "SAMPLE", "WINDOW", "Outdated", "Suspected", "suspected"]
+__all__ = ["LEAST", "REST", "SAMPLE", "WINDOW", "Suspected", "suspected"]
 
 SAMPLE = 3
 """How many of its old examples people look at before an answer counts as out of date."""
@@ -44,25 +44,3 @@ def suspected(
     counts = {pair: sum(at > now - WINDOW for at in told) for pair, told in heard.items()}
     rested = (pair for pair in counts if pair not in asked or now - asked[pair] >= REST)
     return sorted((pair for pair in rested if counts[pair] >= LEAST), key=lambda pair: (-counts[pair], pair))
-
-
-class Outdated:
-    """Collects contradictions and says what to ask about. Keep one for each feature."""
-
-    def __init__(self) -> None:
-        self._heard: dict[Suspected, list[datetime]] = {}
-        self._asked: dict[Suspected, datetime] = {}
-
-    def hear(self, now: datetime, typical: Sequence[str | None], rights: Sequence[str]) -> None:
-        """Take reviews: the answer that each question is typical of (None: of none), and what was said is right."""
-        for old, right in zip(typical, rights, strict=True):
-            if old is not None and old != right:
-                self._heard.setdefault(Suspected(old, right), []).append(now)
-
-    def due(self, now: datetime) -> list[Suspected]:
-        """Return what is to be asked about now, the most contradicted first."""
-        return suspected(self._heard, self._asked, now)
-
-    def ask(self, pair: Suspected, now: datetime) -> None:
-        """Take down that people look at it now: it is not due again for four weeks."""
-        self._asked[pair] = now
