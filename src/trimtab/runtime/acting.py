@@ -96,12 +96,12 @@ def open_playbook(
     runner: Runner,
     clock: Clock,
     turn: AbstractContextManager[Any],
-    retriever: Retriever | None,
+    knowing: Knowing,
     spaces: SpaceStage | None,
     looks: ExampleLooks,
     undo: contextlib.ExitStack,
 ) -> IncidentPlaybook:
-    """Return what answers incidents; `retriever` asks the app's index, where it can be asked.
+    """Return what answers incidents, and learns what reviewers said. `looks` says which answers are out of date.
 
     Raises MissingExtra where an action is in use without its library.
     """
@@ -111,7 +111,7 @@ def open_playbook(
     writer = RuleWriter(settings.runner, settings.rules) if settings.rules.model else None
     if writer is not None:
         undo.callback(writer.close)
-    exemplar, knowledge = ExemplarAction(evidence), KnowledgeAction(evidence, retriever=retriever)
+    exemplar, knowledge = ExemplarAction(evidence), KnowledgeAction(evidence, retriever=knowing.retriever)
     actions: list[VersionAction] = [
         RollbackAction(store, settings),
         exemplar,

@@ -181,9 +181,10 @@ def assemble(
         knowing = open_knowing(settings, store, redactor, undo, inline=inline_runs)
         spaces, meaning = open_meaning(settings, store, vectors, redactor, undo, inline=inline_runs)
         queue = open_queue(settings, store, redactor, answering, spaces)
-        retriever, looks = knowing.retriever, queue.looks
-        playbook = open_playbook(settings, store, redactor, answering, clock, turn, retriever, spaces, looks, undo)
+        playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing, spaces, queue.looks, undo)
         runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
+        learning = LearnDesk(store, settings, playbook, runs, turn=turn)
+        beside: list[Stage] = [queue, learning, knowing.stage]
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
@@ -205,7 +206,7 @@ def assemble(
             queue=queue,
             runner=answering,
             playbook=playbook,
-            learning=(learning := LearnDesk(store, settings, playbook, runs, turn=turn)),
+            learning=learning,
             patches=knowing.patches,
             runs=runs,
             vectors=vectors,
@@ -215,17 +216,7 @@ def assemble(
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(
-                    settings,
-                    store,
-                    playbook,
-                    runs,
-                    answering,
-                    turn,
-                    undo,
-                    [queue, learning, knowing.stage],
-                    inline_runs,
-                ),
+                *_acting(settings, store, playbook, runs, answering, turn, undo, beside, inline_runs),
                 *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
