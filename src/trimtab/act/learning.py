@@ -87,7 +87,8 @@ class LearnDesk:
 
     def _start(self, project_id: str, feature: str, now: datetime) -> Order:
         """Write the run down, then start it: one that was cut off in between is taken up by the act stage."""
-        run_id = derived_id("run", project_id, feature, REVIEWED, now.isoformat())
+        before = self._playbook.reviewed.latest(project_id, feature)
+        run_id = derived_id("run", project_id, feature, now.isoformat(), before.id if before else REVIEWED)
         order = Order(project_id=project_id, run_id=run_id, feature=feature, incident_id="", now=now, action=REVIEWED)
         run = Run(id=run_id, playbook=REVIEWED, feature=feature, state="running", started_at=now)
         with self._turn:

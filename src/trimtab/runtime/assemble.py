@@ -183,40 +183,38 @@ def assemble(
         queue = open_queue(settings, store, redactor, answering, spaces)
         playbook = open_playbook(settings, store, redactor, answering, clock, turn, knowing, spaces, queue.looks, undo)
         runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
-        learning = LearnDesk(store, settings, playbook, runs, turn=turn)
-        beside: list[Stage] = [queue, learning, knowing.stage]
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
-        jobs = open_jobs(settings, store, redactor, datasets, turn, undo)
         lake = open_lake_lazily(settings, undo)
         versions = ForgetExemplars(store, redactor, clock, turn=turn)
         made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
         erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
-        entrance = open_entrance(settings, store, redactor, vectors, lake, clock, undo)
         return Engine(
             settings=settings,
             clock=clock,
             store=store,
             redactor=redactor,
             rescan=(rescan := RescanStage(store, redactor)),
-            entrance=entrance,
+            entrance=(entrance := open_entrance(settings, store, redactor, vectors, lake, clock, undo)),
             decisions=(decisions := _decisions(settings, store, redactor, turn)),
             by_hand=ByHand(Evidence(store, settings), redactor, decisions, runs),
             queue=queue,
             runner=answering,
             playbook=playbook,
-            learning=learning,
+            learning=(learn := LearnDesk(store, settings, playbook, runs, turn=turn)),
             patches=knowing.patches,
             runs=runs,
             vectors=vectors,
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
-            jobs=jobs,
+            jobs=(jobs := open_jobs(settings, store, redactor, datasets, turn, undo)),
             erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
-                *_acting(settings, store, playbook, runs, answering, turn, undo, beside, inline_runs),
+                *_acting(
+                    settings, store, playbook, runs, answering, turn, undo, [queue, learn, knowing.stage], inline_runs
+                ),
                 *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
