@@ -6,7 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -20,10 +20,9 @@ __all__ = ["Watched", "watched"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS: Mapping[str, str] = {
-    "target": "as the settings say",
+    "target": "as it was set",
     "baseline": "as its first votes were",
     "inherited": "as the version before it was held to",
-    "learning": "",
 }
 
 
@@ -51,22 +50,35 @@ class WatchingStore(LoopStore, CatalogStore, Protocol):
 
 def watched(store: WatchingStore, settings: Settings, project_id: str) -> list[Watched]:
     """Return how each feature of a project is watched, by name."""
-    rules = rules_of(settings.monitors, store.rules(project_id))
     monitors: defaultdict[str, list[Monitor]] = defaultdict(list)
     for monitor in store.monitors(project_id, None):
         monitors[monitor.feature].append(monitor)
-    ready = {
-        (name, group.feature)
-        for name in (VOTING, *(rule.name for rule in rules))
-        for group in store.monitors(project_id, None, name)
-        if group.reference is not None
-    }
+    others: _Others | None = None
     found = []
-    for feature in store.features(project_id):
-        current = _current(store, project_id, feature.name, monitors[feature.name])
-        meanwhile = _meanwhile(feature.name, rules, ready, settings)
-        found.append(_told(feature.name, current, meanwhile, settings))
+    for name in (feature.name for feature in store.features(project_id)):
+        current = _current(store, project_id, name, monitors[name])
+        override = settings.features.get(name)
+        target = (override.reference_rate if override else None) or settings.monitoring.reference_rate
+        if target is not None or (current is not None and current.reference is not None):
+            found.append(_watching(name, current, target, settings))
+        else:
+            others = others or _others(store, settings, project_id)
+            found.append(_learning(name, current, _meanwhile(name, others, settings), settings))
     return found
+
+
+class _Others(NamedTuple):
+    """The declared watches of a project, and which of them (and of voting itself) know what is usual, by feature."""
+
+    rules: list[Rule]
+    ready: set[tuple[str, str]]
+
+
+def _others(store: WatchingStore, settings: Settings, project_id: str) -> _Others:
+    rules = rules_of(settings.monitors, store.rules(project_id))
+    names = (VOTING, *(rule.name for rule in rules))
+    groups = ((name, group) for name in names for group in store.monitors(project_id, None, name))
+    return _Others(rules, {(name, group.feature) for name, group in groups if group.reference is not None})
 
 
 def _current(store: WatchingStore, project_id: str, feature: str, monitors: Sequence[Monitor]) -> Monitor | None:
@@ -80,52 +92,59 @@ def _current(store: WatchingStore, project_id: str, feature: str, monitors: Sequ
     return next((each for each in newest if each.reference is not None), None)  # what a new version will inherit
 
 
-def _meanwhile(feature: str, rules: Sequence[Rule], ready: set[tuple[str, str]], settings: Settings) -> list[str]:
+def _meanwhile(feature: str, others: _Others, settings: Settings) -> list[str]:
     """Return what else can open an incident about a feature now."""
     found = [
         f"the watch {rule.name!r}"
-        for rule in rules
+        for rule in others.rules
         if rule.covers(feature)
         and (
             rule.spec.kind == "threshold"
             or rule.spec.reference_rate is not None
             or rule.spec.no_data_hours > 0
-            or (rule.name, feature) in ready
+            or (rule.name, feature) in others.ready
         )
     ]
-    if (VOTING, feature) in ready and settings.monitoring.propensity_factor > 0:
+    if (VOTING, feature) in others.ready and settings.monitoring.propensity_factor > 0:
         found.append("a change in how many people vote")
     if settings.topics.every_hours > 0:
         found.append("a topic that more people than usual bring up")
     return found
 
 
-def _told(feature: str, monitor: Monitor | None, meanwhile: list[str], settings: Settings) -> Watched:
-    override = settings.features.get(feature)
-    target = (override.reference_rate if override else None) or settings.monitoring.reference_rate
+def _watching(feature: str, monitor: Monitor | None, target: float | None, settings: Settings) -> Watched:
+    kind = "target" if target is not None or monitor is None else monitor.reference_kind
     reference = target or (monitor.reference if monitor else None)
-    needed = settings.monitoring.baseline_votes
-    votes = monitor.learned_votes if monitor else 0
-    negatives = round(monitor.learned_negatives) if monitor else 0
-    if reference is not None:
-        kind = "target" if target is not None or monitor is None else monitor.reference_kind
-        told, mend = f"votes are watched: up to {reference:.1%} bad is usual, {_KINDS[kind]}", ""
-    else:
-        only = f"only {_listed(meanwhile)} can open an incident" if meanwhile else "nothing can open an incident"
-        bad = f", {negatives} of them bad" if votes else ""
-        told = f"still learning what is usual: {votes} of {needed} votes{bad}; until then {only}"
-        place = f"[features.{feature if _BARE.fullmatch(feature) else json.dumps(feature)}]"
-        mend = f"to be told from now on, say what share of bad votes is usual: reference_rate = 0.1 under {place}"
     return Watched(
         feature=feature,
-        state="learning" if reference is None else "watching",
+        state="watching",
         reference=reference,
+        votes=monitor.learned_votes if monitor else 0,
+        negatives=round(monitor.learned_negatives) if monitor else 0,
+        needed=settings.monitoring.baseline_votes,
+        meanwhile=[],
+        told=f"votes are watched: up to {reference:.1%} bad is usual, {_KINDS[kind]}",
+        mend="",
+    )
+
+
+def _learning(feature: str, monitor: Monitor | None, meanwhile: list[str], settings: Settings) -> Watched:
+    votes = monitor.learned_votes if monitor else 0
+    negatives = round(monitor.learned_negatives) if monitor else 0
+    needed = settings.monitoring.baseline_votes
+    only = f"only {_listed(meanwhile)} can open an incident" if meanwhile else "nothing can open an incident"
+    bad = f", {negatives} of them bad" if votes else ""
+    place = f"[features.{feature if _BARE.fullmatch(feature) else json.dumps(feature)}]"
+    return Watched(
+        feature=feature,
+        state="learning",
+        reference=None,
         votes=votes,
         negatives=negatives,
         needed=needed,
         meanwhile=meanwhile,
-        told=told,
-        mend=mend,
+        told=f"still learning what is usual: {votes} of {needed} votes{bad}; until then {only}",
+        mend=f"to be told from now on, say what share of bad votes is usual: reference_rate = 0.1 under {place}",
     )
 
 

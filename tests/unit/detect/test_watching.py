@@ -65,7 +65,7 @@ def test_what_it_says_to_set_opens_the_incident_with_the_votes_that_come_next(st
     settings = Settings(topics=QUIET, features={"answer": FeatureOverride(reference_rate=0.1)})
     found = told(store, settings)
     assert (found.state, found.mend) == ("watching", "")
-    assert found.told == "votes are watched: up to 10.0% bad is usual, as the settings say"
+    assert found.told == "votes are watched: up to 10.0% bad is usual, as it was set"
     vote(store, settings, votes=60, bad=40)
     assert len(store.incidents(a.P, Query()).rows) == 1
 
