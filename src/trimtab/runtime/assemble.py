@@ -187,7 +187,6 @@ def assemble(
         lake = open_lake_lazily(settings, undo)
         versions = ForgetExemplars(store, redactor, clock, turn=turn)
         made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
-        erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         return Engine(
@@ -209,13 +208,15 @@ def assemble(
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
             jobs=(jobs := open_jobs(settings, store, redactor, datasets, turn, undo)),
-            erasing=erasing,
+            erasing=(
+                erase := open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
+            ),
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(
                     settings, store, playbook, runs, answering, turn, undo, [queue, learn, knowing.stage], inline_runs
                 ),
-                *(jobs, *meaning, *keeping, erasing, entrance.received),
+                *(jobs, *meaning, *keeping, erase, entrance.received),
             ],
             closing=undo.pop_all(),
         )
