@@ -185,8 +185,8 @@ def assemble(
         runs = undo.enter_context(contextlib.closing(DbosRuns(playbook, folder / WORKFLOWS, inline=inline_runs)))
         datasets = open_datasets(settings, store, redactor, clock, undo, inline=inline_runs)
         lake = open_lake_lazily(settings, undo)
-        versions = ForgetExemplars(store, redactor, clock, turn=turn)
-        made: list[Erasable] = [versions, PatchPlace(knowing.patches, clock), DatasetPlace(datasets)]
+        made = _places(store, redactor, clock, turn, knowing.patches, datasets)
+        erasing = open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
         rules = RulesStage(store, settings)
         keeping = open_keeping(settings, store, vectors, lake, undo, waits_for=rules.waits_for, inline=inline_runs)
         return Engine(
@@ -208,15 +208,13 @@ def assemble(
             search=Search(store, vectors, spaces.embedder_of if spaces else nothing_embeds),
             datasets=datasets,
             jobs=(jobs := open_jobs(settings, store, redactor, datasets, turn, undo)),
-            erasing=(
-                erase := open_erasing(settings, store, made, vectors, lake, spaces, clock, undo, inline=inline_runs)
-            ),
+            erasing=erasing,
             stages=[
                 *_noticing(settings, store, rescan, rules),
                 *_acting(
                     settings, store, playbook, runs, answering, turn, undo, [queue, learn, knowing.stage], inline_runs
                 ),
-                *(jobs, *meaning, *keeping, erase, entrance.received),
+                *(jobs, *meaning, *keeping, erasing, entrance.received),
             ],
             closing=undo.pop_all(),
         )
@@ -234,6 +232,14 @@ def _noticing(settings: Settings, store: HotStore, rescan: RescanStage, rules: R
         DetectStage(store, settings.monitoring, settings.features, batch_rows=settings.engine.batch_rows),
         rules,
     ]
+
+
+def _places(
+    store: HotStore, redactor: Redactors, clock: Clock, turn: threading.RLock, patches: PatchDesk, datasets: DatasetDesk
+) -> list[Erasable]:
+    """Return what else holds words of people, beside the store: what was made of them."""
+    versions = ForgetExemplars(store, redactor, clock, turn=turn)
+    return [versions, PatchPlace(patches, clock), DatasetPlace(datasets)]
 
 
 def _decisions(settings: Settings, store: HotStore, redactor: Redactors, turn: threading.RLock) -> Decisions:
