@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from trimtab.stats import expect
 from trimtab.stats.logistic import fit_intercept, fit_slopes, logit
+from trimtab.stats.nearest import greatest
 
 __all__ = ["COLUMNS", "LEAST_DRAWN", "LEAST_REVIEWS", "Suspicion", "around", "by_answer", "suspicion"]
 
@@ -124,8 +125,8 @@ def around(vectors: npt.ArrayLike, signals: npt.ArrayLike, of: Sequence[int], *,
         rows = np.asarray(of[start : start + _CHUNK])
         likeness = space[rows] @ space.T
         likeness[np.arange(len(rows)), rows] = -2.0
-        near = np.argpartition(-likeness, taken - 1, axis=1)[:, :taken]
-        close = np.clip(np.take_along_axis(likeness, near, axis=1), 0.0, 1.0)
+        near, close = greatest(likeness, taken)
+        close = np.clip(close, 0.0, 1.0)
         found[start : start + _CHUNK] = (close * said[near]).sum(axis=1) / nearest
     return found
 
