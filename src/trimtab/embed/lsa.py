@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from trimtab.ids import content_id
@@ -27,6 +26,7 @@ __all__ = ["LsaEmbedder", "LsaState", "fit_lsa"]
 
 _WORD = re.compile(r"\w+")
 _CHUNK = 8192
+_SPARE = 10  # directions more than are wanted, so that the weakest wanted ones are found as well
 _SVD_TEXTS = 8_000  # the SVD's cost grows with its rows and its directions settle long before this many
 
 
@@ -199,7 +199,7 @@ def fit_lsa(
     rank = min(dimensions, *matrix.shape)
     # Too small for several threads, which wait for each other a hundred times as long on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"):
-        _, _, directions = randomized_svd(matrix, rank, n_iter=iterations, random_state=seed)
+        directions = _directions(matrix, rank, iterations, random)
     told = {
         "parameters": [dimensions, seed, max_features, *([] if iterations == 4 else [iterations])],
         "vocabulary": [sorted(ngrams.vocabulary()) for ngrams, _ in parts],
@@ -207,4 +207,36 @@ def fit_lsa(
         "texts": hashlib.sha256("\x00".join(distinct).encode("utf-8", "surrogatepass")).hexdigest(),
     }
     space = content_id("lsa", json.dumps(told, sort_keys=True).encode())
-    return LsaEmbedder(parts, np.ascontiguousarray(directions.T, dtype=np.float32), space)
+    return LsaEmbedder(parts, directions, space)
+
+
+def _directions(matrix: Any, rank: int, iterations: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Return the first `rank` right singular vectors of `matrix` (texts x terms), strongest first (terms x rank).
+
+    Subspace iteration from random directions, then the singular vectors within what it spans; the columns are made
+    orthonormal by the eigenvectors of their Gram matrix, in half the time of a QR decomposition. A direction that is a
+    millionth as strong as the first comes back as 0. Source: Halko, Martinsson and Tropp, "Finding structure with
+    randomness", SIAM Review 53(2), 2011, 4.4 and 5.1.
+    """
+    size = min(rank + _SPARE, *matrix.shape)
+    found = random.standard_normal((matrix.shape[0], size), dtype=np.float32)
+    for _ in range(iterations):
+        found = matrix @ (matrix.T @ found)
+        found = found @ _levelling(found).astype(np.float32)
+    terms = matrix.T @ found
+    level = _levelling(terms)
+    _, turned = np.linalg.eigh(level.T @ _gram(matrix @ terms) @ level)
+    directions: NDArray[np.float32] = terms @ (level @ turned[:, ::-1][:, :rank]).astype(np.float32)
+    return directions
+
+
+def _levelling(columns: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what makes these columns orthonormal when they are multiplied by it (d x d)."""
+    values, turned = np.linalg.eigh(_gram(columns))
+    held = values > values[-1] * 1e-12
+    return np.asarray(turned * np.where(held, np.where(held, values, 1.0) ** -0.5, 0.0))
+
+
+def _gram(columns: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = columns.astype(np.float64)
+    return np.asarray(wide.T @ wide)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from trimtab.embed.lsa import fit_lsa
+from trimtab.embed.lsa import _directions, fit_lsa
 
 TEXTS = [
     "how do i reset my password",
@@ -71,3 +72,20 @@ def test_no_texts_give_an_empty_matrix() -> None:
 def test_fitting_on_no_words_says_what_is_missing(texts: list[str]) -> None:
     with pytest.raises(ValueError, match="at least one text with a word"):
         fit_lsa(texts)
+
+
+def test_directions_are_the_leading_singular_vectors() -> None:
+    random = np.random.default_rng(2)
+    left, right = (np.linalg.qr(random.normal(size=(size, 60)))[0] for size in (400, 900))
+    strengths = 0.9 ** np.arange(60)
+    matrix = sparse.csr_matrix(((left * strengths) @ right.T).astype(np.float32))
+    found = _directions(matrix, 20, 2, np.random.default_rng(0))
+    np.testing.assert_allclose(found.T @ found, np.eye(20), atol=1e-5)
+    assert np.all(np.abs(np.einsum("ij,ij->j", found, right[:, :20])) > 0.999)
+
+
+def test_directions_that_texts_do_not_have_are_zero() -> None:
+    matrix = sparse.csr_matrix(np.tile(np.eye(3, 50, dtype=np.float32), (10, 1)))
+    found = _directions(matrix, 5, 4, np.random.default_rng(0))
+    lengths = np.sort(np.linalg.norm(found, axis=0))
+    np.testing.assert_allclose(lengths, [0, 0, 1, 1, 1], atol=1e-3)
