@@ -247,7 +247,7 @@ def _speaks_against(gate: GateReport | None) -> bool:
     return gate is not None and paired_difference(gate.cases, gate.broken, gate.fixed).high < 0
 
 
-def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "themes", *, asks: bool = True) -> Arm[Session]:
+def make(name: ArmName, labour: Labour, seed: int, queue: QueueKind = "desk", *, asks: bool = True) -> Arm[Session]:
     """Return the arm of that name; the closed ones pick by that queue, and ask about answers out of date or not."""
     match name:
         case "static":

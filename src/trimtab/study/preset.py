@@ -28,7 +28,7 @@ class Cell(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: CellName
     arm: ArmName
-    queue: QueueKind = "themes"
+    queue: QueueKind = "desk"
     asks: bool = True
     dials: dict[str, Any] = {}
 
