@@ -3,7 +3,8 @@
 In a general space, texts with one answer differ in ways that do not matter to this feature (politeness, names, tense).
 Whitening the scatter within labels shrinks those directions and leaves the ones between labels: S = sum over examples
 of w (v - mean of its label)(v - mean)^T / sum w, regularised as S + shrinkage (trace S / d) I; rows are multiplied by
-its inverse square root and set to length 1. Source: Hastie, Tibshirani and Friedman, "The Elements of Statistical
+a W with W W^T = S^-1, here the inverse of its Cholesky factor, and set to length 1. Any other such W, as the symmetric
+root, differs by a rotation, which no cosine sees. Source: Hastie, Tibshirani and Friedman, "The Elements of Statistical
 Learning", 4.3 (discriminant analysis as whitening). Assumption: the scatter is alike for all labels, so that new ones
 profit from what old ones taught.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
 
 __all__ = ["Adapter", "fit_adapter", "sums"]
 
@@ -56,8 +57,9 @@ def fit_adapter(
     level = float(np.trace(scatter)) / width
     if level <= 1e-12:
         return None
-    values, directions = np.linalg.eigh(scatter + shrinkage * level * np.eye(width))
-    return Adapter(((directions * values**-0.5) @ directions.T).astype(np.float32))
+    scatter[np.diag_indices(width)] += shrinkage * level
+    root = linalg.cholesky(scatter, overwrite_a=True)
+    return Adapter(linalg.solve_triangular(root, np.eye(width)).astype(np.float32))
 
 
 def sums(rows: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[Any], count: int) -> NDArray[Any]:

@@ -52,7 +52,7 @@ def study_settings(folder: Path, dials: Dials, *, automatic: bool = False) -> Se
             false_alarm_rate=0.05,
         ),
         playbook=Playbook(
-            mode="auto" if automatic else "off", min_corrections=1, max_exemplars=100, lookback_days=56.0
+            mode="auto" if automatic else "off", min_corrections=1, max_exemplars=400, lookback_days=56.0
         ),
         canary=Canary(steps=(0.2,), step_exposures=max(20, dials.per_week // 100), horizon_hours=96.0),
     )

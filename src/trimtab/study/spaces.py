@@ -19,19 +19,24 @@ _REFIT_WEEKS = 4
 _FIRST_REFIT = 4  # weeks into the calm time: by then most of what it holds was said once
 _RECENT_WEEKS = 8  # older inputs have their say in the exemplars; the newest must not be outnumbered by them
 _DIMENSIONS = 512
+_BLOCK = 512  # texts: what is asked in about three days
 _FEATURES = 12_000  # of each kind of n-gram: rarer ones cost most of the fit and add nothing
 
 
 class KnownSpace:
-    """A fitted space with the vectors of all texts of the world at hand; others are embedded when asked.
+    """A fitted space that keeps the vectors of the world's texts; others are embedded when asked.
 
-    The same others come again and again: the golden cases that a gate asks, of either version, week after week.
+    The world's are embedded in blocks as they stand, each when one of its texts is first asked for: a vector hangs on
+    what it was embedded with to the last bit, and must not hang on which arm asked first. The same others come again
+    and again: the golden cases that a gate asks, of either version, week after week.
     """
 
     def __init__(self, inner: LsaEmbedder, places: dict[str, int]) -> None:
         self._inner = inner
         self._places = places
-        self._rows = inner.embed(list(places))
+        self._texts = list(places)
+        self._rows = np.empty((len(places), inner.dimensions), dtype=np.float32)
+        self._done: set[int] = set()
         self._others: dict[tuple[str, ...], NDArray[np.float32]] = {}
 
     @property
@@ -44,6 +49,8 @@ class KnownSpace:
         if not texts:
             return np.zeros((0, self._rows.shape[1]), dtype=np.float32)
         found = np.array([self._places.get(text, -1) for text in texts])
+        for block in np.unique(found[found >= 0] // _BLOCK).tolist():
+            self._embed(block)
         rows: NDArray[np.float32] = self._rows[found]
         strange = np.flatnonzero(found < 0)
         if len(strange):
@@ -52,6 +59,12 @@ class KnownSpace:
                 self._others = {others: self._inner.embed(others)}
             rows[strange] = self._others[others]
         return rows
+
+    def _embed(self, block: int) -> None:
+        if block not in self._done:
+            part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            self._rows[part] = self._inner.embed(self._texts[part])
+            self._done.add(block)
 
 
 class Spaces:
