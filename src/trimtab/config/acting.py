@@ -86,6 +86,7 @@ class Reviewing(Section, frozen=True):
     weekly_items: Count = 40
     audit_share: Share = 0.1
     every_days: Positive = 7.0
+    suspects_per_item: Annotated[float, Meta(ge=1)] = 5.5
     learn_from: Count = 10
     pool_answers: Annotated[int, Meta(ge=50, le=20_000)] = 2000
     confidence_tag: str = "confidence"

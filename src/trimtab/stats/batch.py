@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,12 +15,12 @@ from trimtab.stats import expect
 __all__ = ["Batch", "Theme", "choose", "themes"]
 
 _Array = npt.NDArray[np.float64]
-_MOST_ROUNDS = 100
-_STARTS = 4
+_SHARPNESS = 4
+_SAME = 1e-6  # rows this near to one that was picked are the same question
 
 
 class Theme(NamedTuple):
-    """Suspect answers that are alike: the one to ask about (`pick`), all `members`, the nearest to the centre first.
+    """Suspect answers that are alike: the one to ask about (`pick`), all `members`, it and what is most like it first.
 
     `weight` is the sum of their P(wrong): how many wrong ones it is expected to hold.
     """
@@ -60,8 +61,8 @@ def choose(
 
     `p_wrong` has shape (n,), `vectors` shape (n, d), unit rows. First `audit` x budget rows are drawn uniformly without
     replacement (where that is no whole number, one more with the probability of the remainder, so that `inclusion` is
-    exact). Then the `top` most suspect of the others are put into as many themes as the budget has left, and each
-    theme's row nearest its centre is taken.
+    exact). Then the `top` most suspect of the others are put into as many themes as the budget has left, each with the
+    row that speaks for it.
     `judged` rows, of which the truth is known already, can be drawn, else the audit would not speak for them, but are
     no theme; drawn ones cost nothing of the budget. With `frame` only the first so many rows can be drawn: those that
     stand for all, where others were put beside them because they look wrong.
@@ -84,73 +85,58 @@ def choose(
     free[drawn] = True
     others = np.flatnonzero(~free)
     first = others[np.argsort(-suspect[others], kind="stable")[: max(top, left)]]
-    found = themes(suspect[first], space[first], max(left, 0), seed=int(random.integers(2**31)))
+    found = themes(suspect[first], space[first], max(left, 0))
     named = [Theme(int(first[each.pick]), tuple(int(first[i]) for i in each.members), each.weight) for each in found]
     return Batch(named, tuple(map(int, drawn)), wanted / framed if framed else 0.0)
 
 
-def themes(p_wrong: npt.ArrayLike, vectors: npt.ArrayLike, count: int, *, seed: int) -> list[Theme]:
+def themes(p_wrong: npt.ArrayLike, vectors: npt.ArrayLike, count: int) -> list[Theme]:
     """Return at most `count` themes that hold all rows, the weightiest first; fewer where rows coincide.
 
-    k-means with the P(wrong) as weights: minimises sum_i p_i |v_i - c(i)|^2, the best of 4 starts, each seeded by
-    drawing rows with a probability proportional to p_i times the squared distance to the nearest centre so far.
-    Source: Arthur and Vassilvitskii, "k-means++", 2007; Lloyd, "Least squares quantization in PCM", 1982.
+    Rows are picked one after the other, each time the one with the greatest
+        p_i ((1 - c_i) + sum over j != i of p_j max(0, a_ij - c_j)),  a_ij = max(0, v_i . v_j)^4,
+    where c_j is the greatest a_jk of the rows k picked before: how many wrong answers a verdict on it is expected to
+    mend or to explain, which it does if it finds one wrong, beyond what the others do. Every row then belongs to the
+    pick it is most like. Source: greedy maximum coverage (facility location), Nemhauser, Wolsey and Fisher, 1978; the
+    factor p_i is ours. Assumption: answers to like questions are wrong together, a heuristic that was measured
+    (`benches/results/study-ablation/`).
     """
     space, suspect = np.asarray(vectors, dtype=np.float64), np.asarray(p_wrong, dtype=np.float64)
     if not len(space) or count < 1:
         return []
-    weights = np.maximum(suspect, 1e-9)
-    random = np.random.default_rng(seed)
-    best, lowest = None, math.inf
-    for _ in range(_STARTS):
-        centres = _settled(space, weights, _seeded(space, weights, count, random))
-        distance = _squares(space, centres)
-        loss = float(weights @ distance.min(axis=1))
-        if loss < lowest:
-            best, lowest = distance, loss
-    if best is None:
+    alike = space @ space.T
+    if not np.isfinite(alike).all():
         raise ValueError("expected finite vectors, got NaN or infinity among them")
-    group = best.argmin(axis=1)
+    np.fill_diagonal(alike, 1.0)
+    picks = _covering(np.maximum(suspect, 1e-9), np.maximum(alike, 0.0) ** _SHARPNESS, count)
+    group = alike[:, picks].argmax(axis=1)
     found = []
-    for place in np.unique(group):
+    for place, pick in enumerate(picks):
         rows = np.flatnonzero(group == place)
-        rows = rows[np.lexsort((-suspect[rows], best[rows, place]))]
-        found.append(Theme(int(rows[0]), tuple(map(int, rows)), float(suspect[rows].sum())))
+        rows = rows[np.lexsort((-suspect[rows], -alike[rows, pick], rows != pick))]
+        found.append(Theme(pick, tuple(map(int, rows)), float(suspect[rows].sum())))
     return sorted(found, key=lambda theme: (-theme.weight, theme.pick))
 
 
-def _seeded(space: _Array, weights: _Array, count: int, random: np.random.Generator) -> _Array:
-    """Return at most `count` different rows, far from each other."""
-    taken = [int(random.choice(len(space), p=weights / weights.sum()))]
-    nearest = _squares(space, space[taken])[:, 0]
-    while len(taken) < count:
-        chances = weights * np.where(nearest > 1e-12, nearest, 0.0)
-        total = chances.sum()
-        if total <= 0.0:
-            break
-        taken.append(int(random.choice(len(space), p=chances / total)))
-        nearest = np.minimum(nearest, _squares(space, space[taken[-1:]])[:, 0])
-    return space[taken]
+def _covering(suspect: _Array, alike: _Array, count: int) -> list[int]:
+    """Return the picks in their order. What a row is worth only falls, so most are not looked at again."""
+    covered = np.zeros(len(suspect))
 
+    def worth(row: int) -> float:
+        gains = np.maximum(alike[row] - covered, 0.0)
+        return float(suspect[row] * (gains[row] * (1.0 - suspect[row]) + gains @ suspect))
 
-def _settled(space: _Array, weights: _Array, centres: _Array) -> _Array:
-    """Move each centre to the weighted mean of its rows until none moves; one that loses all its rows stays."""
-    group = np.full(len(space), -1)
-    for _ in range(_MOST_ROUNDS):
-        closest = _squares(space, centres).argmin(axis=1)
-        if (closest == group).all():
-            break
-        group = closest
-        member = np.zeros((len(centres), len(space)))
-        member[group, np.arange(len(space))] = weights
-        total = member.sum(axis=1)
-        held = total > 0.0
-        centres = centres.copy()
-        centres[held] = (member[held] @ space) / total[held, None]
-    return centres
-
-
-def _squares(space: _Array, centres: _Array) -> _Array:
-    """Return squared distances, shape (rows, centres)."""
-    found: _Array = (space**2).sum(axis=1)[:, None] - 2.0 * space @ centres.T + (centres**2).sum(axis=1)[None, :]
-    return np.maximum(found, 0.0)
+    waiting = [(-worth(row), row) for row in range(len(suspect))]
+    heapq.heapify(waiting)
+    picks: list[int] = []
+    while waiting and len(picks) < count:
+        _, row = heapq.heappop(waiting)
+        if 1.0 - covered[row] < _SAME:
+            continue
+        now = -worth(row)
+        if waiting and (now, row) > waiting[0]:
+            heapq.heappush(waiting, (now, row))
+            continue
+        picks.append(row)
+        covered = np.maximum(covered, alike[row])
+    return picks

@@ -45,8 +45,9 @@ class _Examples(NamedTuple):
 
     def begin(self, lived: World, calm: Calm, cell: Cell, labour: Labour, folder: Path) -> tuple[Stream, Arm[Any]]:
         arm = make(cell.arm, labour, lived.dials.seed, cell.queue, asks=cell.asks)
-        settings, says_how_sure = study_settings(folder, lived.dials), cell.queue == "desk"
-        return Session(lived, self.spaces, settings, calm=calm, says_how_sure=says_how_sure), arm
+        settings = study_settings(folder, lived.dials, themes=cell.queue != "desk-ranked")
+        by_desk = cell.queue in ("desk", "desk-ranked")
+        return Session(lived, self.spaces, settings, calm=calm, says_how_sure=by_desk), arm
 
 
 class _Documents(NamedTuple):

@@ -217,7 +217,7 @@ def _terms(study: Study) -> list[str]:
 
 def _differs(cell: Cell) -> str:
     told = [f"{name} = {value}" for name, value in cell.dials.items()]
-    if cell.queue != "themes":
+    if cell.queue != "desk":
         told.append(f"queue {cell.queue}")
     if not cell.asks:
         told.append("nobody is asked about answers that seem out of date")

@@ -23,7 +23,7 @@ from trimtab.study.world import START
 
 __all__ = ["Picked", "Queue", "QueueKind"]
 
-QueueKind = Literal["themes", "ranked", "random", "desk"]
+QueueKind = Literal["desk", "desk-ranked", "themes", "ranked", "random"]
 _WEEK = timedelta(weeks=1)
 _KEPT = 5 * _WEEK  # older answers are not asked about
 _AGAIN = timedelta(weeks=8)  # a text reviewed so lately is known
@@ -42,8 +42,9 @@ class Picked(NamedTuple):
 class Queue:
     """Rates the last week's answers by how likely they are wrong, as learned from the reviews so far, and picks.
 
-    `themes` asks about one of each theme, `ranked` about the most suspect, `random` about any. `desk` leaves all of it
-    to the server's own queue, which sees what an app sends and nothing of its memory but how sure it was.
+    `desk` leaves all of it to the server's own queue, which sees what an app sends and nothing of its memory but how
+    sure it was; `desk-ranked` to the same without themes. The others see the memory: `themes` asks about one of each
+    theme, `ranked` about the most suspect, without an audit, `random` about any.
     """
 
     def __init__(self, kind: QueueKind, seed: int) -> None:
@@ -59,7 +60,7 @@ class Queue:
 
     def pick(self, session: Session, now: datetime, budget: int) -> Picked:
         """Return at most `budget` answers of the last week, one of each text, none that was reviewed lately."""
-        if self._kind == "desk":
+        if self._kind in ("desk", "desk-ranked"):
             return _ordered(session, now, budget)
         recent = session.since(now - 3 * _WEEK)
         week = [place for place, item in enumerate(recent) if item.ask.at >= now - _WEEK]

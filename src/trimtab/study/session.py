@@ -31,7 +31,7 @@ _BALANCE = 0.5
 _CENTRES = 1.0
 
 
-def study_settings(folder: Path, dials: Dials, *, automatic: bool = False) -> Settings:
+def study_settings(folder: Path, dials: Dials, *, automatic: bool = False, themes: bool = True) -> Settings:
     """Return the engine's settings of a study: its defaults, scaled to how few votes a small product gets.
 
     At about 40 votes a week the reference is learned from the calm weeks before the world begins to move, and the
@@ -45,7 +45,8 @@ def study_settings(folder: Path, dials: Dials, *, automatic: bool = False) -> Se
         lake=Lake(enabled=False),  # nor asks for its history
         topics=Topics(every_hours=0),
         outcome=Outcomes(min_votes=_NEVER, min_audit=_NEVER, window_days=1.0),  # hints count as shipped
-        review=Reviewing(weekly_items=0),  # an arm says who reviews what
+        # an arm says who reviews what
+        review=Reviewing(weekly_items=0) if themes else Reviewing(weekly_items=0, suspects_per_item=1.0),
         monitoring=Monitoring(
             baseline_votes=max(50, round(PILOT_WEEKS * votes_a_week)),
             horizon_votes=max(200, round(dials.weeks * votes_a_week * 1.3)),

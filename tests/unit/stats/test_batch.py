@@ -33,19 +33,51 @@ def test_each_group_of_suspect_answers_gets_one_card() -> None:
     assert [theme.weight for theme in batch.themes] == pytest.approx([27.0, 18.0, 9.0, 4.5])
 
 
-def test_the_pick_is_the_member_nearest_to_the_weighted_centre() -> None:
-    vectors, _ = groups(2, [40], spread=0.5)
-    p = np.linspace(0.05, 0.9, 40)
-    theme = themes(p, vectors, 1, seed=0)[0]
-    centre = (p @ vectors) / p.sum()
-    nearest = np.argsort(((vectors - centre) ** 2).sum(axis=1))
-    assert theme.members == tuple(nearest)
-    assert theme.pick == nearest[0]
+def brute(p: Rows, vectors: Rows, count: int) -> list[int]:
+    """Pick by looking at every row each time."""
+    alike = np.maximum(vectors @ vectors.T, 0) ** 4
+    np.fill_diagonal(alike, 1.0)
+    picks: list[int] = []
+    while len(picks) < min(count, len(p)):
+        covered = alike[picks].max(axis=0) if picks else np.zeros(len(p))
+        worth = [
+            -1.0
+            if i in picks
+            else p[i] * (1 - covered[i] + sum(p[j] * max(0, alike[i, j] - covered[j]) for j in range(len(p)) if j != i))
+            for i in range(len(p))
+        ]
+        picks.append(int(np.argmax(worth)))
+    return picks
 
 
-def test_suspect_answers_draw_the_centres() -> None:
+@given(n=st.integers(1, 25), count=st.integers(1, 30), seed=st.integers(0, 9999))
+@settings(max_examples=100, deadline=None)
+def test_picks_are_worth_most_one_after_the_other(n: int, count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    p, vectors = random.random(n), unit(random.normal(size=(n, 6)) + random.normal(size=6))
+    assert {theme.pick for theme in themes(p, vectors, count)} == set(brute(p, vectors, count))
+
+
+def test_one_that_is_sure_and_speaks_for_many_comes_before_one_that_is_surer_and_alone() -> None:
+    vectors, of = groups(2, [12, 1], spread=0.2)
+    p = [0.5] * 12 + [0.9]
+    assert of[themes(p, vectors, 1)[0].pick] == 0
+    assert of[themes([0.1] * 12 + [0.9], vectors, 1)[0].pick] == 1
+
+
+def test_every_answer_belongs_to_the_pick_it_is_most_like() -> None:
+    vectors, _ = groups(3, [20, 20], spread=0.4)
+    found = themes(np.linspace(0.05, 0.9, 40), vectors, 5)
+    picks = [theme.pick for theme in found]
+    assert sorted(member for theme in found for member in theme.members) == list(range(40))
+    for theme in found:
+        assert theme.members[0] == theme.pick
+        assert all((vectors[picks] @ vectors[row]).argmax() == picks.index(theme.pick) for row in theme.members)
+
+
+def test_suspect_answers_draw_the_picks() -> None:
     vectors, of = groups(3, [50, 3])
-    alone = themes([0.01] * 50 + [1.0] * 3, vectors, 1, seed=0)[0]
+    alone = themes([0.01] * 50 + [1.0] * 3, vectors, 1)[0]
     assert of[alone.pick] == 1
 
 
@@ -107,4 +139,4 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="one vector for each"):
         choose([0.5, 0.5], np.eye(3), seed=1)
     with pytest.raises(ValueError, match="finite vectors"):
-        themes([0.5], [[float("nan")]], 1, seed=0)
+        themes([0.5], [[float("nan")]], 1)

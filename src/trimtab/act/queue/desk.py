@@ -34,8 +34,7 @@ _LOOK = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _PAGE = 1000
 _MOST_SUSPECT = 500  # answers that look bad, beside those sampled
-_TOP_PER_THEME = 5.5  # 200 suspects for 36 themes
-_LEAST_TOP = 200
+_MOST_COMPARED = 2000  # suspects: each is compared with each
 _WORDS = 3
 
 
@@ -151,7 +150,7 @@ class QueueDesk:
             seed=seed,
             budget=budget,
             audit=self._settings.review.audit_share,
-            top=max(_LEAST_TOP, round(budget * _TOP_PER_THEME)),
+            top=min(_MOST_COMPARED, round(budget * self._settings.review.suspects_per_item)),
             judged=judged,
             frame=pool.frame,
         )
