@@ -23,7 +23,7 @@ from trimtab.act.stage import ActStage
 from trimtab.config import Playbook, Reviewing, Settings
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import content_id, derived_id
-from trimtab.records import Case, Change, Exemplar, Feedback, Inference, ReviewItem, Source, Version
+from trimtab.records import Case, Change, Exemplar, Feedback, Inference, Payload, ReviewItem, Source, Version, text_of
 from trimtab.redact.wall import seal_all
 from trimtab.store.ports import Arrival, Query, Writes
 
@@ -62,7 +62,7 @@ class Desk(LoopWorld):
         source: Source = "reviewer",
         at: datetime | None = None,
         drawn: bool = False,
-        answered: str = "?",
+        answered: Payload = "?",
     ) -> str:
         """Let somebody judge an answer to the question; a reviewer's item was `drawn` at random, or is of the queue."""
         self.count += 1
@@ -79,12 +79,12 @@ class Desk(LoopWorld):
             opened_at=at,
             closed_at=at,
             reserved_by="someone",
-            verdict="good" if right == answered else "bad",
+            verdict="good" if right == text_of(answered) else "bad",
         )
         vote = Feedback(
             id=verdict_id(item, "thumb"),
             kind="thumb",
-            value=float(right == answered),
+            value=float(right == text_of(answered)),
             created_at=at,
             inference_id=inference_id,
             user_id="someone",
@@ -94,7 +94,7 @@ class Desk(LoopWorld):
             vote, id=derived_id("right", str(self.count)), kind="correction", value=None, text=right
         )
         asked = Inference(id=inference_id, feature=FEATURE, created_at=at, input=question, output=answered, user_id="u")
-        events: list[Inference | Feedback] = [asked, vote, *([words] if right != answered else [])]
+        events: list[Inference | Feedback] = [asked, vote, *([words] if right != text_of(answered) else [])]
         self.store.append([Arrival(PROJECT, sealed, at) for sealed in seal_all(self.redactor, events)])
         if source == "reviewer":
             self.store.commit({PROJECT: Writes(reviewed=seal_all(self.redactor, [item]))})
@@ -180,6 +180,16 @@ def test_confirmed_answers_become_examples_beside_what_was_corrected_but_call_fo
     assert desk.runner.answer(desk.tried(change), ["who are you", "where is it"]) == ["trimtab", "in the post"]
     desk.promote(change)
     assert desk.learning.plan(PROJECT, FEATURE, desk.clock.now()).detail["confirmed"] == 0
+
+
+def test_answer_that_is_no_plain_text_can_be_confirmed(desk: Desk) -> None:
+    desk.say("who are you", "trimtab", answered={"text": "trimtab", "score": 1})
+    assert desk.learning.plan(PROJECT, FEATURE, NOW).detail == {
+        "corrected": 0,
+        "confirmed": 1,
+        "judging": 0,
+        "renewed": 0,
+    }
 
 
 def test_batch_that_breaks_what_was_right_reaches_nobody_and_is_not_tried_again(desk: Desk) -> None:

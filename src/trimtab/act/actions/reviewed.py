@@ -205,17 +205,13 @@ def _as_said(item: ReviewItem, answer: Inference) -> Correction:
         feature=answer.feature,
         created_at=item.closed_at or item.opened_at,
         input=answer.input,
-        corrected=_words_of(answer),
+        corrected=text_of(answer.output),
         source="reviewer",
         version_id=answer.version_id,
         rejected=answer.output,
         user_id=answer.user_id,
         author_id=item.reserved_by,
     )
-
-
-def _words_of(answer: Inference) -> str:
-    return answer.output if isinstance(answer.output, str) else msgspec.json.encode(answer.output).decode()
 
 
 def _differs(word: Correction) -> bool:
