@@ -258,6 +258,8 @@ def test_every_answer_is_judged_by_as_many_different_people_as_were_wanted(tmp_p
     with several(tmp_path, reviewers=3) as server, server.client() as client:
         filled(client)
         batch(client)
+        waiting = client.get("/v1/review", params={"limit": 100}).json()["items"]
+        hard = set(sorted({item["inference_id"] for item in waiting})[:5])  # all agree which ones are bad
 
         def work(name: str) -> list[str]:
             own: list[str] = []
@@ -265,7 +267,7 @@ def test_every_answer_is_judged_by_as_many_different_people_as_were_wanted(tmp_p
                 while found := taken(mine, name, 5):
                     own += [asked["item"]["inference_id"] for asked in found]
                     for asked in found:
-                        ruled(mine, asked, name, "bad" if is_wrong(asked["output"]) else "good")
+                        ruled(mine, asked, name, "bad" if asked["item"]["inference_id"] in hard else "good")
             return own
 
         with ThreadPoolExecutor(4) as pool:
