@@ -7,6 +7,7 @@ import msgspec
 from trimtab.stats.survival import median_time
 from trimtab.study.cell import CellResult
 from trimtab.study.preset import Cell
+from trimtab.study.queue import QueueKind
 from trimtab.study.run import Study
 from trimtab.study.summary import CellSummary, Spread, compare, spread, summarise
 
@@ -31,6 +32,12 @@ _TOLD_OF_DOCUMENTS = {
     "closed": "the engine acts by itself; what votes have not decided in two days, somebody reads and decides",
     "oracle": "the pages change on the day on which the policies do",
 }
+_QUEUES: dict[QueueKind, str] = {
+    "desk-ranked": "the queue without themes: the most suspect first, and the same audit",
+    "themes": "a queue that sees the product's memory",
+    "ranked": "that one without themes and audit: the most suspect first",
+    "random": "any answers",
+}
 _PAIRS = (
     ("human", "static"),
     ("closed", "static"),
@@ -40,6 +47,8 @@ _PAIRS = (
     ("closed", "unreviewed"),
     ("closed", "closed-shuffled"),
     ("closed", "closed-silent"),
+    ("closed", "closed-unthemed"),
+    ("closed", "closed-themes"),
     ("closed", "closed-ranked"),
     ("closed", "closed-random"),
     ("closed", "closed-unasked"),
@@ -93,9 +102,12 @@ def _losses(cells: list[CellSummary]) -> list[str]:
 
 def _differences(study: Study) -> list[str]:
     pairs = [pair for better, worse in _PAIRS if (pair := compare(study, better, worse)) is not None]
-    rows = [_row(f"{pair.better} over {pair.worse}", _range(pair.live), _range(pair.fresh)) for pair in pairs]
+    rows = [
+        _row(f"{pair.better} over {pair.worse}", *(_range(told) for told in (pair.live, pair.fresh, pair.mean)))
+        for pair in pairs
+    ]
     title = "## How much less was lost, paired world by world (points, 95%)"
-    return [title, "", _row("difference", "live", "fresh"), _rule(3), *rows] if rows else []
+    return [title, "", _row("difference", "live", "fresh", "live, mean of all weeks"), _rule(4), *rows] if rows else []
 
 
 def _months(study: Study) -> list[str]:
@@ -218,7 +230,7 @@ def _terms(study: Study) -> list[str]:
 def _differs(cell: Cell) -> str:
     told = [f"{name} = {value}" for name, value in cell.dials.items()]
     if cell.queue != "desk":
-        told.append(f"queue {cell.queue}")
+        told.append(_QUEUES[cell.queue])
     if not cell.asks:
         told.append("nobody is asked about answers that seem out of date")
     return f" ({', '.join(told)})" if told else ""

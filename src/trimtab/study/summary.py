@@ -30,12 +30,16 @@ class Spread(Struct, frozen=True, kw_only=True):
 
 
 class Pair(NamedTuple):
-    """By how much the first cell lost less than the second, in points, paired world by world."""
+    """By how much the first cell lost less than the second, in points, paired world by world.
+
+    `live` and `fresh` at the end, `mean` on average over all weeks.
+    """
 
     better: str
     worse: str
     live: Spread
     fresh: Spread
+    mean: Spread
 
 
 class CellSummary(Struct, frozen=True, kw_only=True):
@@ -102,7 +106,8 @@ def compare(study: Study, better: str, worse: str) -> Pair | None:
     def differ(loss: Callable[[CellResult], float]) -> Spread:
         return spread([loss(b) - loss(a) for a, b in zip(first, second, strict=True)])
 
-    return Pair(better, worse, differ(lambda one: one.live_loss), differ(lambda one: one.fresh_loss))
+    live, fresh = differ(lambda one: one.live_loss), differ(lambda one: one.fresh_loss)
+    return Pair(better, worse, live, fresh, differ(lambda one: one.mean_loss))
 
 
 def recovered(loss: float, static: float, best: float = 0.0) -> float | None:
