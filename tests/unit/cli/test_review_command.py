@@ -206,3 +206,28 @@ def test_a_batch_its_themes_and_what_was_found_are_shown(tmp_path: Path) -> None
         code, shown = told(*asked, "--summary")
         words = " ".join(shown.split())
         assert (code, "36 open, 0 reserved" in words, "2.5 over 5 measured verdicts" in words) == (0, True, True)
+
+
+def test_what_was_judged_is_learned_on_order_and_once(tmp_path: Path) -> None:
+    with live(tmp_path, clock=SetClock(NOW)) as server, server.client() as client:
+        client.post("/v1/events", content=answered(events(NOW))).raise_for_status()
+        while client.post("/v1/tick").raise_for_status().json()["rows"]:
+            pass
+        asked = ("--url", server.url, "--key", server.keys["admin"])
+        code, shown = told(*asked, "--learn")
+        assert (code, "expected --feature with --learn" in shown) == (2, True)
+        shown = told(*asked, "--learn", "--feature", FEATURE)[1]
+        assert "Nothing to learn: 0 answers corrected" in " ".join(shown.split())
+        assert told(*asked, "--batch", "--feature", FEATURE)[0] == 0
+        taken = client.post("/v1/review/next", json={"reviewer": "ada", "count": 10}).json()["items"]
+        waiting = next(each for each in taken if each["item"]["source"] == "queue")
+        ruling = {"reviewer": "ada", "verdict": "bad", "correction": "Five days."}
+        client.post(f"/v1/review/{waiting['item']['id']}", json=ruling).raise_for_status()
+        while client.post("/v1/tick").raise_for_status().json()["rows"]:
+            pass
+        code, shown = told(*asked, "--learn", "--feature", FEATURE)
+        assert (code, "Learning: 1 answers corrected" in " ".join(shown.split())) == (0, True)
+        run_id = shown.split("Run ")[1].split()[0]
+        assert client.get(f"/v1/runs/{run_id}").json()["state"] == "done"
+        shown = told(*asked, "--learn", "--feature", FEATURE)[1]
+        assert "Nothing to learn" in shown
