@@ -15,7 +15,7 @@ from trimtab.act.actions.reviewed import ReviewedAction
 from trimtab.act.decisions import Decisions
 from trimtab.act.evidence import Evidence
 from trimtab.act.learning import LearnDesk
-from trimtab.act.order import REVIEWED
+from trimtab.act.order import REVIEWED, Order
 from trimtab.act.playbook import IncidentPlaybook
 from trimtab.act.review import verdict_id
 from trimtab.act.runs import DbosRuns
@@ -23,7 +23,19 @@ from trimtab.act.stage import ActStage
 from trimtab.config import Playbook, Reviewing, Settings
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import content_id, derived_id
-from trimtab.records import Case, Change, Exemplar, Feedback, Inference, Payload, ReviewItem, Source, Version, text_of
+from trimtab.records import (
+    Case,
+    Change,
+    Exemplar,
+    Feedback,
+    Inference,
+    Payload,
+    ReviewItem,
+    Run,
+    Source,
+    Version,
+    text_of,
+)
 from trimtab.redact.wall import seal_all
 from trimtab.store.ports import Arrival, Query, Writes
 
@@ -319,6 +331,38 @@ def test_policy_and_setting_decide_whether_it_happens_by_itself_and_who_approves
             with pytest.raises(Conflict, match="names neither exemplar nor knowledge"):
                 desk.learn()
         desk.close()
+
+
+def test_steps_that_run_again_do_nothing_again(desk: Desk) -> None:
+    desk.say("where is it", "in the post")
+    desk.say("who are you", "trimtab", drawn=True)
+    run_id = derived_id("run", "twice")
+    order = Order(
+        project_id=PROJECT, run_id=run_id, feature=FEATURE, incident_id="", now=desk.clock.now(), action=REVIEWED
+    )
+    for _ in range(2):
+        for _, step in desk.playbook.steps(order):
+            step(order)
+            step(order)
+    [change] = desk.changes()
+    run = desk.store.run(PROJECT, run_id)
+    rollout = desk.store.rollout(PROJECT, FEATURE)
+    assert run is not None
+    assert rollout is not None
+    assert (change.state, run.state, [step.name for step in run.steps]) == (
+        "canary",
+        "done",
+        ["gather", "build", "gate", "expose"],
+    )
+    assert (rollout.revision, len(desk.store.cases(PROJECT, FEATURE))) == (2, len(KNOWN) + 1)
+
+
+def test_run_that_was_written_down_but_never_started_is_taken_up(desk: Desk) -> None:
+    desk.say("where is it", "in the post")
+    run = Run(id=derived_id("run", "cut off"), playbook=REVIEWED, feature=FEATURE, state="running", started_at=NOW)
+    desk.store.commit({PROJECT: Writes(runs=[run])})
+    desk.tick()
+    assert [change.state for change in desk.changes()] == ["canary"]
 
 
 def test_firing_incident_is_answered_by_the_batch(tmp_path: Path) -> None:
