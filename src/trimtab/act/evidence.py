@@ -55,10 +55,12 @@ class Evidence:
         """
         used = {item.source_feedback_id for item in base.exemplars}
         used |= {item.source_feedback_id for item in base.knowledge}
-        used |= {case.feedback_id for case in self.store.cases(project_id, base.feature, retired=True)}
         said: dict[str, int] = {}
         chosen: list[Correction] = []
-        for item in self.corrections(project_id, base.feature, now):
+        words = self.corrections(project_id, base.feature, now)
+        if any(item.source == "reviewer" for item in words):  # of users' words the split alone says what judges
+            used |= {case.feedback_id for case in self.store.cases(project_id, base.feature, retired=True)}
+        for item in words:
             if item.feedback_id in used or part_of(item) != "build":
                 continue
             if item.source != "reviewer":

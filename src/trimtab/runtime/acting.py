@@ -158,9 +158,8 @@ def open_queue(
 def _typical(runner: Runner, embedder: Callable[[str], Embedder]) -> Typical:
     """Return what says which answer a question is typical of: the memory that answers, else one for each project.
 
-    An adapter that was fitted on fewer examples than the space has directions takes every new question for a strange
-    one: of 12 intents of CLINC150, 20 examples each, it calls 5% of new questions typical in the lexical space, where
-    without it 50% are. So that memory has one only from as many examples on.
+    An adapter that was fitted on fewer examples than the space has directions takes nearly every new question for a
+    strange one, so that memory has one only from as many examples on.
     """
     memories: dict[tuple[str, bool], ExemplarMemory] = {}
 
