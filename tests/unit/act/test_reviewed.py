@@ -183,6 +183,15 @@ def test_answers_drawn_at_random_become_cases_and_build_nothing(desk: Desk) -> N
     assert change.gate.cases == len(KNOWN) + 2
 
 
+def test_what_judges_by_then_builds_nothing_for_an_incident_either(desk: Desk) -> None:
+    desk.say("where is it", "in the post", drawn=True)
+    desk.say("what is new", "a lot")
+    evidence = Evidence(desk.store, SETTINGS)
+    assert "in the post" in {word.corrected for word in evidence.build(PROJECT, desk.first, desk.clock.now())}
+    desk.learn()
+    assert "in the post" not in {word.corrected for word in evidence.build(PROJECT, desk.first, desk.clock.now())}
+
+
 def test_confirmed_answers_become_examples_beside_what_was_corrected_but_call_for_no_change(desk: Desk) -> None:
     desk.say("who are you", "trimtab", answered="trimtab")
     with pytest.raises(Conflict, match="0 answers corrected, 1 confirmed"):
