@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,11 +13,12 @@ from trimtab.act.actions.port import Plan
 from trimtab.act.order import REVIEWED, Order
 from trimtab.act.planning import expect_idle, is_idle
 from trimtab.act.playbook import IncidentPlaybook
+from trimtab.act.rounds import Rounds
 from trimtab.act.runs import Runs
 from trimtab.config import Settings
 from trimtab.errors import Conflict
 from trimtab.ids import derived_id
-from trimtab.records import Run
+from trimtab.records import Feature, Run
 from trimtab.store.ports import HotStore, Writes
 
 __all__ = ["LearnDesk"]
@@ -45,30 +45,13 @@ class LearnDesk:
         self._playbook = playbook
         self._runs = runs
         self._turn: AbstractContextManager[Any] = turn or threading.RLock()
-        self._due: deque[tuple[str, str]] = deque()
-        self._looked_at: datetime | None = None
+        self._rounds = Rounds(store, _LOOK)
 
     def tick(self, now: datetime) -> int:
         """Look at each feature once an hour; handle at most one per tick and return how many were."""
         if self._settings.review.learn_from == 0:
             return 0
-        if self._looked_at is None or now >= self._looked_at + _LOOK:
-            self._looked_at = now
-            for project in self._store.projects():
-                found = ((project.id, each.name) for each in self._store.features(project.id))
-                self._due += [each for each in found if each not in self._due]
-        if not self._due:
-            return 0
-        feature = self._due.popleft()
-        try:
-            if self._is_due(*feature, now):
-                self._start(*feature, now)
-        except Conflict:
-            pass  # a person was first
-        except Exception:
-            self._due.append(feature)  # tried again, after the others
-            raise
-        return 1
+        return self._rounds.tick(now, self._look)
 
     def plan(self, project_id: str, feature: str, now: datetime) -> Plan:
         """Say what would be learned now; nothing is done. Raises NotFound for a feature that serves nothing."""
@@ -84,6 +67,11 @@ class LearnDesk:
         if not plan.possible:
             raise Conflict(f"nothing to learn for {feature!r}: {plan.reason}")
         return self._start(project_id, feature, now)
+
+    def _look(self, project_id: str, feature: Feature, now: datetime) -> None:
+        with suppress(Conflict):  # a person was first
+            if self._is_due(project_id, feature.name, now):
+                self._start(project_id, feature.name, now)
 
     def _start(self, project_id: str, feature: str, now: datetime) -> Order:
         """Write the run down, then start it: one that was cut off in between is taken up by the act stage."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -15,11 +14,12 @@ from trimtab.act.queue.budget import WEEK, left, weekly
 from trimtab.act.queue.examples import ExampleLooks
 from trimtab.act.queue.known import NEIGHBOURS, Pool, known_of, question_of, reviewed
 from trimtab.act.review import Reviews, item_id, seats
+from trimtab.act.rounds import Rounds
 from trimtab.config import Settings
 from trimtab.embed.port import Embedder
 from trimtab.errors import Conflict, NotFound
 from trimtab.ids import derived_id
-from trimtab.records import AuditItem, Inference, ReviewBatch, ReviewItem, ReviewTheme
+from trimtab.records import AuditItem, Feature, Inference, ReviewBatch, ReviewItem, ReviewTheme
 from trimtab.stats.batch import Batch, Theme, choose
 from trimtab.stats.ctfidf import telling_terms
 from trimtab.stats.suspect import COLUMNS, Suspicion, suspicion
@@ -61,8 +61,7 @@ class QueueDesk:
         self._settings = settings
         self._notices = notices
         self._embedder = embedder
-        self._due: deque[tuple[str, str, datetime]] = deque()
-        self._looked_at: datetime | None = None
+        self._rounds = Rounds(store, _LOOK)
         self._doubted: dict[tuple[str, str], tuple[datetime, bool]] = {}  # when, and whether a batch was due then
 
     def embed_with(self, embedder: Callable[[str], Embedder]) -> None:
@@ -74,21 +73,7 @@ class QueueDesk:
 
         What waits for a guest whose link is over waits no more, and where a batch is due it is made.
         """
-        if self._looked_at is None or now >= self._looked_at + _LOOK:
-            self._looked_at = now
-            for project in self._store.projects():
-                found = ((project.id, each.name, each.created_at) for each in self._store.features(project.id))
-                self._due += [each for each in found if each not in self._due]
-        if not self._due:
-            return 0
-        feature = self._due.popleft()
-        try:
-            self.reviews.let_go(*feature[:2], now)
-            self._scheduled(*feature, now)
-        except Exception:
-            self._due.append(feature)  # tried again, after the others
-            raise
-        return 1
+        return self._rounds.tick(now, self._look)
 
     def order(self, project_id: str, feature: str, now: datetime, items: int | None = None) -> ReviewBatch:
         """Choose a batch now, of `items`, or of what is left of the week's budget.
@@ -110,6 +95,10 @@ class QueueDesk:
                 f"{feature!r} gave no answer since {since.isoformat()} that people were not asked about yet{more}"
             )
         return made
+
+    def _look(self, project_id: str, feature: Feature, now: datetime) -> None:
+        self.reviews.let_go(project_id, feature.name, now)
+        self._scheduled(project_id, feature.name, feature.created_at, now)
 
     def _scheduled(self, project_id: str, feature: str, born: datetime, now: datetime) -> None:
         every = timedelta(days=self._settings.review.every_days)
